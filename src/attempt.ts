@@ -1,0 +1,403 @@
+/**
+ * One attempt as a pipeline: prepare → validate → arm the timeout → execute → judge → Outcome.
+ *
+ * It never throws and never rejects: whatever a handler does becomes an outcome. The table "One attempt" in the README's
+ * guarantees is `#fulfilled` and `#rejected`: a lost lease wins over all, then cancel, timeout, shutdown, in this order.
+ */
+import { type Alarm, after, type Clock } from './clock.js'
+import { tryDuration } from './duration.js'
+import type { AttemptWriter, EngineAttempt, Outcome, StopReason } from './engine.js'
+import { type ErrorLimits, serializeError } from './error-record.js'
+import {
+  EngineError,
+  InvalidInputError,
+  InvalidStateError,
+  RunnerClosedError,
+  show,
+  steers,
+  TaskCancelledError,
+  TaskTimeoutError,
+} from './errors.js'
+import { type Executor, inline } from './executor.js'
+import { copyJson, type Json, snapshot } from './json.js'
+import type { Logger } from './logger.js'
+import { type AttemptRecord, attemptsOf, type SerializedError, type StoredTask } from './record.js'
+import { backoffDelay, type FilledRetry, mergeRetry } from './retry-policy.js'
+import { parse } from './schema.js'
+import type { TaskContext } from './task.js'
+import type { Work } from './work.js'
+
+/** At most one write of progress in this many ms. */
+const PROGRESS_INTERVAL = 100
+
+/** What all attempts of one runner share. */
+export interface AttemptEnvironment {
+  readonly clock: Clock
+  /** Numbers in [0, 1). */
+  readonly random: () => number
+  /** ms between asking a handler to stop and calling it unresponsive. */
+  readonly cancelGrace: number
+  /** The largest values in bytes of JSON, and the longest texts of an error. */
+  readonly limits: ErrorLimits & { readonly input: number; readonly output: number }
+  readonly logger: Logger | undefined
+  /** Restores around the handler what was captured at submit. */
+  readonly restore: ((value: Json | undefined, handler: () => unknown) => unknown) | undefined
+  /** A fault that does not decide the attempt. */
+  readonly report: (error: unknown) => void
+}
+
+/** Runs one attempt of `task`, which its engine has marked as running. */
+export class Attempt implements EngineAttempt {
+  readonly task: StoredTask
+  readonly env: AttemptEnvironment
+  readonly #work: Work
+  readonly #writer: AttemptWriter
+  readonly #executor: Executor = inline
+  /** The engine may use the task's object for the next attempt; this one's number stays. */
+  readonly #number: number
+  #resolve!: (outcome: Outcome) => void
+  #ended = false
+  #controller: AbortController | undefined
+  #timeoutAlarm: Alarm | undefined
+  #graceAlarm: Alarm | undefined
+  #unresponsive = false
+  // What was asked, each remembered on its own: which of them decides is judged at the end.
+  #timedOut: TaskTimeoutError | undefined
+  #cancel: TaskCancelledError | undefined
+  #force = false
+  #shutdown: RunnerClosedError | undefined
+  #lost = false
+  #progress: ProgressThrottle | undefined
+
+  constructor(env: AttemptEnvironment, work: Work, task: StoredTask, writer: AttemptWriter) {
+    this.env = env
+    this.task = task
+    this.#work = work
+    this.#writer = writer
+    this.#number = task.attempt
+  }
+
+  run(): Promise<Outcome> {
+    return new Promise((resolve) => {
+      this.#resolve = resolve
+      const preparing = this.#work.prepare()
+      if (preparing === undefined) this.#validate()
+      else preparing.then(this.#validate, this.#rejected)
+    })
+  }
+
+  #validate: () => void = () => {
+    const input = copyJson(this.task.input)
+    const schema = this.#work.definition.input
+    if (schema === undefined) return this.#execute(input)
+    try {
+      const parsed = parse(schema, input, `the input of ${this.task.name}`)
+      if (!(parsed instanceof Promise)) return this.#execute(parsed.value)
+      parsed.then((each) => this.#execute(each.value), this.#refused)
+    } catch (error) {
+      this.#refused(error)
+    }
+  }
+
+  #execute(input: unknown): void {
+    const asked = this.#why()
+    if (asked !== undefined) return this.#rejected(asked) // asked to stop before there was anything to stop
+    const timeout = this.task.extras?.timeout ?? this.#work.timeout
+    if (timeout !== undefined) this.#timeoutAlarm = after(this.env.clock, timeout, () => this.#timeOut(timeout))
+    try {
+      const { definition } = this.#work
+      const ctx = new Context(this)
+      const { restore } = this.env
+      const result =
+        restore === undefined
+          ? this.#executor.execute(definition, input, ctx)
+          : restore(copyJson(this.task.extras?.context), () => this.#executor.execute(definition, input, ctx))
+      if (result instanceof Promise) result.then(this.#fulfilled, this.#rejected)
+      else if (isThenable(result)) Promise.resolve(result).then(this.#fulfilled, this.#rejected)
+      else this.#fulfilled(result)
+    } catch (error) {
+      this.#rejected(error)
+    }
+  }
+
+  #fulfilled: (value: unknown) => void = (value) => {
+    if (this.#ended) return
+    if (this.#lost) return this.#end({ type: 'released' })
+    if (value === undefined) return this.#end({ type: 'succeeded', output: undefined })
+    const taken = snapshot(value, this.env.limits.output)
+    if ('value' in taken) return this.#end({ type: 'succeeded', output: taken.value })
+    // What is done is done: an output that cannot be kept does not undo it.
+    const error = new InvalidInputError(`the output of ${this.task.name}`, taken.issues)
+    this.env.report(error)
+    this.#end({ type: 'succeeded', output: undefined, outputError: this.#serialize(error) })
+  }
+
+  #rejected: (thrown: unknown) => void = (thrown) => {
+    if (this.#ended) return
+    if (this.#lost) return this.#end({ type: 'released' })
+    if (this.#cancel !== undefined) {
+      return this.#end({ type: 'cancelled', error: this.#serialize(this.#cancel), thrown: this.#serialize(thrown) })
+    }
+    if (steers(thrown, 'later')) {
+      const delay = tryDuration(thrown.delay)
+      if (delay !== undefined) return this.#end(this.#again(thrown, delay, thrown.countsAsAttempt === true))
+    }
+    if (this.#timedOut !== undefined) return this.#end(this.#byPolicy(this.#timedOut))
+    if (this.#shutdown !== undefined) return this.#end({ type: 'released' })
+    this.#end(this.#byPolicy(thrown))
+  }
+
+  /** A later deploy's schema may refuse what an earlier one took: another attempt cannot help. */
+  #refused: (error: unknown) => void = (error) => {
+    if (error instanceof InvalidInputError) this.#end({ type: 'failed', error: this.#serialize(error) })
+    else this.#rejected(error)
+  }
+
+  #byPolicy(thrown: unknown): Outcome {
+    const policy = this.#policy()
+    if (steers(thrown, 'fail') || !this.#worthwhile(policy, thrown)) return this.#failed(this.#serialize(thrown))
+    return this.#again(thrown, backoffDelay(policy.backoff, this.#used(), this.env.random), true)
+  }
+
+  #worthwhile(policy: FilledRetry, thrown: unknown): boolean {
+    try {
+      return policy.when === undefined || policy.when(thrown)
+    } catch (error) {
+      this.env.report(error)
+      return true
+    }
+  }
+
+  #again(thrown: unknown, delay: number, countsAsAttempt: boolean): Outcome {
+    const error = this.#serialize(thrown)
+    const policy = this.#policy()
+    const runAt = this.env.clock.now() + delay
+    const since = this.task.extras?.retriedAt ?? this.task.createdAt
+    if (runAt - since > policy.maxAge || (countsAsAttempt && this.#used() >= policy.attempts))
+      return this.#failed(error)
+    return { type: 'retry', error, runAt, countsAsAttempt, maxAttempts: this.#budget(policy) }
+  }
+
+  #serialize(thrown: unknown): SerializedError {
+    return serializeError(thrown, this.env.limits)
+  }
+
+  #failed(error: SerializedError): Outcome {
+    return { type: 'failed', error, maxAttempts: Math.max(this.#budget(this.#policy()), this.#number) }
+  }
+
+  #policy(): FilledRetry {
+    return mergeRetry(this.#work.retry, this.task.extras?.retry)
+  }
+
+  /** Attempts of the present budget that are used up, this one included. */
+  #used(): number {
+    return this.#number - (this.task.extras?.uncounted ?? 0)
+  }
+
+  #budget(policy: FilledRetry): number {
+    return policy.attempts + (this.task.extras?.uncounted ?? 0)
+  }
+
+  #end(outcome: Outcome): void {
+    if (this.#ended) return
+    this.#progress?.flush()
+    this.#ended = true
+    this.#timeoutAlarm?.cancel()
+    this.#graceAlarm?.cancel()
+    this.#resolve(this.#timedOut === undefined ? outcome : { ...outcome, timedOut: true })
+  }
+
+  #timeOut(timeout: number): void {
+    this.#timedOut = new TaskTimeoutError(timeout)
+    this.#abort()
+    this.#armGrace()
+  }
+
+  stop(why: StopReason): void {
+    if (this.#ended) return
+    switch (why.type) {
+      case 'cancel':
+        this.#cancel ??= new TaskCancelledError(why.reason)
+        this.#force ||= why.force
+        if (this.#force && this.#unresponsive) return this.#abandon()
+        this.#armGrace()
+        break
+      case 'shutdown':
+        this.#shutdown ??= new RunnerClosedError('the runner closes')
+        break
+      case 'lost':
+        this.#lost = true
+        break
+    }
+    this.#abort()
+  }
+
+  #armGrace(): void {
+    this.#graceAlarm ??= after(this.env.clock, this.env.cancelGrace, () => {
+      this.#unresponsive = true
+      this.#writer.unresponsive()
+      if (this.#force) this.#abandon()
+    })
+  }
+
+  /** Gives up on a handler that does not listen; whatever it still does is ignored. */
+  #abandon(): void {
+    const reason = this.#cancel?.message ?? 'the task was cancelled'
+    this.#end({
+      type: 'cancelled',
+      error: {
+        name: 'TaskCancelledError',
+        code: 'ABANDONED',
+        message: `${reason}; its handler did not stop and was abandoned`,
+      },
+    })
+  }
+
+  #why(): Error | undefined {
+    if (this.#lost) return new EngineError('the lease on this task was lost: another process has taken it over')
+    return this.#cancel ?? this.#timedOut ?? this.#shutdown
+  }
+
+  #abort(): void {
+    if (this.#controller !== undefined && !this.#controller.signal.aborted) this.#controller.abort(this.#why())
+  }
+
+  // What a handler may do, through its context.
+
+  /** Made on first use: most handlers never look at it, and it is the dearest part of an attempt. */
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController()
+      const why = this.#why()
+      if (why !== undefined) this.#controller.abort(why)
+    }
+    return this.#controller.signal
+  }
+
+  get number(): number {
+    return this.#number
+  }
+
+  get previous(): AttemptRecord | undefined {
+    return copyJson(attemptsOf(this.task).findLast((each) => each.number < this.#number))
+  }
+
+  progress(value: unknown): void {
+    const taken = this.#take(value, 'progress')
+    if (this.#ended) return
+    this.#progress ??= new ProgressThrottle(this.env.clock, (each) => this.#writer.progress(each))
+    this.#progress.put(taken)
+  }
+
+  save(value: unknown): Promise<void> {
+    const saved = this.#save(value)
+    // A handler that was abandoned may save without awaiting it: that must not end the process.
+    saved.catch(() => {})
+    return saved
+  }
+
+  async #save(value: unknown): Promise<void> {
+    const taken = this.#take(value, 'saved state')
+    if (this.#ended)
+      throw new InvalidStateError(
+        `attempt ${this.#number} of task ${show(this.task.id)} has ended: it can save no more`,
+      )
+    await this.#writer.save(taken)
+  }
+
+  log(message: string, fields?: Readonly<Record<string, unknown>>): void {
+    this.env.logger?.info({ ...fields, id: this.task.id, name: this.task.name, attempt: this.#number }, message)
+  }
+
+  #take(value: unknown, what: string): Json {
+    const taken = snapshot(value, this.env.limits.input)
+    if ('value' in taken) return taken.value
+    throw new InvalidInputError(`the ${what} of ${this.task.name}`, taken.issues)
+  }
+}
+
+/** What the handler sees of its attempt. Getters that bind on use: a context may be destructured, and costs nothing else. */
+class Context implements TaskContext {
+  readonly #attempt: Attempt
+
+  constructor(attempt: Attempt) {
+    this.#attempt = attempt
+  }
+
+  get id(): string {
+    return this.#attempt.task.id
+  }
+  get name(): string {
+    return this.#attempt.task.name
+  }
+  get attempt(): number {
+    return this.#attempt.number
+  }
+  get retries(): number {
+    return this.#attempt.task.extras?.retries ?? 0
+  }
+  get createdAt(): number {
+    return this.#attempt.task.createdAt
+  }
+  get previous(): AttemptRecord | undefined {
+    return this.#attempt.previous
+  }
+  get signal(): AbortSignal {
+    return this.#attempt.signal
+  }
+  get metadata(): Json | undefined {
+    return copyJson(this.#attempt.task.extras?.metadata)
+  }
+  get context(): Json | undefined {
+    return copyJson(this.#attempt.task.extras?.context)
+  }
+  get saved(): Json | undefined {
+    return copyJson(this.#attempt.task.extras?.saved)
+  }
+  get progress(): TaskContext['progress'] {
+    return (value) => this.#attempt.progress(value)
+  }
+  get save(): TaskContext['save'] {
+    return (value) => this.#attempt.save(value)
+  }
+  get log(): TaskContext['log'] {
+    return (message, fields) => this.#attempt.log(message, fields)
+  }
+}
+
+/** The latest value wins: at most one write in an interval, and the last one always before the verdict. */
+class ProgressThrottle {
+  readonly #clock: Clock
+  readonly #write: (value: Json) => void
+  #writtenAt = Number.NEGATIVE_INFINITY
+  #waiting: { readonly value: Json } | undefined
+  #alarm: Alarm | undefined
+
+  constructor(clock: Clock, write: (value: Json) => void) {
+    this.#clock = clock
+    this.#write = write
+  }
+
+  put(value: Json): void {
+    this.#waiting = { value }
+    if (this.#alarm !== undefined) return
+    const left = this.#writtenAt + PROGRESS_INTERVAL - this.#clock.monotonic()
+    if (left <= 0) this.flush()
+    else this.#alarm = after(this.#clock, left, () => this.flush())
+  }
+
+  flush(): void {
+    this.#alarm?.cancel()
+    this.#alarm = undefined
+    if (this.#waiting === undefined) return
+    const { value } = this.#waiting
+    this.#waiting = undefined
+    this.#writtenAt = this.#clock.monotonic()
+    this.#write(value)
+  }
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
+}

@@ -1,0 +1,134 @@
+/**
+ * Time. The one file that asks for it: everything else is given a `Clock`, so that a test can hand in its own.
+ *
+ * Points in time (createdAt, runAt) are wall-clock epoch ms; spans (timeouts, throttles) are measured on the monotonic
+ * clock, so that a clock that is set back neither fires nor hangs anything.
+ */
+
+/** The source of time of a runner. */
+export interface Clock {
+  /** The wall clock, epoch ms. */
+  now(): number
+  /** A clock that only goes forward, ms from any origin. */
+  monotonic(): number
+  /** Calls `callback` once after `ms`; never asked for more than 60 s at a time. */
+  setTimeout(callback: () => void, ms: number): unknown
+  clearTimeout(handle: unknown): void
+}
+
+export const systemClock: Clock = {
+  now: () => Date.now(),
+  monotonic: () => performance.now(),
+  setTimeout: (callback, ms) => setTimeout(callback, ms),
+  clearTimeout: (handle) => clearTimeout(handle as NodeJS.Timeout),
+}
+
+/** setTimeout overflows at 2^31 ms, and a wall clock may be set: no timer sleeps longer than this. */
+export const LONGEST_SLEEP = 60_000
+
+/** A running one-shot timer. */
+export interface Alarm {
+  cancel(): void
+}
+
+class Sleeper implements Alarm {
+  readonly #clock: Clock
+  readonly #remaining: () => number
+  readonly #background: boolean
+  #ring: (() => void) | undefined
+  #handle: unknown
+
+  constructor(clock: Clock, remaining: () => number, ring: () => void, background: boolean) {
+    this.#clock = clock
+    this.#remaining = remaining
+    this.#ring = ring
+    this.#background = background
+    this.#sleep(remaining())
+  }
+
+  #sleep(ms: number): void {
+    this.#handle = this.#clock.setTimeout(this.#wake, Math.min(Math.max(ms, 0), LONGEST_SLEEP))
+    if (this.#background) (this.#handle as { unref?: () => void }).unref?.()
+  }
+
+  #wake: () => void = () => {
+    // Node's timers may fire a fraction of a ms early: what is due at a time is never early.
+    const left = this.#remaining()
+    if (left > 0) return this.#sleep(Math.ceil(left))
+    const ring = this.#ring
+    this.#ring = undefined
+    ring?.()
+  }
+
+  cancel(): void {
+    this.#ring = undefined
+    this.#clock.clearTimeout(this.#handle)
+  }
+}
+
+/** Rings once, when `ms` have passed on the monotonic clock. `background`: it holds no process open. */
+export function after(clock: Clock, ms: number, ring: () => void, hold?: 'background'): Alarm {
+  const end = clock.monotonic() + ms
+  return new Sleeper(clock, () => end - clock.monotonic(), ring, hold === 'background')
+}
+
+/** Rings once, when the wall clock shows `time` (epoch ms); a clock that is set is noticed within 60 s. */
+export function at(clock: Clock, time: number, ring: () => void): Alarm {
+  return new Sleeper(clock, () => time - clock.now(), ring, false)
+}
+
+/**
+ * Keeps a drain of trivial work from holding the event loop. It measures the real loop, whatever clock the runner has.
+ */
+export class Turn {
+  readonly #budget: number
+  #since: number | undefined
+  #next: Promise<void> | undefined
+  #resolve: (() => void) | undefined
+
+  /** @param budget how long one turn of the event loop may be held, ms */
+  constructor(budget: number) {
+    this.#budget = budget
+  }
+
+  /** Undefined while this turn is young, otherwise a promise of the next turn. */
+  spent(): Promise<void> | undefined {
+    if (this.#since === undefined) {
+      this.#since = performance.now()
+      setImmediate(this.#begin)
+      return undefined
+    }
+    if (this.#next !== undefined) return this.#next
+    if (performance.now() - this.#since < this.#budget) return undefined
+    this.#next = new Promise((resolve) => {
+      this.#resolve = resolve
+    })
+    return this.#next
+  }
+
+  #begin: () => void = () => {
+    this.#since = undefined
+    this.#next = undefined
+    this.#resolve?.()
+    this.#resolve = undefined
+  }
+}
+
+/** Calls back on the next turn of the event loop: what runs now (a response being written) comes first. */
+export function nextTurn(callback: () => void): void {
+  setImmediate(callback)
+}
+
+/** Holds the process open while it is on; Node would exit silently with tasks waiting and no handle open. */
+export class KeepAlive {
+  #timer: NodeJS.Timeout | undefined
+
+  set(on: boolean): void {
+    if (on === (this.#timer !== undefined)) return
+    if (on) this.#timer = setInterval(() => {}, LONGEST_SLEEP)
+    else {
+      clearInterval(this.#timer)
+      this.#timer = undefined
+    }
+  }
+}

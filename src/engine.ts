@@ -1,0 +1,229 @@
+/**
+ * The seam between the runner and where tasks live.
+ *
+ * The core decides: is the input valid, did the attempt succeed, is it tried again and when, timeout, abort, events.
+ * An engine decides: where a task lives, when its turn is, who gets it, what if that process dies. Neither asks the
+ * other how.
+ *
+ *   runner ── enqueue, get, cancel … ──▶ Engine
+ *   runner ◀── attempt, changed, idle ── Engine        (through the EngineHost given to `start`)
+ *
+ * The rules that the types cannot say:
+ * - What may be answered at once may be answered without a promise; the runner awaits both.
+ * - A method that fails throws or rejects with a `BackgroundRunnerError`; anything else is a bug of the engine.
+ * - `changed` is called after the change is persisted, in order for one task, and only for what this process did.
+ * - A claim never exceeds the free slots: what is claimed is running, committed as such before its attempt runs.
+ * - An outcome is written for the attempt that it belongs to, or not at all: an engine fences out late ones.
+ */
+import type { Clock } from './clock.js'
+import type { Json } from './json.js'
+import type { SerializedError, StoredRetry, StoredTask, TaskRecord, TaskState } from './record.js'
+
+export type MaybePromise<T> = T | Promise<T>
+
+/** Where tasks live, when their turn is, which process gets them. An engine value belongs to one runner. */
+export interface Engine {
+  readonly name: string
+  readonly capabilities: Capabilities
+  /** Opens the storage and begins to take work on a later turn. */
+  start(host: EngineHost): MaybePromise<void>
+  /**
+   * Stores all of `tasks` or none. Idempotent on `id` and `key`: a task that exists is answered with `deduplicated`.
+   *
+   * @throws {QueueFullError} {InvalidStateError} an id that exists under another name
+   */
+  enqueue(tasks: readonly NewTask[]): MaybePromise<readonly Enqueued[]>
+  get(id: string): MaybePromise<TaskRecord | undefined>
+  list(query: ListQuery): MaybePromise<ListPage>
+  counts(): MaybePromise<TaskCounts>
+  /** @throws {TaskNotFoundError} {InvalidStateError} it has ended */
+  cancel(id: string, options: CancelRequest): MaybePromise<TaskRecord>
+  /** @throws {TaskNotFoundError} {InvalidStateError} it is neither failed nor cancelled */
+  retry(id: string, options: { readonly delay: number }): MaybePromise<TaskRecord>
+  /** @throws {TaskNotFoundError} {InvalidStateError} it no longer waits */
+  setPriority(id: string, priority: number): MaybePromise<TaskRecord>
+  /** @throws {InvalidStateError} it has not ended */
+  remove(id: string): MaybePromise<boolean>
+  /** Holds, or releases, the whole engine; what runs goes on. */
+  pause(paused: boolean): MaybePromise<void>
+  /** Ids that changed, anywhere the engine can see. The listener never throws. Returns what ends it. */
+  watch(listener: (ids: readonly string[]) => void): () => void
+  /** How many attempts may run in this process; may be set while they run. */
+  setConcurrency(concurrency: number): void
+  /** Takes no more work, waits for what runs, and reports; called once, and nothing after it. */
+  stop(request: StopRequest): Promise<StopReport>
+}
+
+/** What an engine can promise beyond the common semantics. */
+export interface Capabilities {
+  /** Tasks survive the end of the process. */
+  readonly durable: boolean
+  /** Several processes may work on the same tasks. */
+  readonly shared: boolean
+  /** Whether `watch` tells of what other processes did. */
+  readonly feed: 'all' | 'local'
+  /** Whether a definition's `concurrency` holds in all processes together. */
+  readonly limits: 'global' | 'process'
+}
+
+/** What the runner is to its engine. */
+export interface EngineHost {
+  readonly settings: EngineSettings
+  /** One attempt of a task that this engine has marked as running; nothing happens before its `run`. */
+  attempt(task: StoredTask, writer: AttemptWriter): EngineAttempt
+  /** What this process did: the only source of events. `read` is called if somebody listens, and then at once. */
+  changed(event: TaskEvent, read: () => TaskRecord): void
+  /** Nothing is queued, scheduled or running any more, as far as the engine can see. */
+  idle(): void
+  /** A fault that no caller can be told of. */
+  fault(error: unknown): void
+}
+
+export interface EngineSettings {
+  readonly clock: Clock
+  /** False: this process only submits. */
+  readonly work: boolean
+  readonly concurrency: number
+  /** The task names that this process can run, each with the limit on its running attempts. */
+  readonly names: ReadonlyMap<string, number>
+  /** Most tasks that may wait; Infinity: no limit. */
+  readonly maxPending: number
+  readonly retention: RetentionPolicy
+}
+
+/** How long finished tasks are kept, ms, and how many of them. */
+export interface RetentionPolicy {
+  readonly succeeded: number
+  readonly cancelled: number
+  readonly failed: number
+  /** Undefined: what the engine finds right. */
+  readonly count: number | undefined
+}
+
+/** One attempt as its engine sees it. */
+export interface EngineAttempt {
+  /** Calls the handler and gives the verdict. Called once; never throws, never rejects. */
+  run(): Promise<Outcome>
+  /** Asks the attempt to end, also before it runs; may be called again, for another reason too. */
+  stop(why: StopReason): void
+}
+
+export type StopReason =
+  | { readonly type: 'cancel'; readonly reason: string | undefined; readonly force: boolean }
+  | { readonly type: 'shutdown' }
+  /** The lease was lost: another process has the task, whatever comes of this attempt is dropped. */
+  | { readonly type: 'lost' }
+
+/** What a running attempt writes through its engine. */
+export interface AttemptWriter {
+  progress(value: Json): MaybePromise<void>
+  save(value: Json): MaybePromise<void>
+  /** The handler did not end within `cancelGrace` of being asked to. */
+  unresponsive(): void
+}
+
+/** The verdict on one attempt, decided by the core, written down by the engine (lifecycle.ts applies it). */
+export type Outcome = Verdict & {
+  /** The timeout fired, whatever came of it. */
+  readonly timedOut?: boolean
+}
+
+export type Verdict =
+  | { readonly type: 'succeeded'; readonly output: Json | undefined; readonly outputError?: SerializedError }
+  /** Again at `runAt` (epoch ms). `maxAttempts` is the budget as the definition gives it now. */
+  | {
+      readonly type: 'retry'
+      readonly error: SerializedError
+      readonly runAt: number
+      readonly countsAsAttempt: boolean
+      readonly maxAttempts: number
+    }
+  | { readonly type: 'failed'; readonly error: SerializedError; readonly maxAttempts?: number }
+  /** `thrown` is what the handler rejected with, kept in the history. */
+  | { readonly type: 'cancelled'; readonly error: SerializedError; readonly thrown?: SerializedError }
+  /** Shutdown took it back: queued again, no attempt used. */
+  | { readonly type: 'released' }
+
+/** A task as the runner submits it: validated, copied, complete. */
+export interface NewTask {
+  readonly id: string
+  readonly name: string
+  readonly input: Json | undefined
+  readonly priority: number
+  /** ms from now until it is due; 0: at once */
+  readonly delay: number
+  /** Epoch ms at which it is due, instead of `delay`. */
+  readonly runAt?: number
+  readonly maxAttempts: number
+  readonly key?: string
+  readonly metadata?: Json
+  readonly tags?: readonly string[]
+  readonly context?: Json
+  readonly timeout?: number
+  readonly retry?: StoredRetry
+}
+
+export interface Enqueued {
+  readonly id: string
+  /** A task with this id or key existed; nothing was stored. */
+  readonly deduplicated: boolean
+}
+
+export interface CancelRequest {
+  readonly reason?: string
+  /** Give up on a handler that does not listen. */
+  readonly force?: boolean
+}
+
+export interface ListQuery {
+  readonly states?: readonly TaskState[]
+  readonly names?: readonly string[]
+  /** A task that has all of them. */
+  readonly tags?: readonly string[]
+  readonly limit: number
+  /** The `next` of the page before. */
+  readonly cursor?: string
+}
+
+/** One page, newest first. */
+export interface ListPage {
+  readonly tasks: readonly TaskRecord[]
+  /** The cursor of the next page; absent on the last one. */
+  readonly next?: string
+}
+
+/** How many tasks are in each state. */
+export type TaskCounts = Record<TaskState, number>
+
+/** What can happen to a task, as events tell it. */
+export type TaskEvent =
+  | 'submitted'
+  | 'started'
+  | 'progress'
+  | 'retrying'
+  | 'succeeded'
+  | 'failed'
+  | 'cancelled'
+  | 'stalled'
+  | 'unresponsive'
+
+export interface StopRequest {
+  /** Work off what is due before stopping. */
+  readonly drain: boolean
+  /** From here on attempts are asked to stop. */
+  readonly deadline: AbortSignal
+  /** From here on what still runs is abandoned. */
+  readonly giveUp: AbortSignal
+}
+
+/** What became of the tasks while closing. */
+export interface StopReport {
+  /** Ended since `close` was called. */
+  readonly completed: number
+  /** Handed back: queued again, no attempt used. */
+  readonly returned: number
+  /** Still running when the runner gave up on them. */
+  readonly abandoned: number
+  /** Waiting, without these two. */
+  readonly pending: number
+}

@@ -1,0 +1,106 @@
+/**
+ * Events: an EventEmitter whose listeners cannot harm each other.
+ *
+ * eventemitter3 lets a listener that throws stop those after it, and knows nothing of promises. Here each listener is
+ * wrapped when it is added: what it throws or rejects with becomes an `error`, and the others still run.
+ */
+import { EventEmitter } from 'eventemitter3'
+import type { TaskRecord } from './record.js'
+
+/** The events of a runner: what this process did, after it was persisted, in order for one task. */
+export interface RunnerEvents {
+  /** The engine has the task. */
+  submitted: (record: TaskRecord) => void
+  /** An attempt begins. */
+  started: (record: TaskRecord) => void
+  /** The handler told how far it is. */
+  progress: (record: TaskRecord) => void
+  /** It will run again, at `record.runAt`. */
+  retrying: (record: TaskRecord) => void
+  succeeded: (record: TaskRecord) => void
+  failed: (record: TaskRecord) => void
+  cancelled: (record: TaskRecord) => void
+  /** Its process died or lost it; it was recovered. */
+  stalled: (record: TaskRecord) => void
+  /** Its handler did not end within `cancelGrace` of being asked to. */
+  unresponsive: (record: TaskRecord) => void
+  /** Nothing is queued, scheduled or running any more. */
+  idle: () => void
+  /** A fault that no caller could be told of: of a listener, of the engine, of an output that could not be kept. */
+  error: (error: unknown, record?: TaskRecord) => void
+}
+
+/** A listener as the emitter types it. */
+type Heard<Name extends keyof RunnerEvents> = EventEmitter.EventListener<RunnerEvents, Name>
+type Listener = (...args: never[]) => unknown
+
+/** An EventEmitter that isolates its listeners. */
+export abstract class IsolatedEmitter extends EventEmitter<RunnerEvents> {
+  /** A listener as it was given → as it is called. */
+  readonly #isolated: WeakMap<Listener, Listener> = new WeakMap()
+
+  override on<Name extends keyof RunnerEvents>(event: Name, listener: Heard<Name>, context?: unknown): this {
+    return super.on(event, this.#isolate(listener), context)
+  }
+
+  override addListener<Name extends keyof RunnerEvents>(event: Name, listener: Heard<Name>, context?: unknown): this {
+    return this.on(event, listener, context)
+  }
+
+  override once<Name extends keyof RunnerEvents>(event: Name, listener: Heard<Name>, context?: unknown): this {
+    return super.once(event, this.#isolate(listener), context)
+  }
+
+  override off<Name extends keyof RunnerEvents>(
+    event: Name,
+    listener?: Heard<Name>,
+    context?: unknown,
+    once?: boolean,
+  ): this {
+    return super.off(event, listener && this.#isolate(listener), context, once)
+  }
+
+  override removeListener<Name extends keyof RunnerEvents>(
+    event: Name,
+    listener?: Heard<Name>,
+    context?: unknown,
+    once?: boolean,
+  ): this {
+    return this.off(event, listener, context, once)
+  }
+
+  /** A fault goes to `error`; one that nobody hears goes to `unheard`. */
+  protected fault(error: unknown, record?: TaskRecord): void {
+    if (!this.emit('error', error, record)) this.unheard(error, record)
+  }
+
+  protected abstract unheard(error: unknown, record: TaskRecord | undefined): void
+
+  #isolate<Given extends Listener>(given: Given): Given {
+    const known = this.#isolated.get(given)
+    if (known !== undefined) return known as Given
+    const emitter = this
+    const isolated: Listener = function (this: unknown, ...args) {
+      const failed = (error: unknown): void => emitter.#listenerFailed(error, args)
+      try {
+        const result = given.apply(this, args)
+        if (result instanceof Promise) result.catch(failed)
+      } catch (error) {
+        failed(error)
+      }
+    }
+    this.#isolated.set(given, isolated)
+    return isolated as Given
+  }
+
+  #listenerFailed(error: unknown, args: readonly unknown[]): void {
+    const [first, second] = args
+    // A listener of `error` that fails itself is not told again: that would never end.
+    if (isRecord(first)) this.fault(error, first)
+    else this.unheard(error, isRecord(second) ? second : undefined)
+  }
+}
+
+function isRecord(value: unknown): value is TaskRecord {
+  return typeof value === 'object' && value !== null && 'attempts' in value && 'id' in value
+}

@@ -1,0 +1,184 @@
+/**
+ * The snapshot: a value copied in, provided that JSON can hold it unchanged.
+ *
+ * One walk validates and copies. What JSON would change (a Date, -0, a class instance) or cannot hold (a BigInt, a
+ * function, a cycle) is an issue with its path. A property that is `undefined` counts as absent.
+ */
+import { type InputIssue, kindOf } from './errors.js'
+
+export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json }
+
+/** A snapshot, or why there is none. */
+export type Snapshot = { readonly value: Json } | { readonly issues: readonly InputIssue[] }
+
+/** Deeper nesting is refused: it would overflow the stack of JSON.parse's many other users. */
+const MAX_DEPTH = 500
+const MAX_ISSUES = 20
+const MIB = 1_048_576
+/** The most bytes that one counted unit can become: a number counts as one and may be -1.2345678901234567e-300. */
+const BYTES_PER_UNIT = 25
+
+/** The default limit of an input or an output, in bytes of UTF-8 JSON. */
+export const MAX_BYTES: number = MIB
+
+/** Copies `value`, or says what is wrong with it. `maxBytes` is the limit in UTF-8 bytes of JSON. */
+export function snapshot(value: unknown, maxBytes: number = MAX_BYTES): Snapshot {
+  if (
+    typeof value === 'string' ? value.length * BYTES_PER_UNIT < maxBytes : value === null || typeof value === 'boolean'
+  ) {
+    return { value: value as Json }
+  }
+  const walk = new Walk(maxBytes)
+  const copied = walk.copy(value, 0)
+  if (walk.issues.length > 0) return { issues: walk.issues }
+  // The walk counts code units, a lower bound of bytes; only what may be over is measured exactly.
+  if (walk.units * BYTES_PER_UNIT > maxBytes && Buffer.byteLength(JSON.stringify(copied)) > maxBytes) {
+    return { issues: [tooLarge(maxBytes)] }
+  }
+  return { value: copied as Json }
+}
+
+/** A copy of what is known to be JSON: a snapshot handed out. */
+export function copyJson<T>(value: T): T {
+  return (typeof value === 'object' && value !== null ? copyPlain(value as unknown as Json) : value) as T
+}
+
+function copyPlain(value: Json): Json {
+  if (typeof value !== 'object' || value === null) return value
+  if (Array.isArray(value)) {
+    const items: Json[] = new Array(value.length)
+    for (let i = 0; i < value.length; i++) items[i] = copyPlain(value[i] as Json)
+    return items
+  }
+  const from = value as { readonly [key: string]: Json }
+  const to: Record<string, Json> = {}
+  for (const key of Object.keys(from)) assign(to, key, copyPlain(from[key] as Json))
+  return to
+}
+
+class Walk {
+  readonly issues: InputIssue[] = []
+  /** Code units of JSON text so far: never more than the text will have bytes. */
+  units = 0
+  readonly #max: number
+  readonly #path: (string | number)[] = []
+  readonly #ancestors: object[] = []
+
+  constructor(max: number) {
+    this.#max = max
+  }
+
+  copy(value: unknown, depth: number): unknown {
+    switch (typeof value) {
+      case 'string':
+        this.#grow(value.length + 2)
+        return value
+      case 'number':
+        if (!Number.isFinite(value)) return this.#refuse(`${String(value)} is not JSON`)
+        if (Object.is(value, -0)) return this.#refuse('-0 is not JSON')
+        this.#grow(1)
+        return value
+      case 'boolean':
+        this.#grow(4)
+        return value
+      case 'object':
+        if (value === null) {
+          this.#grow(4)
+          return null
+        }
+        return this.#container(value, depth)
+      default:
+        return this.#refuse(`${kindOf(value)} is not JSON`)
+    }
+  }
+
+  #container(value: object, depth: number): unknown {
+    if (depth > MAX_DEPTH) return this.#refuse(`nested more than ${MAX_DEPTH} levels deep`)
+    if (this.#ancestors.includes(value)) return this.#refuse('a cycle is not JSON')
+    this.#ancestors.push(value)
+    try {
+      if (Array.isArray(value)) return this.#array(value, depth)
+      const prototype: unknown = Object.getPrototypeOf(value)
+      if (prototype !== null && prototype !== Object.prototype && !isForeignPlain(prototype)) {
+        return this.#refuse(`${kindOf(value)} is not JSON`)
+      }
+      return this.#object(value as Record<string, unknown>, depth)
+    } catch (error) {
+      return this.#refuse(`cannot be read: ${error instanceof Error ? error.message : 'it threw'}`)
+    } finally {
+      this.#ancestors.pop()
+    }
+  }
+
+  #array(value: readonly unknown[], depth: number): unknown {
+    const items: unknown[] = []
+    this.#grow(1)
+    for (let i = 0; i < value.length && !this.#full(); i++) {
+      this.#path.push(i)
+      const item = value[i]
+      items.push(
+        item === undefined
+          ? this.#refuse(i in value ? 'undefined is not JSON' : 'a hole is not JSON')
+          : this.copy(item, depth + 1),
+      )
+      this.#path.pop()
+      this.#grow(1)
+    }
+    if (!this.#full() && Object.keys(value).length > value.length)
+      this.#refuse('an array with named properties is not JSON')
+    return items
+  }
+
+  #object(value: Record<string, unknown>, depth: number): unknown {
+    const copy: Record<string, unknown> = {}
+    this.#grow(1)
+    for (const key of Object.keys(value)) {
+      if (this.#full()) break
+      const item = value[key]
+      if (item === undefined) continue
+      this.#path.push(key)
+      this.#grow(key.length + 4)
+      assign(copy, key, this.copy(item, depth + 1))
+      this.#path.pop()
+    }
+    if (Object.getOwnPropertySymbols(value).length > 0) this.#refuse('a symbol key is not JSON')
+    return copy
+  }
+
+  #grow(units: number): void {
+    const before = this.units
+    this.units += units
+    if (before <= this.#max && this.units > this.#max) this.issues.push(tooLarge(this.#max))
+  }
+
+  #full(): boolean {
+    return this.units > this.#max || this.issues.length >= MAX_ISSUES
+  }
+
+  #refuse(message: string): undefined {
+    if (this.issues.length < MAX_ISSUES) this.issues.push({ message, path: [...this.#path] })
+    return undefined
+  }
+}
+
+function tooLarge(max: number): InputIssue {
+  return { message: `is larger than ${max} bytes of JSON`, path: [] }
+}
+
+/** Object.prototype of another realm (a vm context, a Jest sandbox) makes plain objects too. */
+function isForeignPlain(prototype: unknown): boolean {
+  return (
+    typeof prototype === 'object' &&
+    prototype !== null &&
+    Object.getPrototypeOf(prototype) === null &&
+    Object.hasOwn(prototype, 'hasOwnProperty') &&
+    Object.hasOwn(prototype, '__lookupGetter__')
+  )
+}
+
+/** `__proto__` as a key is data: assigning it would set the prototype. */
+function assign(target: object, key: string, value: unknown): void {
+  if (key === '__proto__')
+    Object.defineProperty(target, key, { value, enumerable: true, configurable: true, writable: true })
+  else (target as Record<string, unknown>)[key] = value
+}

@@ -1,0 +1,261 @@
+/**
+ * The life of a task as one table, and the few functions that move a task along it.
+ *
+ * Every store applies its changes through these functions, so that no engine can know an arrow of its own. They change
+ * the task in place and return what happened; persisting it is the store's business.
+ */
+import type { CancelRequest, NewTask, Outcome, TaskEvent } from './engine.js'
+import { InvalidStateError, show, TaskCancelledError } from './errors.js'
+import {
+  type AttemptRecord,
+  addToHistory,
+  extrasOf,
+  type SerializedError,
+  type StoredTask,
+  type TaskExtras,
+  type TaskState,
+} from './record.js'
+
+/** What can happen to a task. */
+type Step =
+  | 'due'
+  | 'claim'
+  | 'succeed'
+  | 'fail'
+  | 'cancel'
+  | 'postpone'
+  | 'release'
+  | 'crash'
+  | 'retry'
+  | 'retryLater'
+  | 'reprioritise'
+  | 'remove'
+
+/** Every arrow there is. What is not here cannot happen. */
+const LIFE: Readonly<Record<TaskState, Readonly<Partial<Record<Step, TaskState>>>>> = {
+  queued: { claim: 'running', cancel: 'cancelled', reprioritise: 'queued' },
+  scheduled: { due: 'queued', cancel: 'cancelled', reprioritise: 'scheduled' },
+  running: {
+    succeed: 'succeeded',
+    fail: 'failed',
+    cancel: 'cancelled',
+    postpone: 'scheduled',
+    release: 'queued',
+    crash: 'queued',
+  },
+  succeeded: { remove: 'succeeded' },
+  failed: { retry: 'queued', retryLater: 'scheduled', remove: 'failed' },
+  cancelled: { retry: 'queued', retryLater: 'scheduled', remove: 'cancelled' },
+}
+
+/** How a task is doing when it is refused something. */
+const REFUSED: Readonly<Partial<Record<Step, string>>> = {
+  cancel: 'cannot be cancelled',
+  retry: 'cannot be retried: only a failed or cancelled task can',
+  retryLater: 'cannot be retried: only a failed or cancelled task can',
+  reprioritise: 'no longer waits: its priority cannot be set',
+  remove: 'has not ended: it cannot be removed',
+}
+
+/** The state that `step` leads to. @throws {InvalidStateError} no such arrow */
+function next(task: StoredTask, step: Step): TaskState {
+  const state = LIFE[task.state][step]
+  if (state !== undefined) return state
+  throw new InvalidStateError(`task ${show(task.id)} is ${task.state} and ${REFUSED[step] ?? `cannot ${step}`}`)
+}
+
+export const FINAL_STATES = ['succeeded', 'failed', 'cancelled'] as const
+export const TASK_STATES: readonly TaskState[] = ['queued', 'scheduled', 'running', ...FINAL_STATES]
+
+/** Whether the task has ended (`retry` may revive it). */
+export function hasEnded(state: TaskState): boolean {
+  return state === 'succeeded' || state === 'failed' || state === 'cancelled'
+}
+
+/** Whether the task waits for its turn or its time. */
+export function isWaiting(state: TaskState): boolean {
+  return state === 'queued' || state === 'scheduled'
+}
+
+/** The state in which a task is born. */
+export function bornAs(runAt: number, now: number): TaskState {
+  return runAt > now ? 'scheduled' : 'queued'
+}
+
+/** The extras that a task is born with, if any. */
+export function bornWith(from: NewTask): TaskExtras | undefined {
+  const { key, metadata, tags, context, timeout, retry } = from
+  let extras: TaskExtras | undefined
+  if (key !== undefined) extras = { ...extras, key }
+  if (metadata !== undefined) extras = { ...extras, metadata }
+  if (tags !== undefined) extras = { ...extras, tags }
+  if (context !== undefined) extras = { ...extras, context }
+  if (timeout !== undefined) extras = { ...extras, timeout }
+  if (retry !== undefined) extras = { ...extras, retry }
+  return extras
+}
+
+/** Its time has come. */
+export function becomeDue(task: StoredTask): void {
+  task.state = next(task, 'due')
+}
+
+/** A worker takes it: an attempt begins. */
+export function claim(task: StoredTask, now: number): void {
+  task.state = next(task, 'claim')
+  task.attempt++
+  task.startedAt = now
+  task.error = undefined
+}
+
+/** A verdict is written down; says which event tells of it. */
+export function settle(task: StoredTask, outcome: Outcome, now: number): TaskEvent {
+  if (task.extras !== undefined) delete task.extras.deaths // any verdict clears a suspect
+  const verdict = withCancel(task, outcome)
+  switch (verdict.type) {
+    case 'succeeded':
+      task.state = next(task, 'succeed')
+      task.output = verdict.output
+      if (verdict.outputError !== undefined) extrasOf(task).outputError = verdict.outputError
+      // A plain success is derived from the task's own fields; a history is kept only where there is more to tell.
+      if (verdict.timedOut === true || task.extras?.history !== undefined) record(task, verdict, now)
+      task.finishedAt = now
+      return 'succeeded'
+    case 'failed':
+      task.state = next(task, 'fail')
+      if (verdict.maxAttempts !== undefined) task.maxAttempts = verdict.maxAttempts
+      record(task, verdict, now, verdict.error)
+      task.error = verdict.error
+      task.finishedAt = now
+      return 'failed'
+    case 'cancelled':
+      task.state = next(task, 'cancel')
+      record(task, verdict, now, verdict.thrown ?? verdict.error)
+      task.error = verdict.error
+      task.finishedAt = now
+      return 'cancelled'
+    case 'retry':
+      task.state = next(task, 'postpone')
+      task.maxAttempts = verdict.maxAttempts
+      if (!verdict.countsAsAttempt) doNotCount(task)
+      record(task, verdict, now, verdict.error)
+      task.error = verdict.error
+      task.runAt = verdict.runAt
+      return 'retrying'
+    case 'released':
+      task.state = next(task, 'release')
+      doNotCount(task)
+      record(task, verdict, now)
+      return 'retrying'
+  }
+}
+
+/** A cancel that was accepted before the verdict is written wins over everything but a success. */
+function withCancel(task: StoredTask, outcome: Outcome): Outcome {
+  if (task.extras?.cancelRequestedAt === undefined || outcome.type === 'succeeded' || outcome.type === 'cancelled')
+    return outcome
+  const error = cancelledError(task)
+  return {
+    type: 'cancelled',
+    error,
+    ...('error' in outcome && { thrown: outcome.error }),
+    ...(outcome.timedOut && { timedOut: true }),
+  }
+}
+
+/** What a cancel did: ended a waiting task, or asked a running one. */
+export function cancel(task: StoredTask, request: CancelRequest, now: number): 'cancelled' | 'asked' {
+  const state = next(task, 'cancel')
+  const extras = extrasOf(task)
+  extras.cancelRequestedAt ??= now
+  if (request.reason !== undefined) extras.cancelReason ??= request.reason
+  if (request.force === true) extras.cancelForce = true
+  if (task.state === 'running') return 'asked'
+  task.state = state
+  task.error = cancelledError(task)
+  task.finishedAt = now
+  return 'cancelled'
+}
+
+/** A human's word: a new budget of attempts. */
+export function retry(task: StoredTask, runAt: number, now: number): void {
+  task.state = next(task, runAt > now ? 'retryLater' : 'retry')
+  const extras = extrasOf(task)
+  const budget = task.maxAttempts - (extras.uncounted ?? 0)
+  extras.uncounted = task.attempt
+  extras.retries = (extras.retries ?? 0) + 1
+  extras.retriedAt = now
+  delete extras.deaths
+  delete extras.progress
+  forgetCancel(task)
+  task.maxAttempts = task.attempt + budget
+  task.runAt = runAt
+  task.finishedAt = 0
+  task.error = undefined
+}
+
+/** @throws {InvalidStateError} it no longer waits */
+export function reprioritise(task: StoredTask, priority: number): void {
+  task.state = next(task, 'reprioritise')
+  task.priority = priority
+}
+
+/** @throws {InvalidStateError} it has not ended */
+export function checkRemovable(task: StoredTask): void {
+  next(task, 'remove')
+}
+
+/** Its process died, or was abandoned: back to the queue at no cost. `counted`: as a death. */
+export function crash(task: StoredTask, counted: boolean, now: number): TaskEvent {
+  const asked = task.extras?.cancelRequestedAt !== undefined
+  task.state = next(task, asked ? 'cancel' : 'crash')
+  record(task, { type: 'crashed' }, now)
+  if (asked) {
+    task.error = cancelledError(task)
+    task.finishedAt = now
+    return 'cancelled'
+  }
+  doNotCount(task)
+  if (counted) {
+    const extras = extrasOf(task)
+    extras.deaths = (extras.deaths ?? 0) + 1
+  }
+  return 'stalled'
+}
+
+/** The error of a cancelled task: it was asked for, so where in our code it was made tells nobody anything. */
+function cancelledError(task: StoredTask): SerializedError {
+  const { name, message, code } = new TaskCancelledError(task.extras?.cancelReason)
+  return { name, message, code }
+}
+
+function doNotCount(task: StoredTask): void {
+  const extras = extrasOf(task)
+  extras.uncounted = (extras.uncounted ?? 0) + 1
+  task.maxAttempts++
+}
+
+function forgetCancel(task: StoredTask): void {
+  const { extras } = task
+  if (extras === undefined) return
+  delete extras.cancelRequestedAt
+  delete extras.cancelReason
+  delete extras.cancelForce
+}
+
+function record(
+  task: StoredTask,
+  verdict: { readonly type: NonNullable<AttemptRecord['outcome']>; readonly timedOut?: boolean },
+  now: number,
+  error?: SerializedError,
+): void {
+  const extras = extrasOf(task)
+  extras.history = addToHistory(extras.history, {
+    number: task.attempt,
+    startedAt: task.startedAt,
+    finishedAt: now,
+    outcome: verdict.type,
+    ...(verdict.timedOut === true && { timedOut: true }),
+    ...(error !== undefined && { error }),
+  })
+}

@@ -1,0 +1,45 @@
+/**
+ * Which task names may start another attempt now. A store asks it while it chooses, so that the answer is exact also
+ * where several claims share one transaction.
+ */
+export class Admission {
+  readonly #limits: ReadonlyMap<string, number>
+  readonly #running: Map<string, number> = new Map()
+  readonly #limited: boolean
+  #open: readonly string[]
+
+  /** @param limits the names that this process can run, each with the limit on its running attempts */
+  constructor(limits: ReadonlyMap<string, number>) {
+    this.#limits = limits
+    this.#open = [...limits.keys()]
+    this.#limited = [...limits.values()].some((limit) => limit !== Number.POSITIVE_INFINITY)
+  }
+
+  /** The names of which another attempt may start. */
+  get open(): readonly string[] {
+    return this.#open
+  }
+
+  /** An attempt of `name` starts. */
+  take(name: string): void {
+    if (this.#limited) this.#add(name, 1)
+  }
+
+  /** An attempt of `name` has ended. Says whether the name was closed until now. */
+  give(name: string): boolean {
+    return this.#limited && this.#add(name, -1)
+  }
+
+  #add(name: string, by: 1 | -1): boolean {
+    const limit = this.#limits.get(name) ?? Number.POSITIVE_INFINITY
+    if (limit === Number.POSITIVE_INFINITY) return false
+    const before = this.#running.get(name) ?? 0
+    const after = before + by
+    this.#running.set(name, after)
+    if (before < limit === after < limit) return false
+    this.#open = [...this.#limits.keys()].filter(
+      (each) => (this.#running.get(each) ?? 0) < (this.#limits.get(each) ?? 0),
+    )
+    return after < limit
+  }
+}

@@ -1,0 +1,96 @@
+/**
+ * The due tasks of one name in their order: priority, then when they became due, then submission.
+ *
+ * A linked list for each priority in use, and a heap of those priorities. Nearly every task comes in order and is
+ * appended in O(1); one that does not (its priority was set, it was handed back) goes into the level's small heap beside
+ * the list. So push, take, remove and a change of priority are O(1) or O(log n), whatever stands in the backlog.
+ */
+import { Heap, type Slotted } from './heap.js'
+
+/** What a backlog needs of a task. The links belong to the backlog while the task is in it. */
+export interface Waiting<Self> extends Slotted {
+  readonly priority: number
+  /** Epoch ms */
+  readonly runAt: number
+  /** Rises with each submission. */
+  readonly order: number
+  previous: Self | undefined
+  next: Self | undefined
+}
+
+/** Whether `a` became due before `b`; among equals, whether it was submitted before. */
+export function dueBefore<Task extends Waiting<Task>>(a: Task, b: Task): boolean {
+  return a.runAt < b.runAt || (a.runAt === b.runAt && a.order < b.order)
+}
+
+class Level<Task extends Waiting<Task>> implements Slotted {
+  readonly priority: number
+  slot = -1
+  head: Task | undefined
+  tail: Task | undefined
+  /** Those that did not come in order. */
+  strays: Heap<Task> | undefined
+
+  constructor(priority: number) {
+    this.priority = priority
+  }
+
+  get first(): Task | undefined {
+    const stray = this.strays?.first
+    if (stray === undefined) return this.head
+    return this.head === undefined || dueBefore(stray, this.head) ? stray : this.head
+  }
+
+  push(task: Task): void {
+    const { tail } = this
+    if (tail !== undefined && dueBefore(task, tail)) {
+      this.strays ??= new Heap<Task>(dueBefore)
+      this.strays.push(task)
+      return
+    }
+    task.previous = tail
+    if (tail === undefined) this.head = task
+    else tail.next = task
+    this.tail = task
+  }
+
+  remove(task: Task): void {
+    if (task.slot >= 0) return this.strays?.remove(task)
+    const { previous, next } = task
+    if (previous === undefined) this.head = next
+    else previous.next = next
+    if (next === undefined) this.tail = previous
+    else next.previous = previous
+    // A link that is kept would keep a removed task's young neighbours alive.
+    task.previous = undefined
+    task.next = undefined
+  }
+}
+
+export class Backlog<Task extends Waiting<Task>> {
+  readonly #levels: Map<number, Level<Task>> = new Map()
+  readonly #byPriority: Heap<Level<Task>> = new Heap((a, b) => a.priority > b.priority)
+
+  get first(): Task | undefined {
+    return this.#byPriority.first?.first
+  }
+
+  push(task: Task): void {
+    let level = this.#levels.get(task.priority)
+    if (level === undefined) {
+      level = new Level(task.priority)
+      this.#levels.set(task.priority, level)
+      this.#byPriority.push(level)
+    }
+    level.push(task)
+  }
+
+  /** Removes a task that was pushed with this priority. */
+  remove(task: Task, priority: number): void {
+    const level = this.#levels.get(priority) as Level<Task>
+    level.remove(task)
+    if (level.first !== undefined) return
+    this.#levels.delete(task.priority)
+    this.#byPriority.remove(level)
+  }
+}

@@ -1,0 +1,367 @@
+/**
+ * The local engine: a store for the backlog, p-queue for the slots.
+ *
+ * p-queue holds tickets, not tasks. A ticket that gets a slot takes the best due task from the store, runs it, and goes
+ * on taking while there are any. So priority, delay and cancel need no surgery in p-queue, p-queue never holds more than
+ * about `concurrency` entries, and a claim never exceeds the free slots. A slot is held until the handler has really
+ * settled: p-queue's own `timeout` and `signal` would free it while the function still runs, and are never used.
+ */
+import PQueue from 'p-queue'
+import { type Alarm, after, at, type Clock, KeepAlive, nextTurn, Turn } from '../clock.js'
+import type {
+  AttemptWriter,
+  CancelRequest,
+  Capabilities,
+  Engine,
+  EngineAttempt,
+  EngineHost,
+  Enqueued,
+  ListPage,
+  ListQuery,
+  MaybePromise,
+  NewTask,
+  StopReport,
+  StopRequest,
+  TaskCounts,
+  TaskEvent,
+} from '../engine.js'
+import type { Json } from '../json.js'
+import { type StoredTask, type TaskRecord, toRecord } from '../record.js'
+import { Admission } from './admission.js'
+import type { Cancelled, Inserted, Outlook, Store } from './store.js'
+
+/** How long a drain may hold the event loop, ms; with the task that ends the turn it stays below 10. */
+const TURN_BUDGET = 5
+/** While tasks end, what is over the retention goes after this many ms. */
+const PRUNE_DELAY = 1_000
+/** After a fault of the store, work is tried again after this many ms. */
+const FAULT_DELAY = 1_000
+
+/** An engine over a store: what `memory()` is made of, and any other store can be. */
+export function localEngine<Task extends StoredTask>(store: Store<Task>): Engine {
+  return new LocalEngine(store)
+}
+
+/** One attempt of this process. */
+class Run<Task extends StoredTask> implements AttemptWriter {
+  readonly task: Task
+  readonly #engine: LocalEngine<Task>
+  attempt!: EngineAttempt
+
+  constructor(engine: LocalEngine<Task>, task: Task) {
+    this.#engine = engine
+    this.task = task
+  }
+
+  progress(value: Json): void {
+    this.#engine.progress(this.task, value)
+  }
+
+  save(value: Json): MaybePromise<void> {
+    return this.#engine.save(this.task, value)
+  }
+
+  unresponsive(): void {
+    this.#engine.announce('unresponsive', this.task)
+  }
+}
+
+class LocalEngine<Task extends StoredTask> implements Engine {
+  readonly name: string
+  readonly capabilities: Capabilities
+  readonly #store: Store<Task>
+  readonly #queue: PQueue = new PQueue()
+  readonly #turn: Turn = new Turn(TURN_BUDGET)
+  readonly #keepAlive: KeepAlive = new KeepAlive()
+  readonly #running: Map<string, Run<Task>> = new Map()
+  readonly #watchers: Set<(ids: readonly string[]) => void> = new Set()
+  #host!: EngineHost
+  #clock!: Clock
+  #admission!: Admission
+  /** Whether tickets may take tasks. */
+  #working = false
+  #looking = false
+  #busy = false
+  #alarm: Alarm | undefined
+  #alarmAt = Number.POSITIVE_INFINITY
+  #pruneAlarm: Alarm | undefined
+  #closed = false
+  #claims = 0
+  #completed = 0
+  #returned = 0
+
+  constructor(store: Store<Task>) {
+    this.#store = store
+    this.name = store.name
+    this.capabilities = store.capabilities
+  }
+
+  start(host: EngineHost): MaybePromise<void> {
+    const { settings } = host
+    this.#host = host
+    this.#clock = settings.clock
+    this.#admission = new Admission(settings.names)
+    this.#queue.concurrency = settings.concurrency
+    this.#working = settings.work
+    return then(this.#store.open({ maxPending: settings.maxPending }), () => this.#look())
+  }
+
+  enqueue(tasks: readonly NewTask[]): MaybePromise<readonly Enqueued[]> {
+    return then(this.#store.insert(tasks, this.#clock.now()), (inserted) => {
+      this.#inserted(inserted)
+      return inserted
+    })
+  }
+
+  #inserted(inserted: readonly Inserted<Task>[]): void {
+    this.#setBusy(true)
+    for (const { task, deduplicated } of inserted) {
+      if (!deduplicated) this.announce('submitted', task)
+    }
+    this.#look()
+  }
+
+  get(id: string): MaybePromise<TaskRecord | undefined> {
+    return then(this.#store.find(id), (task) => task && toRecord(task))
+  }
+
+  list(query: ListQuery): MaybePromise<ListPage> {
+    return this.#store.list(query)
+  }
+
+  counts(): MaybePromise<TaskCounts> {
+    return this.#store.counts()
+  }
+
+  cancel(id: string, request: CancelRequest): MaybePromise<TaskRecord> {
+    return then(this.#store.cancel(id, request, this.#clock.now()), (cancelled) => this.#cancelled(cancelled, request))
+  }
+
+  #cancelled({ record, effect }: Cancelled, { reason, force = false }: CancelRequest): TaskRecord {
+    if (effect === 'asked') {
+      this.#running.get(record.id)?.attempt.stop({ type: 'cancel', reason, force })
+    } else {
+      this.#host.changed('cancelled', () => record)
+      this.#ended()
+      this.#look()
+    }
+    this.#tellWatchers([record.id])
+    return record
+  }
+
+  retry(id: string, { delay }: { readonly delay: number }): MaybePromise<TaskRecord> {
+    const now = this.#clock.now()
+    return then(this.#store.retry(id, now + delay, now), (record) => {
+      this.#setBusy(true)
+      this.#host.changed('retrying', () => record)
+      this.#tellWatchers([id])
+      this.#look()
+      return record
+    })
+  }
+
+  setPriority(id: string, priority: number): MaybePromise<TaskRecord> {
+    return then(this.#store.setPriority(id, priority), (record) => {
+      this.#tellWatchers([id])
+      return record
+    })
+  }
+
+  remove(id: string): MaybePromise<boolean> {
+    return then(this.#store.remove(id), (removed) => {
+      if (removed) this.#tellWatchers([id])
+      return removed
+    })
+  }
+
+  pause(paused: boolean): MaybePromise<void> {
+    return then(this.#store.pause(paused), () => {
+      if (!paused) this.#look()
+    })
+  }
+
+  watch(listener: (ids: readonly string[]) => void): () => void {
+    this.#watchers.add(listener)
+    return () => this.#watchers.delete(listener)
+  }
+
+  setConcurrency(concurrency: number): void {
+    this.#queue.concurrency = concurrency
+    this.#look()
+  }
+
+  // The work.
+
+  /** Looks on the next turn what there is to do: how many tickets are worth a slot, and when to look again. */
+  #look(): void {
+    if (this.#looking) return
+    this.#looking = true
+    nextTurn(() => {
+      this.#looking = false
+      if (!this.#closed) void this.#guard(() => then(this.#store.outlook(this.#clock.now()), this.#act))
+    })
+  }
+
+  #act: (outlook: Outlook) => void = ({ ready, nextDue, idle }) => {
+    this.#setBusy(!idle)
+    if (!this.#working) return
+    this.#issueTickets(ready)
+    this.#wakeAt(nextDue)
+  }
+
+  #issueTickets(ready: number): void {
+    const free = this.#queue.concurrency - this.#queue.pending - this.#queue.size
+    for (let n = Math.min(free, ready); n > 0; n--) void this.#queue.add(() => this.#guard(() => this.#work()))
+  }
+
+  #wakeAt(time: number | undefined): void {
+    if (this.#alarm !== undefined && time === this.#alarmAt) return
+    this.#alarm?.cancel()
+    this.#alarm = undefined
+    if (time === undefined) return
+    this.#alarmAt = time
+    this.#alarm = at(this.#clock, time, () => {
+      this.#alarm = undefined
+      this.#look()
+    })
+  }
+
+  /** A ticket: takes the best task that is due, runs it, and goes on while there are any. */
+  async #work(): Promise<void> {
+    while (this.#working && this.#queue.pending <= this.#queue.concurrency) {
+      const claimed = this.#store.claim(this.#admission, this.#clock.now())
+      const task = claimed instanceof Promise ? await claimed : claimed
+      if (task === undefined) break
+      this.#claims++
+      const run = new Run(this, task)
+      run.attempt = this.#host.attempt(task, run)
+      this.#running.set(task.id, run)
+      this.announce('started', task)
+      const outcome = await run.attempt.run()
+      if (this.#closed) return // it was abandoned: what it brings is too late
+      const settled = this.#store.settle(task, outcome, this.#clock.now())
+      this.#settled(run, settled instanceof Promise ? await settled : settled)
+      const spent = this.#turn.spent()
+      if (spent !== undefined) await spent
+    }
+    if (this.#running.size === 0) this.#look() // perhaps nothing is left at all
+  }
+
+  #settled(run: Run<Task>, event: TaskEvent | undefined): void {
+    const { task } = run
+    this.#running.delete(task.id)
+    const opened = this.#admission.give(task.name)
+    this.announce(event ?? 'stalled', task)
+    if (event === 'retrying') {
+      if (task.state === 'queued') this.#returned++
+      this.#look()
+    } else if (event !== undefined) this.#ended()
+    // The slot of this ticket may go to another name; a free slot beside it may now take one of this name.
+    if (opened) this.#look()
+  }
+
+  #ended(): void {
+    this.#completed++
+    this.#pruneAlarm ??= after(this.#clock, PRUNE_DELAY, this.#prune, 'background')
+  }
+
+  #prune: () => void = () => {
+    this.#pruneAlarm = undefined
+    void this.#guard(() =>
+      then(this.#store.prune(this.#host.settings.retention, this.#clock.now()), ({ ids, more }) => {
+        this.#tellWatchers(ids)
+        if (more) nextTurn(this.#prune)
+      }),
+    )
+  }
+
+  #setBusy(busy: boolean): void {
+    if (this.#closed) return
+    this.#keepAlive.set(busy && this.#working)
+    if (this.#busy && !busy) this.#host.idle()
+    this.#busy = busy
+  }
+
+  /** Runs what nobody waits for; a fault is told, and the work is looked at again a little later. */
+  async #guard(work: () => MaybePromise<void>): Promise<void> {
+    try {
+      await work()
+    } catch (error) {
+      this.#host.fault(error)
+      after(this.#clock, FAULT_DELAY, () => this.#look())
+    }
+  }
+
+  // What a run writes.
+
+  progress(task: Task, value: Json): void {
+    void this.#guard(() => then(this.#store.progress(task, value), () => this.announce('progress', task)))
+  }
+
+  save(task: Task, value: Json): MaybePromise<void> {
+    return this.#store.save(task, value)
+  }
+
+  announce(event: TaskEvent, task: Task): void {
+    this.#host.changed(event, () => toRecord(task))
+    if (this.#watchers.size > 0) this.#tellWatchers([task.id])
+  }
+
+  #tellWatchers(ids: readonly string[]): void {
+    if (ids.length === 0) return
+    for (const listener of this.#watchers) listener(ids)
+  }
+
+  // The end.
+
+  async stop({ drain, deadline, giveUp }: StopRequest): Promise<StopReport> {
+    this.#completed = 0
+    this.#returned = 0
+    if (drain && this.#working) await this.#drain(deadline)
+    this.#working = false
+    await this.#quiet(deadline)
+    for (const run of this.#running.values()) run.attempt.stop({ type: 'shutdown' })
+    await this.#quiet(giveUp)
+    this.#closed = true
+    this.#alarm?.cancel()
+    this.#pruneAlarm?.cancel()
+    this.#keepAlive.set(false)
+    this.#watchers.clear()
+    const { queued, scheduled } = await this.#store.counts()
+    const abandoned = [...this.#running.values()].map((run) => run.task)
+    await this.#store.close(abandoned)
+    return {
+      completed: this.#completed,
+      returned: this.#returned,
+      abandoned: abandoned.length,
+      pending: queued + scheduled - this.#returned,
+    }
+  }
+
+  /** Goes on until nothing is due: until a round of tickets has come back with nothing. */
+  async #drain(deadline: AbortSignal): Promise<void> {
+    for (let claims = -1; claims !== this.#claims && !deadline.aborted; ) {
+      claims = this.#claims
+      this.#issueTickets(this.#queue.concurrency)
+      await this.#quiet(deadline)
+    }
+  }
+
+  /** Resolves when no ticket is left, or when `signal` aborts. */
+  async #quiet(signal: AbortSignal): Promise<void> {
+    if (signal.aborted) return
+    let stopListening = (): void => {}
+    const aborted = new Promise<void>((resolve) => {
+      const listener = (): void => resolve()
+      signal.addEventListener('abort', listener, { once: true })
+      stopListening = () => signal.removeEventListener('abort', listener)
+    })
+    await Promise.race([this.#queue.onIdle(), aborted])
+    stopListening()
+  }
+}
+
+/** `next` of what may be a promise; at once where it is none. */
+function then<From, To>(from: MaybePromise<From>, next: (from: From) => MaybePromise<To>): MaybePromise<To> {
+  return from instanceof Promise ? from.then(next) : next(from)
+}

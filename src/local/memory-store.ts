@@ -1,0 +1,394 @@
+/** Tasks in the memory of this process: nothing outlives it, and every answer is at once. */
+import type {
+  CancelRequest,
+  Capabilities,
+  ListPage,
+  ListQuery,
+  NewTask,
+  Outcome,
+  RetentionPolicy,
+  TaskCounts,
+  TaskEvent,
+} from '../engine.js'
+import { InvalidInputError, InvalidStateError, QueueFullError, show, TaskNotFoundError } from '../errors.js'
+import type { Json } from '../json.js'
+import * as life from '../lifecycle.js'
+import {
+  extrasOf,
+  type SerializedError,
+  type StoredTask,
+  type TaskExtras,
+  type TaskRecord,
+  type TaskState,
+  toRecord,
+} from '../record.js'
+import type { Admission } from './admission.js'
+import { Backlog, dueBefore, type Waiting } from './backlog.js'
+import { Heap } from './heap.js'
+import type { Cancelled, Inserted, Outlook, Pruned, Store, StoreSettings } from './store.js'
+
+/** Finished tasks kept by default: without a bound a long-lived process would fill up. */
+const DEFAULT_COUNT = 100_000
+/** A step of pruning removes at most this many. */
+const PRUNE_STEP = 500
+
+/** One class with every field in place, so that all tasks share a shape. */
+class MemoryTask implements StoredTask, Waiting<MemoryTask> {
+  readonly id: string
+  readonly name: string
+  readonly input: Json | undefined
+  readonly createdAt: number
+  /** Rises with each submission. */
+  readonly order: number
+  state: TaskState
+  output: Json | undefined = undefined
+  error: SerializedError | undefined = undefined
+  attempt = 0
+  maxAttempts: number
+  priority: number
+  runAt: number
+  startedAt = 0
+  finishedAt = 0
+  extras: TaskExtras | undefined
+  /** Where it is in the heap of its level or of the scheduled tasks. */
+  slot = -1
+  /** Its neighbours in the backlog; after its end, those among the finished. */
+  previous: MemoryTask | undefined = undefined
+  next: MemoryTask | undefined = undefined
+
+  constructor(from: NewTask, runAt: number, now: number, order: number) {
+    this.id = from.id
+    this.name = from.name
+    this.input = from.input
+    this.createdAt = now
+    this.order = order
+    this.state = life.bornAs(runAt, now)
+    this.maxAttempts = from.maxAttempts
+    this.priority = from.priority
+    this.runAt = runAt
+    this.extras = life.bornWith(from)
+  }
+}
+
+/** Finished tasks in the order of their end. */
+class Finished {
+  head: MemoryTask | undefined
+  #tail: MemoryTask | undefined
+
+  push(task: MemoryTask): void {
+    task.previous = this.#tail
+    if (this.#tail === undefined) this.head = task
+    else this.#tail.next = task
+    this.#tail = task
+  }
+
+  remove(task: MemoryTask): void {
+    const { previous, next } = task
+    if (previous === undefined) this.head = next
+    else previous.next = next
+    if (next === undefined) this.#tail = previous
+    else next.previous = previous
+    task.previous = undefined
+    task.next = undefined
+  }
+}
+
+export class MemoryStore implements Store<MemoryTask> {
+  readonly name = 'memory'
+  readonly capabilities: Capabilities = { durable: false, shared: false, feed: 'all', limits: 'global' }
+  readonly #tasks: Map<string, MemoryTask> = new Map()
+  /** name → key → task */
+  readonly #keys: Map<string, Map<string, MemoryTask>> = new Map()
+  readonly #backlogs: Map<string, Backlog<MemoryTask>> = new Map()
+  readonly #scheduled: Heap<MemoryTask> = new Heap<MemoryTask>(dueBefore)
+  readonly #finished = { succeeded: new Finished(), failed: new Finished(), cancelled: new Finished() }
+  readonly #counts: TaskCounts = { queued: 0, scheduled: 0, running: 0, succeeded: 0, failed: 0, cancelled: 0 }
+  /** By submission, for `list`; a removed task stays until there are more removed than kept. */
+  #bySubmission: MemoryTask[] = []
+  #order = 0
+  #paused = false
+  #maxPending = Number.POSITIVE_INFINITY
+
+  open(settings: StoreSettings): void {
+    this.#maxPending = settings.maxPending
+  }
+
+  insert(tasks: readonly NewTask[], now: number): readonly Inserted<MemoryTask>[] {
+    const first = tasks[0]
+    if (tasks.length === 1 && first !== undefined && first.key === undefined) return [this.#insertOne(first, now)]
+    // All or nothing: first look at each (one submitMany has one name), then store.
+    const ids = new Set<string>()
+    const keys = new Set<string>()
+    for (const task of tasks) {
+      const { id, key } = task
+      if (this.#existing(task) !== undefined || (key !== undefined && keys.has(key))) continue
+      ids.add(id)
+      if (key !== undefined) keys.add(key)
+    }
+    this.#checkRoom(ids.size)
+    return tasks.map((task) => this.#insertOne(task, now))
+  }
+
+  #insertOne(from: NewTask, now: number): Inserted<MemoryTask> {
+    const existing = this.#existing(from)
+    if (existing !== undefined) return { id: existing.id, deduplicated: true, task: existing }
+    this.#checkRoom(1)
+    const task = new MemoryTask(from, from.runAt ?? now + from.delay, now, ++this.#order)
+    this.#tasks.set(task.id, task)
+    this.#bySubmission.push(task)
+    if (from.key !== undefined) {
+      let keys = this.#keys.get(from.name)
+      if (keys === undefined) this.#keys.set(from.name, (keys = new Map()))
+      keys.set(from.key, task)
+    }
+    this.#counts[task.state]++
+    this.#place(task)
+    return { id: task.id, deduplicated: false, task }
+  }
+
+  #existing(task: NewTask): MemoryTask | undefined {
+    const byKey = task.key === undefined ? undefined : this.#keys.get(task.name)?.get(task.key)
+    if (byKey !== undefined) return byKey
+    const byId = this.#tasks.get(task.id)
+    if (byId !== undefined && byId.name !== task.name) refuseId(task.id, byId.name)
+    return byId
+  }
+
+  #checkRoom(more: number): void {
+    const pending = this.#counts.queued + this.#counts.scheduled
+    if (more > 0 && pending + more > this.#maxPending) throw new QueueFullError(pending, this.#maxPending)
+  }
+
+  claim(admission: Admission, now: number): MemoryTask | undefined {
+    if (this.#paused) return undefined
+    this.#promote(now)
+    let best: MemoryTask | undefined
+    for (const name of admission.open) {
+      const first = this.#backlogs.get(name)?.first
+      if (first === undefined) continue
+      if (
+        best === undefined ||
+        first.priority > best.priority ||
+        (first.priority === best.priority && dueBefore(first, best))
+      )
+        best = first
+    }
+    if (best === undefined) return undefined
+    admission.take(best.name)
+    const from = best.state
+    life.claim(best, now)
+    this.#moved(best, from)
+    return best
+  }
+
+  settle(task: MemoryTask, outcome: Outcome, now: number): TaskEvent {
+    const from = task.state
+    const event = life.settle(task, outcome, now)
+    this.#moved(task, from)
+    return event
+  }
+
+  progress(task: MemoryTask, value: Json): void {
+    extrasOf(task).progress = value
+  }
+
+  save(task: MemoryTask, value: Json): void {
+    extrasOf(task).saved = value
+  }
+
+  find(id: string): MemoryTask | undefined {
+    return this.#tasks.get(id)
+  }
+
+  list(query: ListQuery): ListPage {
+    const before = query.cursor === undefined ? Number.POSITIVE_INFINITY : fromCursor(query.cursor)
+    const { states, names, tags } = query
+    const tasks: TaskRecord[] = []
+    let last: MemoryTask | undefined
+    for (let i = this.#indexBefore(before); i >= 0; i--) {
+      const task = this.#bySubmission[i] as MemoryTask
+      if (this.#tasks.get(task.id) !== task) continue
+      if (states !== undefined && !states.includes(task.state)) continue
+      if (names !== undefined && !names.includes(task.name)) continue
+      if (tags !== undefined && !tags.every((tag) => task.extras?.tags?.includes(tag))) continue
+      if (tasks.length === query.limit) return { tasks, next: toCursor((last as MemoryTask).order) }
+      tasks.push(toRecord(task))
+      last = task
+    }
+    return { tasks }
+  }
+
+  /** The index of the newest task submitted before `order`. */
+  #indexBefore(order: number): number {
+    let low = 0
+    let high = this.#bySubmission.length
+    while (low < high) {
+      const middle = (low + high) >> 1
+      if ((this.#bySubmission[middle] as MemoryTask).order < order) low = middle + 1
+      else high = middle
+    }
+    return low - 1
+  }
+
+  counts(): TaskCounts {
+    return { ...this.#counts }
+  }
+
+  cancel(id: string, request: CancelRequest, now: number): Cancelled {
+    const task = this.#get(id)
+    const from = task.state
+    const effect = life.cancel(task, request, now)
+    this.#moved(task, from)
+    return { record: toRecord(task), effect }
+  }
+
+  retry(id: string, runAt: number, now: number): TaskRecord {
+    const task = this.#get(id)
+    const from = task.state
+    life.retry(task, runAt, now)
+    this.#moved(task, from)
+    return toRecord(task)
+  }
+
+  setPriority(id: string, priority: number): TaskRecord {
+    const task = this.#get(id)
+    const { state, priority: from } = task
+    life.reprioritise(task, priority)
+    this.#moved(task, state, from)
+    return toRecord(task)
+  }
+
+  remove(id: string): boolean {
+    const task = this.#tasks.get(id)
+    if (task === undefined) return false
+    life.checkRemovable(task)
+    this.#forget(task)
+    return true
+  }
+
+  pause(paused: boolean): void {
+    this.#paused = paused
+  }
+
+  prune(policy: RetentionPolicy, now: number): Pruned {
+    const ids: string[] = []
+    const excess = (): boolean => this.#finishedCount() > (policy.count ?? DEFAULT_COUNT)
+    while (ids.length < PRUNE_STEP) {
+      let oldest: MemoryTask | undefined
+      for (const state of life.FINAL_STATES) {
+        const { head } = this.#finished[state]
+        if (head === undefined) continue
+        if (head.finishedAt + policy[state] <= now) {
+          oldest = head
+          break
+        }
+        if (excess() && (oldest === undefined || head.finishedAt < oldest.finishedAt)) oldest = head
+      }
+      if (oldest === undefined) return { ids, more: false }
+      this.#forget(oldest)
+      ids.push(oldest.id)
+    }
+    return { ids, more: true }
+  }
+
+  outlook(now: number): Outlook {
+    this.#promote(now)
+    const { queued, scheduled, running } = this.#counts
+    return {
+      ready: this.#paused ? 0 : queued,
+      nextDue: this.#scheduled.first?.runAt,
+      idle: queued + scheduled + running === 0,
+    }
+  }
+
+  close(): void {
+    this.#tasks.clear()
+  }
+
+  #get(id: string): MemoryTask {
+    const task = this.#tasks.get(id)
+    if (task === undefined) throw new TaskNotFoundError(id)
+    return task
+  }
+
+  #finishedCount(): number {
+    return this.#counts.succeeded + this.#counts.failed + this.#counts.cancelled
+  }
+
+  /** Puts a task that lifecycle.ts has changed where it belongs now. */
+  #moved(task: MemoryTask, from: TaskState, priority: number = task.priority): void {
+    if (from === task.state && priority === task.priority) return
+    this.#unplace(task, from, priority)
+    this.#counts[from]--
+    this.#counts[task.state]++
+    this.#place(task)
+  }
+
+  #place(task: MemoryTask): void {
+    switch (task.state) {
+      case 'queued': {
+        let backlog = this.#backlogs.get(task.name)
+        if (backlog === undefined) this.#backlogs.set(task.name, (backlog = new Backlog()))
+        return backlog.push(task)
+      }
+      case 'scheduled':
+        return this.#scheduled.push(task)
+      case 'running':
+        return
+      default:
+        return this.#finished[task.state].push(task)
+    }
+  }
+
+  #unplace(task: MemoryTask, from: TaskState, priority: number): void {
+    switch (from) {
+      case 'queued':
+        return this.#backlogs.get(task.name)?.remove(task, priority)
+      case 'scheduled':
+        return this.#scheduled.remove(task)
+      case 'running':
+        return
+      default:
+        return this.#finished[from].remove(task)
+    }
+  }
+
+  #promote(now: number): void {
+    for (let first = this.#scheduled.first; first !== undefined && first.runAt <= now; first = this.#scheduled.first) {
+      life.becomeDue(first)
+      this.#moved(first, 'scheduled')
+    }
+  }
+
+  #forget(task: MemoryTask): void {
+    this.#unplace(task, task.state, task.priority)
+    this.#counts[task.state]--
+    this.#tasks.delete(task.id)
+    const key = task.extras?.key
+    if (key !== undefined) {
+      const keys = this.#keys.get(task.name)
+      keys?.delete(key)
+      if (keys?.size === 0) this.#keys.delete(task.name)
+    }
+    if (this.#bySubmission.length > 2 * this.#tasks.size + PRUNE_STEP) {
+      this.#bySubmission = this.#bySubmission.filter((each) => this.#tasks.get(each.id) === each)
+    }
+  }
+}
+
+function refuseId(id: string, name: string): never {
+  throw new InvalidStateError(`the id ${show(id)} belongs to a task of another name, ${show(name)}`)
+}
+
+/** A cursor is opaque to users: the submission order of the last task of its page. */
+function toCursor(order: number): string {
+  return Buffer.from(`m${order}`).toString('base64url')
+}
+
+function fromCursor(cursor: string): number {
+  const text = Buffer.from(cursor, 'base64url').toString()
+  if (/^m\d{1,15}$/.test(text)) return Number(text.slice(1))
+  throw new InvalidInputError('bad list query', [
+    { path: ['cursor'], message: `is not a cursor of this list: ${show(cursor)}` },
+  ])
+}

@@ -1,0 +1,81 @@
+/**
+ * The seam below the local engine: where the backlog lives. A store keeps tasks and their order; the engine above it
+ * keeps slots, attempts, timers and events.
+ *
+ * What may be answered at once may be answered without a promise: the memory store never makes one. Within one store,
+ * things happen in the order in which they were asked.
+ */
+import type {
+  CancelRequest,
+  Capabilities,
+  Enqueued,
+  ListPage,
+  ListQuery,
+  MaybePromise,
+  NewTask,
+  Outcome,
+  RetentionPolicy,
+  TaskCounts,
+  TaskEvent,
+} from '../engine.js'
+import type { Json } from '../json.js'
+import type { StoredTask, TaskRecord } from '../record.js'
+import type { Admission } from './admission.js'
+
+/** A store keeps tasks of its own type; the engine hands back what it was given. */
+export interface Store<Task extends StoredTask = StoredTask> {
+  readonly name: string
+  readonly capabilities: Capabilities
+  open(settings: StoreSettings): MaybePromise<void>
+  /** Stores all or none; tells which tasks are new, in the order of `tasks`. @throws {QueueFullError} {InvalidStateError} */
+  insert(tasks: readonly NewTask[], now: number): MaybePromise<readonly Inserted<Task>[]>
+  /** Takes the best due task whose name is admitted, marks it as running, and tells `admission`. */
+  claim(admission: Admission, now: number): MaybePromise<Task | undefined>
+  /** Writes a verdict down; undefined if the attempt is no longer this worker's. */
+  settle(task: Task, outcome: Outcome, now: number): MaybePromise<TaskEvent | undefined>
+  progress(task: Task, value: Json): MaybePromise<void>
+  save(task: Task, value: Json): MaybePromise<void>
+  find(id: string): MaybePromise<Task | undefined>
+  list(query: ListQuery): MaybePromise<ListPage>
+  counts(): MaybePromise<TaskCounts>
+  /** The verbs answer with the record as they wrote it. @throws {TaskNotFoundError} {InvalidStateError} */
+  cancel(id: string, request: CancelRequest, now: number): MaybePromise<Cancelled>
+  retry(id: string, runAt: number, now: number): MaybePromise<TaskRecord>
+  setPriority(id: string, priority: number): MaybePromise<TaskRecord>
+  remove(id: string): MaybePromise<boolean>
+  pause(paused: boolean): MaybePromise<void>
+  /** Removes some of what is over the retention; tells which, and whether there is more. */
+  prune(policy: RetentionPolicy, now: number): MaybePromise<Pruned>
+  /** Makes what is due by now claimable; tells how many tasks may be claimed and when the next becomes due. */
+  outlook(now: number): MaybePromise<Outlook>
+  /** `abandoned` tasks are still running: marked, so that their return counts as no crash. */
+  close(abandoned: readonly Task[]): MaybePromise<void>
+}
+
+export interface StoreSettings {
+  readonly maxPending: number
+}
+
+export interface Inserted<Task> extends Enqueued {
+  readonly task: Task
+}
+
+export interface Cancelled {
+  readonly record: TaskRecord
+  /** `asked`: it runs, and its attempt has to be told. */
+  readonly effect: 'cancelled' | 'asked'
+}
+
+export interface Pruned {
+  readonly ids: readonly string[]
+  readonly more: boolean
+}
+
+export interface Outlook {
+  /** Due tasks that are not held by a pause. */
+  readonly ready: number
+  /** Epoch ms at which the next scheduled task is due. */
+  readonly nextDue: number | undefined
+  /** Nothing is queued, scheduled or running. */
+  readonly idle: boolean
+}

@@ -1,0 +1,58 @@
+/**
+ * Log lines. They carry id, name, state, attempt, duration, error code and message; never input, output, metadata,
+ * progress, or a credential.
+ */
+import type { TaskEvent } from './engine.js'
+import { serializeError } from './error-record.js'
+import type { TaskRecord } from './record.js'
+
+/** What is expected of a logger: pino's shape. */
+export interface Logger {
+  debug(fields: object, message: string): void
+  info(fields: object, message: string): void
+  warn(fields: object, message: string): void
+  error(fields: object, message: string): void
+}
+
+const LEVELS: Readonly<Record<TaskEvent, keyof Logger | undefined>> = {
+  submitted: 'debug',
+  started: 'debug',
+  progress: undefined,
+  retrying: 'warn',
+  succeeded: 'info',
+  failed: 'error',
+  cancelled: 'info',
+  stalled: 'warn',
+  unresponsive: 'warn',
+}
+
+/** One line for one event. */
+export function logEvent(logger: Logger, event: TaskEvent, record: TaskRecord): void {
+  const level = LEVELS[event]
+  if (level === undefined) return
+  const { id, name, state, attempt, startedAt, finishedAt, error } = record
+  logger[level](
+    {
+      id,
+      name,
+      state,
+      attempt,
+      ...(startedAt !== undefined && finishedAt !== undefined && { duration: finishedAt - startedAt }),
+      ...(error !== undefined && { code: error.code, error: error.message }),
+    },
+    `task ${event}`,
+  )
+}
+
+/** A fault that no listener heard: to the logger, else as a process warning. */
+export function logFault(logger: Logger | undefined, fault: unknown, record: TaskRecord | undefined): void {
+  const { code, message, stack } = serializeError(fault)
+  if (logger !== undefined)
+    logger.error({ id: record?.id, name: record?.name, code, error: message }, 'background runner fault')
+  else
+    process.emitWarning(message, {
+      type: 'BackgroundRunnerWarning',
+      ...(code && { code }),
+      ...(stack && { detail: stack }),
+    })
+}

@@ -1,0 +1,401 @@
+/**
+ * The runner: the verbs. It knows no clock, queue or store: what is submitted is checked in submission.ts, where it lives
+ * is the engine's business, and how one attempt runs is told in attempt.ts.
+ */
+import { Attempt, type AttemptEnvironment } from './attempt.js'
+import { type Duration, toMs } from './duration.js'
+import type {
+  CancelRequest,
+  Engine,
+  EngineAttempt,
+  EngineHost,
+  Enqueued,
+  ListPage,
+  ListQuery,
+  NewTask,
+  StopReport,
+  TaskCounts,
+} from './engine.js'
+import {
+  EngineError,
+  InvalidInputError,
+  RunnerClosedError,
+  show,
+  TaskCancelledError,
+  TaskFailedError,
+  TaskNotFoundError,
+} from './errors.js'
+import { IsolatedEmitter } from './events.js'
+import { TaskHandle, type WaitOptions } from './handle.js'
+import { TASK_STATES } from './lifecycle.js'
+import { logEvent, logFault } from './logger.js'
+import { type FilledOptions, fillOptions, type RunnerOptions } from './options.js'
+import type { TaskRecord } from './record.js'
+import { shutDown } from './shutdown.js'
+import { Submission, type SubmitOptions } from './submission.js'
+import {
+  concurrencyExpected,
+  type InputOf,
+  isConcurrency,
+  isPriority,
+  type OutputOf,
+  priorityExpected,
+  type TaskMap,
+} from './task.js'
+import { Waiters } from './waiters.js'
+import type { Work } from './work.js'
+
+/** The arguments of `submit` after the name: no input where the task takes none. */
+export type SubmitArguments<Input> = undefined extends Input
+  ? [input?: Input, options?: SubmitOptions]
+  : [input: Input, options?: SubmitOptions]
+
+export interface CloseOptions {
+  /** From then on running handlers are asked to stop. @default '10s' */
+  readonly deadline?: Duration
+  /** Work off what is due first. @default true where tasks do not outlive the process */
+  readonly drain?: boolean
+}
+
+/** What became of the tasks: see `StopReport`. */
+export type CloseReport = StopReport
+
+/** Which tasks `list` shows; see `ListQuery`. */
+export type ListOptions = Partial<ListQuery>
+
+/**
+ * Takes slow work out of a web request.
+ *
+ * @example
+ * const runner = new BackgroundRunner({ tasks: { greet: defineTask({ run: async (name: string) => `Hello ${name}` }) } })
+ * const handle = await runner.submit('greet', 'Ada')
+ * await handle.result() // 'Hello Ada'
+ *
+ * @throws {InvalidInputError} naming each option that is wrong
+ */
+export class BackgroundRunner<const Tasks extends TaskMap = TaskMap> extends IsolatedEmitter {
+  readonly #options: FilledOptions
+  readonly #engine: Engine
+  readonly #submission: Submission
+  readonly #waiters: Waiters
+  readonly #idlers: Set<{ resolve(): void; reject(error: unknown): void }> = new Set()
+  #concurrency: number
+  /** Until the engine is open. */
+  #opening: Promise<void> | undefined
+  #closing: Promise<CloseReport> | undefined
+  #closed = false
+
+  constructor(options: RunnerOptions<Tasks>) {
+    super()
+    const report = (error: unknown): void => this.fault(error)
+    this.#options = fillOptions(options)
+    const { engine, clock, works, random, limits, logger, context, cancelGrace } = this.#options
+    this.#engine = engine
+    this.#concurrency = this.#options.concurrency
+    this.#submission = new Submission(this.#options, report)
+    this.#waiters = new Waiters(engine, clock, report)
+    this.#open({ clock, random, cancelGrace, limits, logger, restore: context?.run, report }, works)
+  }
+
+  #open(env: AttemptEnvironment, works: ReadonlyMap<string, Work>): void {
+    const { clock, work, concurrency, maxPending, retention } = this.#options
+    const names = new Map([...works].map(([name, { definition }]) => [name, definition.concurrency]))
+    const host: EngineHost = {
+      settings: { clock, work, concurrency, names, maxPending, retention },
+      attempt: (task, writer): EngineAttempt => new Attempt(env, works.get(task.name) as Work, task, writer),
+      changed: (event, read) => {
+        const { logger } = this.#options
+        const heard = this.listenerCount(event) > 0
+        if (!heard && logger === undefined) return
+        const record = read()
+        if (logger !== undefined) logEvent(logger, event, record)
+        if (heard) this.emit(event, record)
+      },
+      idle: () => {
+        this.emit('idle')
+        for (const { resolve } of this.#idlers) resolve()
+        this.#idlers.clear()
+      },
+      fault: (error) => this.fault(error),
+    }
+    const opening = this.#engine.start(host)
+    if (!(opening instanceof Promise)) return
+    this.#opening = opening.then(
+      () => {
+        this.#opening = undefined
+      },
+      (error: unknown) => {
+        throw asEngineError(error)
+      },
+    )
+    this.#opening.catch((error) => this.fault(error))
+  }
+
+  protected override unheard(error: unknown, record: TaskRecord | undefined): void {
+    logFault(this.#options.logger, error, record)
+  }
+
+  /** Resolves when the engine is open. @throws {EngineError} it could not be opened */
+  async ready(): Promise<void> {
+    await this.#use()
+  }
+
+  /**
+   * Stores a task and answers with its handle; the work runs in the background.
+   *
+   * @throws {UnknownTaskError} {InvalidInputError} {QueueFullError} {RunnerClosedError} {EngineError} and nothing is stored
+   */
+  submit<Name extends keyof Tasks & string>(
+    name: Name,
+    ...args: SubmitArguments<InputOf<Tasks[Name]>>
+  ): Promise<TaskHandle<OutputOf<Tasks[Name]>>>
+  submit(name: string, input?: unknown, options?: SubmitOptions): Promise<TaskHandle> {
+    // Not an async function: on the memory engine one promise a submit is all there is.
+    try {
+      if (this.#closing !== undefined) throw new RunnerClosedError()
+      const task = this.#submission.make(name, input, options)
+      if (task instanceof Promise || this.#opening !== undefined)
+        return this.#submitLater([task]).then(([handle]) => handle as TaskHandle)
+      const enqueued = this.#engine.enqueue([task])
+      return enqueued instanceof Promise
+        ? enqueued.then((all) => this.#handle(all[0] as Enqueued))
+        : Promise.resolve(this.#handle(enqueued[0] as Enqueued))
+    } catch (error) {
+      return Promise.reject(error)
+    }
+  }
+
+  /**
+   * Submits many inputs of one task in one round trip: all are stored, or none.
+   *
+   * @throws as `submit`; in the issues of an InvalidInputError the path begins with the input's index
+   */
+  submitMany<Name extends keyof Tasks & string>(
+    name: Name,
+    inputs: readonly InputOf<Tasks[Name]>[],
+    options?: SubmitOptions | ((input: InputOf<Tasks[Name]>, index: number) => SubmitOptions),
+  ): Promise<TaskHandle<OutputOf<Tasks[Name]>>[]>
+  async submitMany(
+    name: string,
+    inputs: readonly unknown[],
+    options?: SubmitOptions | ((input: never, index: number) => SubmitOptions),
+  ): Promise<TaskHandle[]> {
+    if (this.#closing !== undefined) throw new RunnerClosedError()
+    if (!Array.isArray(inputs))
+      throw new InvalidInputError('bad inputs', [{ message: `must be an array, got ${show(inputs)}`, path: [] }])
+    if (typeof options === 'object' && inputs.length > 1 && (options.id !== undefined || options.key !== undefined)) {
+      const field = options.id !== undefined ? 'id' : 'key'
+      throw new InvalidInputError('bad submit options', [
+        {
+          message: 'one value for many inputs would make one task of them; give a function of the input',
+          path: [field],
+        },
+      ])
+    }
+    return this.#submitLater(this.#submission.makeMany(name, inputs, options))
+  }
+
+  async #submitLater(tasks: readonly (NewTask | Promise<NewTask>)[]): Promise<TaskHandle[]> {
+    const made = await Promise.all(tasks)
+    if (this.#opening !== undefined) await this.#opening
+    if (this.#closing !== undefined) throw new RunnerClosedError()
+    return (await this.#engine.enqueue(made)).map((enqueued) => this.#handle(enqueued))
+  }
+
+  #handle({ id, deduplicated }: Enqueued): TaskHandle {
+    return new TaskHandle(this, id, deduplicated)
+  }
+
+  /** The truth about a task; undefined for an id that the engine does not keep. */
+  async status(id: string): Promise<TaskRecord | undefined> {
+    const engine = await this.#use()
+    return typeof id === 'string' ? engine.get(id) : undefined
+  }
+
+  /**
+   * The final record, when the task has ended.
+   *
+   * @throws {TaskNotFoundError} unknown, removed or pruned {WaitTimeoutError} {RunnerClosedError}, or the signal's reason
+   */
+  async wait(id: string, options: WaitOptions = {}): Promise<TaskRecord> {
+    const timeout = options.timeout === undefined ? undefined : toMs(options.timeout, 'timeout')
+    await this.#use()
+    return this.#waiters.wait(known(id), options.signal, timeout)
+  }
+
+  /**
+   * The output, when the task has succeeded.
+   *
+   * @throws {TaskFailedError} {TaskCancelledError}, and as `wait`
+   */
+  async result(id: string, options?: WaitOptions): Promise<unknown> {
+    const record = await this.wait(id, options)
+    if (record.state === 'succeeded') return record.output
+    if (record.state === 'cancelled') throw new TaskCancelledError(record.error?.message, { cause: record.error })
+    throw new TaskFailedError(record.id, record.name, record.error)
+  }
+
+  /**
+   * Ends a waiting task, or asks a running one to stop; it is `cancelled` when its handler has rejected.
+   *
+   * @throws {TaskNotFoundError} {InvalidStateError} it has ended
+   */
+  async cancel(id: string, options: CancelRequest = {}): Promise<TaskRecord> {
+    const { reason, force } = options
+    if (reason !== undefined && typeof reason !== 'string') refuse('reason', 'must be a string', reason)
+    if (force !== undefined && typeof force !== 'boolean') refuse('force', 'must be true or false', force)
+    return (await this.#use()).cancel(known(id), options)
+  }
+
+  /**
+   * Gives a failed or cancelled task a new budget of attempts.
+   *
+   * @throws {TaskNotFoundError} {InvalidStateError} it is neither failed nor cancelled
+   */
+  async retry(id: string, options: { readonly delay?: Duration } = {}): Promise<TaskRecord> {
+    const delay = options.delay === undefined ? 0 : toMs(options.delay, 'delay')
+    return (await this.#use()).retry(known(id), { delay })
+  }
+
+  /** @throws {TaskNotFoundError} {InvalidStateError} it no longer waits {InvalidInputError} */
+  async setPriority(id: string, priority: number): Promise<TaskRecord> {
+    if (!isPriority(priority)) refuse('priority', priorityExpected, priority)
+    return (await this.#use()).setPriority(known(id), priority)
+  }
+
+  /** Tasks, newest first, page by page: 50 by default, at most 1 000. @throws {InvalidInputError} */
+  async list(options: ListOptions = {}): Promise<ListPage> {
+    const query = listQuery(options)
+    return (await this.#use()).list(query)
+  }
+
+  /** How many tasks are in each state. */
+  async counts(): Promise<TaskCounts> {
+    return (await this.#use()).counts()
+  }
+
+  /** Removes a finished task; false if there is none. @throws {InvalidStateError} it has not ended */
+  async remove(id: string): Promise<boolean> {
+    const engine = await this.#use()
+    return typeof id === 'string' && engine.remove(id)
+  }
+
+  /** Holds the whole engine: no attempt starts until `resume`; what runs goes on. */
+  async pause(): Promise<void> {
+    await (await this.#use()).pause(true)
+  }
+
+  async resume(): Promise<void> {
+    await (await this.#use()).pause(false)
+  }
+
+  /** Resolves when nothing is queued, scheduled or running in the engine. @throws {RunnerClosedError} */
+  async onIdle(): Promise<void> {
+    const { queued, scheduled, running } = await (await this.#use()).counts()
+    if (queued + scheduled + running === 0) return
+    if (this.#closed) throw new RunnerClosedError()
+    await new Promise<void>((resolve, reject) => this.#idlers.add({ resolve, reject }))
+  }
+
+  /** Tells ids that changed, anywhere the engine can see. Returns what ends it. */
+  watch(listener: (ids: readonly string[]) => void): () => void {
+    if (this.#closed) throw new RunnerClosedError()
+    return this.#engine.watch((ids) => {
+      try {
+        listener(ids)
+      } catch (error) {
+        this.fault(error)
+      }
+    })
+  }
+
+  /** How many attempts may run at once in this process; may be set while it runs. */
+  get concurrency(): number {
+    return this.#concurrency
+  }
+
+  set concurrency(concurrency: number) {
+    if (!isConcurrency(concurrency)) refuse('concurrency', concurrencyExpected, concurrency)
+    this.#concurrency = concurrency
+    this.#engine.setConcurrency(concurrency)
+  }
+
+  /**
+   * Takes no more, finishes what runs, and reports. Idempotent: the same report.
+   *
+   * @throws {InvalidInputError} and the runner goes on
+   */
+  close(options: CloseOptions = {}): Promise<CloseReport> {
+    try {
+      this.#closing ??= this.#close(
+        toMs(options.deadline ?? '10s', 'deadline'),
+        options.drain ?? !this.#engine.capabilities.durable,
+      )
+      return this.#closing
+    } catch (error) {
+      return Promise.reject(error)
+    }
+  }
+
+  async #close(deadline: number, drain: boolean): Promise<CloseReport> {
+    try {
+      await this.#opening
+      const { clock, works } = this.#options
+      return await shutDown(this.#engine, works.values(), clock, deadline, drain, (error) => this.fault(error))
+    } finally {
+      this.#closed = true
+      this.#waiters.close()
+      for (const { reject } of this.#idlers) reject(new RunnerClosedError())
+      this.#idlers.clear()
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close()
+  }
+
+  /** The engine, when it is open. */
+  async #use(): Promise<Engine> {
+    if (this.#opening !== undefined) await this.#opening
+    if (this.#closed) throw new RunnerClosedError()
+    return this.#engine
+  }
+}
+
+function asEngineError(error: unknown): unknown {
+  return error instanceof Error && 'code' in error
+    ? error
+    : new EngineError('the engine could not be opened', { cause: error })
+}
+
+function known(id: unknown): string {
+  if (typeof id === 'string') return id
+  throw new TaskNotFoundError(id)
+}
+
+function refuse(field: string, expected: string, value: unknown): never {
+  throw new InvalidInputError('bad option', [{ message: `${expected}, got ${show(value)}`, path: [field] }])
+}
+
+function listQuery({ states, names, tags, limit = 50, cursor, ...unknown }: ListOptions): ListQuery {
+  for (const field of Object.keys(unknown)) refuse(field, 'is not an option of list', undefined)
+  const texts = (field: string, value: unknown): void => {
+    if (value !== undefined && !(Array.isArray(value) && value.every((each) => typeof each === 'string')))
+      refuse(field, 'must be an array of strings', value)
+  }
+  texts('states', states)
+  texts('names', names)
+  texts('tags', tags)
+  for (const state of states ?? [])
+    if (!TASK_STATES.includes(state)) refuse('states', `must be of ${TASK_STATES.join(', ')}`, state)
+  if (!Number.isInteger(limit) || limit < 1 || limit > 1_000)
+    refuse('limit', 'must be an integer from 1 to 1000', limit)
+  if (cursor !== undefined && typeof cursor !== 'string') refuse('cursor', 'must be the `next` of a page', cursor)
+  return {
+    limit,
+    ...(states !== undefined && { states }),
+    ...(names !== undefined && { names }),
+    ...(tags !== undefined && { tags }),
+    ...(cursor !== undefined && { cursor }),
+  }
+}

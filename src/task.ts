@@ -1,0 +1,197 @@
+/**
+ * `defineTask`: a type of work, and the inference of what it takes and gives.
+ *
+ * The types of input and output are read off the definition; nothing is generated, nothing is declared globally, and
+ * two runners can have different tasks under the same name.
+ */
+import { type Duration, durationExpected, tryDuration } from './duration.js'
+import { type InputIssue, InvalidInputError, kindOf, show } from './errors.js'
+import type { Json } from './json.js'
+import type { AttemptRecord } from './record.js'
+import { parseRetry, type RetryLayer, type RetryPolicy } from './retry-policy.js'
+import type { SchemaInput, SchemaOutput, StandardSchema } from './schema.js'
+
+/** What a handler is given beside its input. It may be destructured. */
+export interface TaskContext {
+  readonly id: string
+  readonly name: string
+  /** 1 for the first execution; only rises. */
+  readonly attempt: number
+  /** Manual retries so far. */
+  readonly retries: number
+  /** Epoch ms of the submit. With `id` it is unique for ever, also where an id is used again after `remove`. */
+  readonly createdAt: number
+  /** How the last attempt ended; undefined in the first one. */
+  readonly previous: AttemptRecord | undefined
+  /** Aborted on cancel, timeout and shutdown; `reason` says why. To stop, reject: `signal.throwIfAborted()`. */
+  readonly signal: AbortSignal
+  readonly metadata: Json | undefined
+  /** What the runner's `context.capture` gave at submit. */
+  readonly context: Json | undefined
+  /** What the last `save` stored, in this attempt or an earlier one. */
+  readonly saved: Json | undefined
+  /** Tells how far it is; the latest value wins. @throws {InvalidInputError} not JSON */
+  progress(value: unknown): void
+  /** Stores state that survives into the next attempt; resolves when it is stored. */
+  save(value: unknown): Promise<void>
+  /** A line to the runner's logger, with the task's id, name and attempt. */
+  log(message: string, fields?: Readonly<Record<string, unknown>>): void
+}
+
+/** What ends what `setup` began. */
+export type Teardown = () => void | Promise<void>
+
+/** What every kind of definition may say. */
+export interface TaskSettings {
+  /** When a failed attempt is tried again. @default the runner's `defaults.retry` */
+  readonly retry?: RetryPolicy
+  /** How long one attempt may take. @default the runner's `defaults.timeout`, else no limit */
+  readonly timeout?: Duration
+  /** Higher first; an integer from -1 000 000 to 1 000 000. @default 0 */
+  readonly priority?: number
+  /** How many attempts of this task may run at once. @default the runner's `concurrency` */
+  readonly concurrency?: number
+  /** Called once by each runner that works, before the first attempt; what it returns is called at the end of `close`. */
+  readonly setup?: () => Teardown | void | Promise<Teardown | void>
+}
+
+/** A definition whose input type comes from `run`'s parameter. */
+export interface PlainTask<Input, Output> extends TaskSettings {
+  readonly input?: undefined
+  readonly run: (input: Input, ctx: TaskContext) => Output | Promise<Output>
+}
+
+/** A definition whose input is checked by a schema. */
+export interface SchemaTask<Schema extends StandardSchema, Output> extends TaskSettings {
+  /** Checked at submit and again before each attempt; the handler gets the schema's output. */
+  readonly input: Schema
+  readonly run: (input: SchemaOutput<Schema>, ctx: TaskContext) => Output | Promise<Output>
+}
+
+/** A type of work, known to a runner under the key it has in `tasks`. Made by `defineTask`. */
+export interface TaskDefinition<Input = unknown, Output = unknown> {
+  readonly input: StandardSchema | undefined
+  readonly retry: RetryLayer | undefined
+  /** ms */
+  readonly timeout: number | undefined
+  readonly priority: number
+  readonly concurrency: number
+  readonly setup: TaskSettings['setup']
+  readonly run: (input: never, ctx: TaskContext) => unknown
+  /** Carries the types; never there at run time. */
+  readonly types?: { readonly input: Input; readonly output: Output }
+}
+
+export type TaskMap = Readonly<Record<string, TaskDefinition>>
+export type InputOf<Task> = Task extends TaskDefinition<infer Input, infer _> ? Input : never
+export type OutputOf<Task> = Task extends TaskDefinition<infer _, infer Output> ? Output : never
+
+/** Whether JSON can hold every value of `T`. */
+type IsJson<T> = unknown extends T
+  ? true
+  : T extends string | number | boolean | null | undefined
+    ? true
+    : T extends bigint | symbol | ((...args: never[]) => unknown)
+      ? false
+      : T extends { toJSON(...args: never[]): unknown }
+        ? false
+        : T extends readonly (infer Item)[]
+          ? IsJson<Item>
+          : T extends object
+            ? false extends { [Key in keyof T]-?: Key extends string | number ? IsJson<T[Key]> : false }[keyof T]
+              ? false
+              : true
+            : false
+
+/** Makes a definition whose input JSON cannot hold a compile error. */
+type JsonInput<Input> =
+  false extends IsJson<Input> ? { readonly run: ['the input of a task must be JSON', Input] } : unknown
+
+/**
+ * Defines a type of work.
+ *
+ * @example
+ * const resize = defineTask({
+ *   timeout: '30s',
+ *   run: async (input: { path: string; width: number }, { signal, progress }) => {
+ *     progress({ percent: 50 })
+ *     return { bytes: 1024 }
+ *   },
+ * })
+ *
+ * @throws {InvalidInputError} naming each option that is wrong
+ */
+export function defineTask<const Schema extends StandardSchema, Output>(
+  definition: SchemaTask<Schema, Output>,
+): TaskDefinition<SchemaInput<Schema>, Output>
+export function defineTask<Input, Output>(
+  definition: PlainTask<Input, Output> & JsonInput<Input>,
+): TaskDefinition<Input, Output>
+export function defineTask(
+  definition: PlainTask<never, unknown> | SchemaTask<StandardSchema, unknown>,
+): TaskDefinition {
+  const issues: InputIssue[] = []
+  const check = (ok: boolean, field: string, expected: string, value: unknown): void => {
+    if (!ok) issues.push({ message: `${expected}, got ${show(value)}`, path: [field] })
+  }
+  if (typeof definition !== 'object' || definition === null) {
+    throw new InvalidInputError('bad task definition', [
+      { message: `must be an object, got ${kindOf(definition)}`, path: [] },
+    ])
+  }
+  const {
+    input,
+    retry,
+    timeout,
+    priority = 0,
+    concurrency = Number.POSITIVE_INFINITY,
+    setup,
+    run,
+    ...unknown
+  } = definition
+  for (const field of Object.keys(unknown))
+    issues.push({ message: 'is not a field of a task definition', path: [field] })
+  check(typeof run === 'function', 'run', 'must be a function', run)
+  check(setup === undefined || typeof setup === 'function', 'setup', 'must be a function', setup)
+  check(isPriority(priority), 'priority', priorityExpected, priority)
+  check(isConcurrency(concurrency), 'concurrency', concurrencyExpected, concurrency)
+  check(isSchema(input), 'input', 'must be a Standard Schema (zod, valibot, arktype)', input)
+  const timeoutMs = timeout === undefined ? undefined : tryDuration(timeout)
+  check(timeout === undefined || timeoutMs !== undefined, 'timeout', durationExpected, timeout)
+  const parsedRetry = retry === undefined ? undefined : parseRetry(retry, ['retry'], true, issues)
+  if (issues.length > 0) throw new InvalidInputError('bad task definition', issues)
+  return Object.freeze({
+    input,
+    retry: parsedRetry,
+    timeout: timeoutMs,
+    priority,
+    concurrency,
+    setup,
+    run: run as TaskDefinition['run'],
+  })
+}
+
+const MOST = 1_000_000
+
+/** Whether `value` is a priority: an integer from -1 000 000 to 1 000 000. */
+export function isPriority(value: unknown): value is number {
+  return Number.isInteger(value) && Math.abs(value as number) <= MOST
+}
+
+export const priorityExpected = 'must be an integer from -1000000 to 1000000'
+
+/** Whether `value` is a number of attempts that may run at once. */
+export function isConcurrency(value: unknown): value is number {
+  return value === Number.POSITIVE_INFINITY || (Number.isSafeInteger(value) && (value as number) >= 1)
+}
+
+export const concurrencyExpected = 'must be an integer of at least 1'
+
+function isSchema(value: unknown): value is StandardSchema | undefined {
+  if (value === undefined) return true
+  const schema = value as { '~standard'?: { validate?: unknown } } | null
+  return (
+    (typeof schema === 'object' || typeof schema === 'function') &&
+    typeof schema?.['~standard']?.validate === 'function'
+  )
+}

@@ -1,0 +1,44 @@
+/** A definition as one runner runs it: its policy filled, its `setup` called once, its teardown at the end of `close`. */
+import { type FilledRetry, mergeRetry } from './retry-policy.js'
+import type { TaskDefinition, Teardown } from './task.js'
+
+export class Work {
+  readonly definition: TaskDefinition
+  /** The definition's policy over the runner's defaults. */
+  readonly retry: FilledRetry
+  /** ms; undefined: no limit */
+  readonly timeout: number | undefined
+  #preparing: Promise<void> | undefined
+  #prepared: boolean
+  #teardown: Teardown | undefined
+
+  constructor(definition: TaskDefinition, retry: FilledRetry, timeout: number | undefined) {
+    this.definition = definition
+    this.retry = mergeRetry(retry, definition.retry)
+    this.timeout = definition.timeout ?? timeout
+    this.#prepared = definition.setup === undefined
+  }
+
+  /** Undefined once `setup` has run. One that fails fails its attempt, and is called again by the next. */
+  prepare(): Promise<void> | undefined {
+    if (this.#prepared) return undefined
+    this.#preparing ??= this.#setUp()
+    return this.#preparing
+  }
+
+  async #setUp(): Promise<void> {
+    try {
+      const teardown = await this.definition.setup?.()
+      if (typeof teardown === 'function') this.#teardown = teardown
+      this.#prepared = true
+    } finally {
+      this.#preparing = undefined
+    }
+  }
+
+  async tearDown(): Promise<void> {
+    const teardown = this.#teardown
+    this.#teardown = undefined
+    await teardown?.()
+  }
+}

@@ -1,0 +1,19 @@
+import { fileURLToPath } from 'node:url'
+import { defineConfig } from 'vitest/config'
+
+const at = (path: string): string => fileURLToPath(new URL(path, import.meta.url))
+
+export default defineConfig({
+  resolve: {
+    alias: [
+      { find: /^background-runner$/, replacement: at('./src/index.ts') },
+      { find: /^background-runner\/email$/, replacement: at('./src/email/index.ts') },
+    ],
+  },
+  test: {
+    include: ['test/**/*.test.ts'],
+    testTimeout: 5_000,
+    // An unhandled rejection anywhere fails the run.
+    dangerouslyIgnoreUnhandledErrors: false,
+  },
+})
