@@ -1,9 +1,9 @@
 import { fileURLToPath } from 'node:url'
-import { defineConfig } from 'vitest/config'
+import { defineConfig, type ViteUserConfig } from 'vitest/config'
 
 const at = (path: string): string => fileURLToPath(new URL(path, import.meta.url))
 
-export default defineConfig({
+const config: ViteUserConfig = defineConfig({
   resolve: {
     alias: [
       { find: /^background-runner$/, replacement: at('./src/index.ts') },
@@ -17,3 +17,5 @@ export default defineConfig({
     dangerouslyIgnoreUnhandledErrors: false,
   },
 })
+
+export default config
