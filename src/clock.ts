@@ -48,7 +48,7 @@ class Sleeper implements Alarm {
 
   #sleep(ms: number): void {
     this.#handle = this.#clock.setTimeout(this.#wake, Math.min(Math.max(ms, 0), LONGEST_SLEEP))
-    if (this.#background) (this.#handle as { unref?: () => void }).unref?.()
+    if (this.#background) (this.#handle as { unref?: () => void } | undefined)?.unref?.()
   }
 
   #wake: () => void = () => {

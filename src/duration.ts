@@ -9,7 +9,7 @@ const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h:
 /** Up to here a point in time plus a span is still a valid Date. */
 const LONGEST = 100 * 365 * 86_400_000
 
-/** `value` in ms, or undefined if it is no duration. */
+/** `value` in whole ms, rounded up (nothing is early), or undefined if it is no duration. */
 export function tryDuration(value: unknown): number | undefined {
   let ms = Number.NaN
   if (typeof value === 'number') ms = value
@@ -17,7 +17,7 @@ export function tryDuration(value: unknown): number | undefined {
     const match = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(value)
     if (match !== null) ms = Number(match[1]) * (UNITS[match[2] ?? ''] ?? Number.NaN)
   }
-  return ms >= 0 && ms <= LONGEST ? ms : undefined
+  return ms >= 0 && ms <= LONGEST ? Math.ceil(ms) : undefined
 }
 
 /**

@@ -106,12 +106,9 @@ export class TaskCancelledError extends BackgroundRunnerError {
   override readonly name: string = 'TaskCancelledError'
   readonly reason: string | undefined
 
-  constructor(reason?: string, options?: Cause) {
-    super(
-      'TASK_CANCELLED',
-      reason === undefined ? 'the task was cancelled' : `the task was cancelled: ${reason}`,
-      options,
-    )
+  constructor(reason?: string, options: Cause & { readonly message?: string } = {}) {
+    const message = reason === undefined ? 'the task was cancelled' : `the task was cancelled: ${reason}`
+    super('TASK_CANCELLED', options.message ?? message, options)
     this.reason = reason
   }
 }

@@ -110,7 +110,7 @@ export function claim(task: StoredTask, now: number): void {
 
 /** A verdict is written down; says which event tells of it. */
 export function settle(task: StoredTask, outcome: Outcome, now: number): TaskEvent {
-  if (task.extras !== undefined) delete task.extras.deaths // any verdict clears a suspect
+  if (task.extras?.deaths !== undefined) delete task.extras.deaths // any verdict clears a suspect
   const verdict = withCancel(task, outcome)
   switch (verdict.type) {
     case 'succeeded':

@@ -231,7 +231,7 @@ export class BackgroundRunner<const Tasks extends TaskMap = TaskMap> extends Iso
   async result(id: string, options?: WaitOptions): Promise<unknown> {
     const record = await this.wait(id, options)
     if (record.state === 'succeeded') return record.output
-    if (record.state === 'cancelled') throw new TaskCancelledError(record.error?.message, { cause: record.error })
+    if (record.state === 'cancelled') throw cancelled(record)
     throw new TaskFailedError(record.id, record.name, record.error)
   }
 
@@ -339,7 +339,7 @@ export class BackgroundRunner<const Tasks extends TaskMap = TaskMap> extends Iso
 
   async #close(deadline: number, drain: boolean): Promise<CloseReport> {
     try {
-      await this.#opening
+      if (!(await this.#opened())) return { completed: 0, returned: 0, abandoned: 0, pending: 0 }
       const { clock, works } = this.#options
       return await shutDown(this.#engine, works.values(), clock, deadline, drain, (error) => this.fault(error))
     } finally {
@@ -354,6 +354,16 @@ export class BackgroundRunner<const Tasks extends TaskMap = TaskMap> extends Iso
     await this.close()
   }
 
+  /** Whether the engine could be opened; `ready` tells why it could not. */
+  async #opened(): Promise<boolean> {
+    try {
+      await this.#opening
+      return true
+    } catch {
+      return false
+    }
+  }
+
   /** The engine, when it is open. */
   async #use(): Promise<Engine> {
     if (this.#opening !== undefined) await this.#opening
@@ -366,6 +376,10 @@ function asEngineError(error: unknown): unknown {
   return error instanceof Error && 'code' in error
     ? error
     : new EngineError('the engine could not be opened', { cause: error })
+}
+
+function cancelled({ error }: TaskRecord): TaskCancelledError {
+  return new TaskCancelledError(undefined, { cause: error, ...(error !== undefined && { message: error.message }) })
 }
 
 function known(id: unknown): string {

@@ -191,7 +191,7 @@ function parseSubmitOptions(options: SubmitOptions, maxBytes: number): ParsedOpt
   if (runAt !== undefined) {
     const time = runAt instanceof Date ? runAt.getTime() : runAt
     if (delay !== undefined) issues.push({ message: 'cannot be given together with delay', path: ['runAt'] })
-    else if (typeof time === 'number' && time >= 0 && time <= 8.64e15) parsed.runAt = time
+    else if (typeof time === 'number' && time >= 0 && time <= 8.64e15) parsed.runAt = Math.ceil(time)
     else refuse('runAt', 'must be epoch ms or a Date', runAt)
   }
   if (timeout !== undefined) {

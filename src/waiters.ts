@@ -5,6 +5,7 @@
 import { type Alarm, after, type Clock } from './clock.js'
 import type { Engine } from './engine.js'
 import { RunnerClosedError, TaskNotFoundError, WaitTimeoutError } from './errors.js'
+import { copyJson } from './json.js'
 import { hasEnded } from './lifecycle.js'
 import type { TaskRecord } from './record.js'
 
@@ -98,7 +99,7 @@ export class Waiters {
     if (record !== undefined && !hasEnded(record.state)) return
     for (const waiter of this.#waiting.get(id) ?? []) {
       if (record === undefined) waiter.reject(new TaskNotFoundError(id))
-      else waiter.resolve(structuredClone(record))
+      else waiter.resolve(copyJson(record))
     }
   }
 }

@@ -194,7 +194,7 @@ class LocalEngine<Task extends StoredTask> implements Engine {
 
   /** Looks on the next turn what there is to do: how many tickets are worth a slot, and when to look again. */
   #look(): void {
-    if (this.#looking) return
+    if (this.#looking || this.#closed) return
     this.#looking = true
     nextTurn(() => {
       this.#looking = false
@@ -288,7 +288,7 @@ class LocalEngine<Task extends StoredTask> implements Engine {
       await work()
     } catch (error) {
       this.#host.fault(error)
-      after(this.#clock, FAULT_DELAY, () => this.#look())
+      after(this.#clock, FAULT_DELAY, () => this.#look(), 'background')
     }
   }
 
@@ -342,7 +342,8 @@ class LocalEngine<Task extends StoredTask> implements Engine {
   async #drain(deadline: AbortSignal): Promise<void> {
     for (let claims = -1; claims !== this.#claims && !deadline.aborted; ) {
       claims = this.#claims
-      this.#issueTickets(this.#queue.concurrency)
+      const { ready } = await this.#store.outlook(this.#clock.now())
+      this.#issueTickets(ready)
       await this.#quiet(deadline)
     }
   }

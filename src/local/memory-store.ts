@@ -137,9 +137,7 @@ export class MemoryStore implements Store<MemoryTask> {
     this.#tasks.set(task.id, task)
     this.#bySubmission.push(task)
     if (from.key !== undefined) {
-      let keys = this.#keys.get(from.name)
-      if (keys === undefined) this.#keys.set(from.name, (keys = new Map()))
-      keys.set(from.key, task)
+      getOrMake(this.#keys, from.name, () => new Map<string, MemoryTask>()).set(from.key, task)
     }
     this.#counts[task.state]++
     this.#place(task)
@@ -326,11 +324,8 @@ export class MemoryStore implements Store<MemoryTask> {
 
   #place(task: MemoryTask): void {
     switch (task.state) {
-      case 'queued': {
-        let backlog = this.#backlogs.get(task.name)
-        if (backlog === undefined) this.#backlogs.set(task.name, (backlog = new Backlog()))
-        return backlog.push(task)
-      }
+      case 'queued':
+        return getOrMake(this.#backlogs, task.name, () => new Backlog<MemoryTask>()).push(task)
       case 'scheduled':
         return this.#scheduled.push(task)
       case 'running':
@@ -374,6 +369,15 @@ export class MemoryStore implements Store<MemoryTask> {
       this.#bySubmission = this.#bySubmission.filter((each) => this.#tasks.get(each.id) === each)
     }
   }
+}
+
+function getOrMake<Value>(map: Map<string, Value>, key: string, make: () => Value): Value {
+  let value = map.get(key)
+  if (value === undefined) {
+    value = make()
+    map.set(key, value)
+  }
+  return value
 }
 
 function refuseId(id: string, name: string): never {
