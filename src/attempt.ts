@@ -19,16 +19,14 @@ import {
   TaskTimeoutError,
 } from './errors.js'
 import { type Executor, inline } from './executor.js'
+import { type ContextSource, HandlerContext } from './handler-context.js'
 import { copyJson, type Json, snapshot } from './json.js'
 import type { Logger } from './logger.js'
+import { ProgressThrottle } from './progress.js'
 import { type AttemptRecord, attemptsOf, type SerializedError, type StoredTask } from './record.js'
 import { backoffDelay, type FilledRetry, mergeRetry } from './retry-policy.js'
 import { parse } from './schema.js'
-import type { TaskContext } from './task.js'
 import type { Work } from './work.js'
-
-/** At most one write of progress in this many ms. */
-const PROGRESS_INTERVAL = 100
 
 /** What all attempts of one runner share. */
 export interface AttemptEnvironment {
@@ -47,7 +45,7 @@ export interface AttemptEnvironment {
 }
 
 /** Runs one attempt of `task`, which its engine has marked as running. */
-export class Attempt implements EngineAttempt {
+export class Attempt implements EngineAttempt, ContextSource {
   readonly task: StoredTask
   readonly env: AttemptEnvironment
   readonly #work: Work
@@ -106,7 +104,7 @@ export class Attempt implements EngineAttempt {
     if (timeout !== undefined) this.#timeoutAlarm = after(this.env.clock, timeout, () => this.#timeOut(timeout))
     try {
       const { definition } = this.#work
-      const ctx = new Context(this)
+      const ctx = new HandlerContext(this)
       const { restore } = this.env
       const result =
         restore === undefined
@@ -314,87 +312,6 @@ export class Attempt implements EngineAttempt {
     const taken = snapshot(value, this.env.limits.input)
     if ('value' in taken) return taken.value
     throw new InvalidInputError(`the ${what} of ${this.task.name}`, taken.issues)
-  }
-}
-
-/** What the handler sees of its attempt. Getters that bind on use: a context may be destructured, and costs nothing else. */
-class Context implements TaskContext {
-  readonly #attempt: Attempt
-
-  constructor(attempt: Attempt) {
-    this.#attempt = attempt
-  }
-
-  get id(): string {
-    return this.#attempt.task.id
-  }
-  get name(): string {
-    return this.#attempt.task.name
-  }
-  get attempt(): number {
-    return this.#attempt.number
-  }
-  get retries(): number {
-    return this.#attempt.task.extras?.retries ?? 0
-  }
-  get createdAt(): number {
-    return this.#attempt.task.createdAt
-  }
-  get previous(): AttemptRecord | undefined {
-    return this.#attempt.previous
-  }
-  get signal(): AbortSignal {
-    return this.#attempt.signal
-  }
-  get metadata(): Json | undefined {
-    return copyJson(this.#attempt.task.extras?.metadata)
-  }
-  get context(): Json | undefined {
-    return copyJson(this.#attempt.task.extras?.context)
-  }
-  get saved(): Json | undefined {
-    return copyJson(this.#attempt.task.extras?.saved)
-  }
-  get progress(): TaskContext['progress'] {
-    return (value) => this.#attempt.progress(value)
-  }
-  get save(): TaskContext['save'] {
-    return (value) => this.#attempt.save(value)
-  }
-  get log(): TaskContext['log'] {
-    return (message, fields) => this.#attempt.log(message, fields)
-  }
-}
-
-/** The latest value wins: at most one write in an interval, and the last one always before the verdict. */
-class ProgressThrottle {
-  readonly #clock: Clock
-  readonly #write: (value: Json) => void
-  #writtenAt = Number.NEGATIVE_INFINITY
-  #waiting: { readonly value: Json } | undefined
-  #alarm: Alarm | undefined
-
-  constructor(clock: Clock, write: (value: Json) => void) {
-    this.#clock = clock
-    this.#write = write
-  }
-
-  put(value: Json): void {
-    this.#waiting = { value }
-    if (this.#alarm !== undefined) return
-    const left = this.#writtenAt + PROGRESS_INTERVAL - this.#clock.monotonic()
-    if (left <= 0) this.flush()
-    else this.#alarm = after(this.#clock, left, () => this.flush())
-  }
-
-  flush(): void {
-    this.#alarm?.cancel()
-    this.#alarm = undefined
-    if (this.#waiting === undefined) return
-    const { value } = this.#waiting
-    this.#waiting = undefined
-    this.#writtenAt = this.#clock.monotonic()
-    this.#write(value)
   }
 }
 

@@ -52,6 +52,7 @@ export interface TaskSettings {
   /** How many attempts of this task may run at once. @default the runner's `concurrency` */
   readonly concurrency?: number
   /** Called once by each runner that works, before the first attempt; what it returns is called at the end of `close`. */
+  // biome-ignore lint/suspicious/noConfusingVoidType: `async () => {}` is a setup, and its type is Promise<void>
   readonly setup?: () => Teardown | void | Promise<Teardown | void>
 }
 
