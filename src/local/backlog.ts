@@ -5,17 +5,16 @@
  * appended in O(1); one that does not (its priority was set, it was handed back) goes into the level's small heap beside
  * the list. So push, take, remove and a change of priority are O(1) or O(log n), whatever stands in the backlog.
  */
+import { Chain, type Linked } from './chain.js'
 import { Heap, type Slotted } from './heap.js'
 
 /** What a backlog needs of a task. The links belong to the backlog while the task is in it. */
-export interface Waiting<Self> extends Slotted {
+export interface Waiting<Self> extends Slotted, Linked<Self> {
   readonly priority: number
   /** Epoch ms */
   readonly runAt: number
   /** Rises with each submission. */
   readonly order: number
-  previous: Self | undefined
-  next: Self | undefined
 }
 
 /** Whether `a` became due before `b`; among equals, whether it was submitted before. */
@@ -26,44 +25,31 @@ export function dueBefore<Task extends Waiting<Task>>(a: Task, b: Task): boolean
 class Level<Task extends Waiting<Task>> implements Slotted {
   readonly priority: number
   slot = -1
-  head: Task | undefined
-  tail: Task | undefined
+  readonly #inOrder: Chain<Task> = new Chain()
   /** Those that did not come in order. */
-  strays: Heap<Task> | undefined
+  #strays: Heap<Task> | undefined
 
   constructor(priority: number) {
     this.priority = priority
   }
 
   get first(): Task | undefined {
-    const stray = this.strays?.first
-    if (stray === undefined) return this.head
-    return this.head === undefined || dueBefore(stray, this.head) ? stray : this.head
+    const { head } = this.#inOrder
+    const stray = this.#strays?.first
+    if (stray === undefined) return head
+    return head === undefined || dueBefore(stray, head) ? stray : head
   }
 
   push(task: Task): void {
-    const { tail } = this
-    if (tail !== undefined && dueBefore(task, tail)) {
-      this.strays ??= new Heap<Task>(dueBefore)
-      this.strays.push(task)
-      return
-    }
-    task.previous = tail
-    if (tail === undefined) this.head = task
-    else tail.next = task
-    this.tail = task
+    const { tail } = this.#inOrder
+    if (tail === undefined || dueBefore(tail, task)) return this.#inOrder.push(task)
+    this.#strays ??= new Heap<Task>(dueBefore)
+    this.#strays.push(task)
   }
 
   remove(task: Task): void {
-    if (task.slot >= 0) return this.strays?.remove(task)
-    const { previous, next } = task
-    if (previous === undefined) this.head = next
-    else previous.next = next
-    if (next === undefined) this.tail = previous
-    else next.previous = previous
-    // A link that is kept would keep a removed task's young neighbours alive.
-    task.previous = undefined
-    task.next = undefined
+    if (task.slot >= 0) this.#strays?.remove(task)
+    else this.#inOrder.remove(task)
   }
 }
 

@@ -24,6 +24,7 @@ import {
 } from '../record.js'
 import type { Admission } from './admission.js'
 import { Backlog, dueBefore, type Waiting } from './backlog.js'
+import { Chain } from './chain.js'
 import { Heap } from './heap.js'
 import type { Cancelled, Inserted, Outlook, Pruned, Store, StoreSettings } from './store.js'
 
@@ -70,29 +71,6 @@ class MemoryTask implements StoredTask, Waiting<MemoryTask> {
   }
 }
 
-/** Finished tasks in the order of their end. */
-class Finished {
-  head: MemoryTask | undefined
-  #tail: MemoryTask | undefined
-
-  push(task: MemoryTask): void {
-    task.previous = this.#tail
-    if (this.#tail === undefined) this.head = task
-    else this.#tail.next = task
-    this.#tail = task
-  }
-
-  remove(task: MemoryTask): void {
-    const { previous, next } = task
-    if (previous === undefined) this.head = next
-    else previous.next = next
-    if (next === undefined) this.#tail = previous
-    else next.previous = previous
-    task.previous = undefined
-    task.next = undefined
-  }
-}
-
 export class MemoryStore implements Store<MemoryTask> {
   readonly name = 'memory'
   readonly capabilities: Capabilities = { durable: false, shared: false, feed: 'all', limits: 'global' }
@@ -101,7 +79,12 @@ export class MemoryStore implements Store<MemoryTask> {
   readonly #keys: Map<string, Map<string, MemoryTask>> = new Map()
   readonly #backlogs: Map<string, Backlog<MemoryTask>> = new Map()
   readonly #scheduled: Heap<MemoryTask> = new Heap<MemoryTask>(dueBefore)
-  readonly #finished = { succeeded: new Finished(), failed: new Finished(), cancelled: new Finished() }
+  /** In the order of their end. */
+  readonly #finished = {
+    succeeded: new Chain<MemoryTask>(),
+    failed: new Chain<MemoryTask>(),
+    cancelled: new Chain<MemoryTask>(),
+  }
   readonly #counts: TaskCounts = { queued: 0, scheduled: 0, running: 0, succeeded: 0, failed: 0, cancelled: 0 }
   /** By submission, for `list`; a removed task stays until there are more removed than kept. */
   #bySubmission: MemoryTask[] = []
