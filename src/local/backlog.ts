@@ -76,7 +76,7 @@ export class Backlog<Task extends Waiting<Task>> {
     const level = this.#levels.get(priority) as Level<Task>
     level.remove(task)
     if (level.first !== undefined) return
-    this.#levels.delete(task.priority)
+    this.#levels.delete(priority)
     this.#byPriority.remove(level)
   }
 }

@@ -30,7 +30,8 @@ export interface ModelTask extends Spec {
   force: boolean
   /** When its handler is, or was, called unresponsive. */
   graceAt: number
-  endedAt: number
+  /** What has been told of it. */
+  readonly events: string[]
 }
 
 export const GRACE = 5_000
@@ -82,7 +83,7 @@ export class Model {
       cancelAsked: false,
       force: false,
       graceAt: NEVER,
-      endedAt: NEVER,
+      events: ['submitted'],
     })
   }
 
@@ -93,6 +94,7 @@ export class Model {
     const waiting = this.all('queued').sort((a, b) => b.current - a.current || a.runAt - b.runAt || a.order - b.order)
     for (const task of waiting.slice(0, Math.max(0, this.concurrency - this.all('running').length))) {
       task.state = 'running'
+      task.events.push('started')
       task.attempt++
       task.timeoutAt = task.timeout === undefined ? NEVER : this.now + task.timeout
       task.timedOut = false
@@ -138,6 +140,7 @@ export class Model {
     task.state = delay > 0 ? 'scheduled' : 'queued'
     task.cancelAsked = false
     task.force = false
+    task.events.push('retrying')
   }
 
   /** Lets time pass, event by event. */
@@ -169,12 +172,14 @@ export class Model {
 
   #again(task: ModelTask, runAt: number, counts: boolean): void {
     task.state = 'scheduled'
+    task.events.push('retrying')
     task.runAt = runAt
     if (!counts) this.#doNotCount(task)
   }
 
   #release(task: ModelTask): void {
     task.state = 'queued'
+    task.events.push('retrying')
     this.returned++
     this.#doNotCount(task)
   }
@@ -186,7 +191,7 @@ export class Model {
 
   #end(task: ModelTask, state: TaskState): void {
     task.state = state
-    task.endedAt = this.now
+    task.events.push(state)
     this.completed++
   }
 }
