@@ -227,6 +227,8 @@ export class Attempt implements EngineAttempt, ContextSource {
       case 'lost':
         this.#lost = true
         break
+      case 'abandon':
+        return this.#end({ type: 'released' })
     }
     this.#abort()
   }

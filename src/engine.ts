@@ -113,6 +113,8 @@ export type StopReason =
   | { readonly type: 'shutdown' }
   /** The lease was lost: another process has the task, whatever comes of this attempt is dropped. */
   | { readonly type: 'lost' }
+  /** The engine stops waiting for it: it ends at once as `released`, and what its handler still does is ignored. */
+  | { readonly type: 'abandon' }
 
 /** What a running attempt writes through its engine. */
 export interface AttemptWriter {

@@ -61,9 +61,8 @@ export function parseAddress(
   if (typeof value === 'string') {
     if (value.length > MAX_ENTRY) return refuse(`must be at most ${MAX_ENTRY} characters long`)
     if (!isOneLine(value)) return refuse(oneLineExpected)
-    const match = ANGLED.exec(value)
-    const name = match?.groups?.['quoted']?.replace(/\\(.)/gsu, '$1') ?? match?.groups?.['plain'] ?? ''
-    const address = match?.groups?.['address'] ?? value
+    const { plain = '', quoted, address = value } = ANGLED.exec(value)?.groups ?? {}
+    const name = quoted?.replace(/\\(.)/gsu, '$1') ?? plain
     return toMailbox(name, address) ?? refuse(`${addressExpected}, got ${show(value)}`)
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value))

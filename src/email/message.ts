@@ -71,32 +71,32 @@ function check(value: unknown): StandardResult<CheckedMessage> {
   const refuse = (message: string, ...path: string[]): void => {
     issues.push({ message, path })
   }
-  const message = value as Readonly<Record<string, unknown>>
+  const message = value as { readonly [Field in keyof EmailMessage]?: unknown }
   for (const field of Object.keys(message)) if (!FIELDS.has(field)) refuse('is not a field of an email message', field)
-  const list = (field: string): Mailbox[] =>
+  const list = (field: 'to' | 'cc' | 'bcc' | 'replyTo'): Mailbox[] =>
     message[field] === undefined ? [] : parseAddresses(message[field], [field], issues)
-  const body = (field: string): string | undefined => {
+  const body = (field: 'text' | 'html'): string | undefined => {
     const text = message[field]
     if (text === undefined || typeof text === 'string') return text
     refuse(`must be a string, got ${show(text)}`, field)
     return undefined
   }
 
-  if (message['to'] === undefined) refuse('is required; it may be [] where cc or bcc name somebody', 'to')
+  if (message.to === undefined) refuse('is required; it may be [] where cc or bcc name somebody', 'to')
   const to = list('to')
   const cc = list('cc')
   const bcc = list('bcc')
-  const from = message['from'] === undefined ? undefined : parseAddress(message['from'], ['from'], issues)
+  const from = message.from === undefined ? undefined : parseAddress(message.from, ['from'], issues)
   const replyTo = list('replyTo')
-  const subject = message['subject']
+  const subject = message.subject
   if (typeof subject !== 'string') refuse(`must be a string, got ${show(subject)}`, 'subject')
   else if (!isOneLine(subject)) refuse(oneLineExpected, 'subject')
   const text = body('text')
   const html = body('html')
-  const headers = checkHeaders(message['headers'], refuse)
+  const headers = checkHeaders(message.headers, refuse)
   // Said only where nothing else is wrong: a refused recipient is no missing one.
   if (issues.length === 0 && to.length + cc.length + bcc.length === 0) refuse('must name at least one recipient', 'to')
-  if (message['text'] === undefined && message['html'] === undefined) refuse('text or html is required', 'text')
+  if (message.text === undefined && message.html === undefined) refuse('text or html is required', 'text')
   if (issues.length > 0) return { issues }
   return { value: { to, cc, bcc, from, replyTo, subject: subject as string, text, html, headers } }
 }

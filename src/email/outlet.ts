@@ -67,7 +67,7 @@ export class Outlet {
     }
     const { url, ...given } = transport as SMTPPoolOptions
     for (const option of NOT_SMTP)
-      if (given[option as keyof SMTPPoolOptions])
+      if ((given as Readonly<Record<string, unknown>>)[option])
         return refuse('is no SMTP: pass nodemailer.createTransport(…) instead', option)
     const located = url === undefined ? given : readUrl(url)
     if (located === undefined) return refuse(`${SMTP_EXPECTED}; got something else (not shown: it may hold a password)`)

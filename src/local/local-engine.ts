@@ -329,6 +329,7 @@ class LocalEngine<Task extends StoredTask> implements Engine {
     this.#watchers.clear()
     const { queued, scheduled } = await this.#store.counts()
     const abandoned = [...this.#running.values()].map((run) => run.task)
+    for (const run of this.#running.values()) run.attempt.stop({ type: 'abandon' })
     await this.#store.close(abandoned)
     return {
       completed: this.#completed,
