@@ -17,7 +17,7 @@
  */
 import type { Clock } from './clock.js'
 import type { Json } from './json.js'
-import type { SerializedError, StoredRetry, StoredTask, TaskRecord, TaskState } from './record.js'
+import type { SerializedError, StoredTask, TaskExtras, TaskRecord, TaskState } from './record.js'
 
 export type MaybePromise<T> = T | Promise<T>
 
@@ -155,14 +155,10 @@ export interface NewTask {
   /** ms from now until it is due; 0: at once */
   readonly delay: number
   /** Epoch ms at which it is due, instead of `delay`. */
-  readonly runAt?: number
+  readonly runAt: number | undefined
   readonly maxAttempts: number
-  readonly key?: string
-  readonly metadata?: Json
-  readonly tags?: readonly string[]
-  readonly context?: Json
-  readonly timeout?: number
-  readonly retry?: StoredRetry
+  /** The engine's to keep: key, tags, metadata, what else most tasks do not have. */
+  readonly extras: TaskExtras | undefined
 }
 
 export interface Enqueued {

@@ -4,7 +4,7 @@
  * Every store applies its changes through these functions, so that no engine can know an arrow of its own. They change
  * the task in place and return what happened; persisting it is the store's business.
  */
-import type { CancelRequest, NewTask, Outcome, TaskEvent } from './engine.js'
+import type { CancelRequest, Outcome, TaskEvent } from './engine.js'
 import { InvalidStateError, show, TaskCancelledError } from './errors.js'
 import {
   type AttemptRecord,
@@ -12,7 +12,6 @@ import {
   extrasOf,
   type SerializedError,
   type StoredTask,
-  type TaskExtras,
   type TaskState,
 } from './record.js'
 
@@ -80,19 +79,6 @@ export function isWaiting(state: TaskState): boolean {
 /** The state in which a task is born. */
 export function bornAs(runAt: number, now: number): TaskState {
   return runAt > now ? 'scheduled' : 'queued'
-}
-
-/** The extras that a task is born with, if any. */
-export function bornWith(from: NewTask): TaskExtras | undefined {
-  const { key, metadata, tags, context, timeout, retry } = from
-  let extras: TaskExtras | undefined
-  if (key !== undefined) extras = { ...extras, key }
-  if (metadata !== undefined) extras = { ...extras, metadata }
-  if (tags !== undefined) extras = { ...extras, tags }
-  if (context !== undefined) extras = { ...extras, context }
-  if (timeout !== undefined) extras = { ...extras, timeout }
-  if (retry !== undefined) extras = { ...extras, retry }
-  return extras
 }
 
 /** Its time has come. */

@@ -1,14 +1,17 @@
 /** Every default of a runner, resolved once; the only file that names the default engine. */
+
+import { Checks, type Fields } from './check.js'
 import { type Clock, systemClock } from './clock.js'
-import { type Duration, durationExpected, tryDuration } from './duration.js'
+import type { Duration } from './duration.js'
 import type { Engine, RetentionPolicy } from './engine.js'
-import { type InputIssue, InvalidInputError, kindOf, show } from './errors.js'
+import { ERROR_LIMITS } from './error-record.js'
 import { type Json, MAX_BYTES } from './json.js'
+import { isLabel, labelExpected } from './label.js'
 import { localEngine } from './local/local-engine.js'
 import { MemoryStore } from './local/memory-store.js'
 import type { Logger } from './logger.js'
 import { BUILT_IN_RETRY, mergeRetry, parseRetry, type RetryPolicy } from './retry-policy.js'
-import { concurrencyExpected, isConcurrency, type TaskMap } from './task.js'
+import { concurrencyExpected, isConcurrency, type TaskDefinition, type TaskMap } from './task.js'
 import { Work } from './work.js'
 
 export interface RunnerOptions<Tasks extends TaskMap> {
@@ -92,7 +95,58 @@ export interface FilledOptions {
   readonly seeded: (() => number) | undefined
 }
 
-const FIELDS: ReadonlySet<string> = new Set([
+const DAY = 86_400_000
+
+/** The engine that keeps tasks in the memory of this process. */
+export function memory(): Engine {
+  return localEngine(new MemoryStore())
+}
+
+/** @throws {InvalidInputError} naming each option that is wrong */
+export function fillOptions(options: RunnerOptions<TaskMap>): FilledOptions {
+  const check = new Checks('bad runner options')
+  const given = check.object(options ?? null, [], FIELDS)
+  const { tasks, concurrency, work, maxPending, cancelGrace, random } = given
+  const defaults = check.object(given.defaults, ['defaults'], ['retry', 'timeout'])
+  const retention = check.object(given.retention, ['retention'], ['succeeded', 'cancelled', 'failed', 'count'])
+  const limits = check.object(given.limits, ['limits'], ['input', 'output', 'errorMessage', 'errorStack'])
+  const context = check.object(given.context, ['context'], ['capture', 'run'])
+  if (given.context !== undefined) check.callable(context.capture ?? null, ['context', 'capture'])
+  check.callable(context.run, ['context', 'run'])
+  const kept = (state: keyof typeof retention, otherwise: number): number =>
+    check.span(retention[state], ['retention', state]) ?? otherwise
+  const limit = (what: keyof typeof limits, otherwise: number): number =>
+    check.whole(limits[what], ['limits', what], 1) ?? otherwise
+  const chance = check.callable<() => number>(random, ['random'])
+  const filled: Omit<FilledOptions, 'engine'> = {
+    works: fillWorks(tasks, defaults, check),
+    concurrency: check.that(concurrency, ['concurrency'], isConcurrency, concurrencyExpected) ?? 10,
+    work: check.flag(work, ['work']) ?? true,
+    retention: {
+      succeeded: kept('succeeded', DAY),
+      cancelled: kept('cancelled', DAY),
+      failed: kept('failed', 14 * DAY),
+      count: check.whole(retention.count, ['retention', 'count'], 0),
+    },
+    maxPending: check.that(maxPending, ['maxPending'], isConcurrency, concurrencyExpected) ?? Number.POSITIVE_INFINITY,
+    cancelGrace: check.span(cancelGrace, ['cancelGrace']) ?? 5_000,
+    limits: {
+      input: limit('input', MAX_BYTES),
+      output: limit('output', MAX_BYTES),
+      errorMessage: limit('errorMessage', ERROR_LIMITS.errorMessage),
+      errorStack: limit('errorStack', ERROR_LIMITS.errorStack),
+    },
+    context: options?.context,
+    logger: options?.logger,
+    clock: options?.clock ?? systemClock,
+    random: chance ?? Math.random,
+    seeded: chance,
+  }
+  check.done()
+  return { ...filled, engine: options.engine ?? memory() }
+}
+
+const FIELDS = [
   'tasks',
   'engine',
   'concurrency',
@@ -106,97 +160,21 @@ const FIELDS: ReadonlySet<string> = new Set([
   'logger',
   'clock',
   'random',
-])
+] as const
 
-/** The engine that keeps tasks in the memory of this process. */
-export function memory(): Engine {
-  return localEngine(new MemoryStore())
+function fillWorks(tasks: unknown, { retry, timeout }: Fields, check: Checks): Map<string, Work> {
+  const policy = retry === undefined ? undefined : parseRetry(retry, ['defaults', 'retry'], true, check)
+  const defaultRetry = mergeRetry(BUILT_IN_RETRY, policy)
+  const defaultTimeout = check.span(timeout, ['defaults', 'timeout'])
+  const works = new Map<string, Work>()
+  for (const [name, definition] of Object.entries(check.object(tasks ?? null, ['tasks']))) {
+    check.that(name, ['tasks'], isLabel, `each name ${labelExpected}`)
+    const made = check.that(definition ?? null, ['tasks', name], isDefinition, 'must be made by defineTask')
+    if (made !== undefined) works.set(name, new Work(made, defaultRetry, defaultTimeout))
+  }
+  return works
 }
 
-/** @throws {InvalidInputError} naming each option that is wrong */
-export function fillOptions(options: RunnerOptions<TaskMap>): FilledOptions {
-  const issues: InputIssue[] = []
-  const refuse = (path: readonly string[], expected: string, value: unknown): void => {
-    issues.push({ message: `${expected}, got ${show(value)}`, path })
-  }
-  const span = (value: unknown, otherwise: number, ...path: string[]): number => {
-    if (value === undefined) return otherwise
-    const ms = tryDuration(value)
-    if (ms === undefined) refuse(path, durationExpected, value)
-    return ms ?? otherwise
-  }
-  const whole = (value: unknown, otherwise: number, least: number, ...path: string[]): number => {
-    if (value === undefined || value === Number.POSITIVE_INFINITY) return value ?? otherwise
-    if (Number.isSafeInteger(value) && (value as number) >= least) return value as number
-    refuse(path, `must be an integer of at least ${least}`, value)
-    return otherwise
-  }
-  if (typeof options !== 'object' || options === null) {
-    throw new InvalidInputError('bad runner options', [
-      { message: `must be an object, got ${kindOf(options)}`, path: [] },
-    ])
-  }
-  for (const field of Object.keys(options))
-    if (!FIELDS.has(field)) issues.push({ message: 'is not an option of a runner', path: [field] })
-  const {
-    tasks,
-    concurrency = 10,
-    work = true,
-    defaults = {},
-    retention = {},
-    limits = {},
-    context,
-    logger,
-    clock = systemClock,
-    random,
-  } = options
-  if (!isConcurrency(concurrency)) refuse(['concurrency'], concurrencyExpected, concurrency)
-  if (typeof work !== 'boolean') refuse(['work'], 'must be true or false', work)
-  if (context !== undefined && typeof context.capture !== 'function')
-    refuse(['context', 'capture'], 'must be a function', context.capture)
-  if (context?.run !== undefined && typeof context.run !== 'function')
-    refuse(['context', 'run'], 'must be a function', context.run)
-  if (random !== undefined && typeof random !== 'function') refuse(['random'], 'must be a function', random)
-
-  const defaultRetry = mergeRetry(
-    BUILT_IN_RETRY,
-    defaults.retry === undefined ? undefined : parseRetry(defaults.retry, ['defaults', 'retry'], true, issues),
-  )
-  const defaultTimeout = defaults.timeout === undefined ? undefined : span(defaults.timeout, 0, 'defaults', 'timeout')
-  const works = new Map<string, Work>()
-  if (typeof tasks !== 'object' || tasks === null) refuse(['tasks'], 'must be an object of task definitions', tasks)
-  else {
-    for (const [name, definition] of Object.entries(tasks)) {
-      if (typeof definition?.run !== 'function') refuse(['tasks', name], 'must be made by defineTask', definition)
-      else if (name.length > 256 || /\p{Cc}|\p{Cs}/u.test(name) || name === '')
-        refuse(['tasks'], 'names must have 1 to 256 characters and no control character', name)
-      else works.set(name, new Work(definition, defaultRetry, defaultTimeout))
-    }
-  }
-  const filled: Omit<FilledOptions, 'engine'> = {
-    works,
-    concurrency,
-    work,
-    retention: {
-      succeeded: span(retention.succeeded, 86_400_000, 'retention', 'succeeded'),
-      cancelled: span(retention.cancelled, 86_400_000, 'retention', 'cancelled'),
-      failed: span(retention.failed, 14 * 86_400_000, 'retention', 'failed'),
-      count: retention.count === undefined ? undefined : whole(retention.count, 0, 0, 'retention', 'count'),
-    },
-    maxPending: whole(options.maxPending, Number.POSITIVE_INFINITY, 1, 'maxPending'),
-    cancelGrace: span(options.cancelGrace, 5_000, 'cancelGrace'),
-    limits: {
-      input: whole(limits.input, MAX_BYTES, 1, 'limits', 'input'),
-      output: whole(limits.output, MAX_BYTES, 1, 'limits', 'output'),
-      errorMessage: whole(limits.errorMessage, 4_000, 1, 'limits', 'errorMessage'),
-      errorStack: whole(limits.errorStack, 8_000, 1, 'limits', 'errorStack'),
-    },
-    context,
-    logger,
-    clock,
-    random: random ?? Math.random,
-    seeded: random,
-  }
-  if (issues.length > 0) throw new InvalidInputError('bad runner options', issues)
-  return { ...filled, engine: options.engine ?? memory() }
+function isDefinition(value: unknown): value is TaskDefinition {
+  return typeof (value as TaskDefinition | null)?.run === 'function'
 }

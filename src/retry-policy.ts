@@ -4,8 +4,8 @@
  * Policies are merged field by field, submit over definition over the runner's defaults over what is built in; a
  * `backoff` is taken as a whole. Full jitter: AWS Architecture Blog, "Exponential Backoff And Jitter" (2015).
  */
-import { type Duration, durationExpected, tryDuration } from './duration.js'
-import { type InputIssue, show } from './errors.js'
+import { type Checks, defined } from './check.js'
+import type { Duration } from './duration.js'
 import type { StoredBackoff, StoredRetry } from './record.js'
 
 export interface Backoff {
@@ -74,81 +74,39 @@ export function backoffDelay(backoff: StoredBackoff, used: number, random: () =>
   return Math.round(backoff.jitter ? random() * delay : delay)
 }
 
-/** Parses a policy; pushes what is wrong with it into `issues`. `allowWhen`: in a definition only. */
-export function parseRetry(
-  value: unknown,
-  path: readonly string[],
-  allowWhen: boolean,
-  issues: InputIssue[],
-): RetryLayer {
-  const refuse = (steps: readonly string[], message: string): undefined => {
-    issues.push({ message, path: [...path, ...steps] })
-    return undefined
-  }
-  if (typeof value !== 'object' || value === null) {
-    refuse([], `must be an object, got ${show(value)}`)
-    return {}
-  }
-  const { attempts, maxAge, backoff, when, ...unknown } = value as Record<string, unknown>
-  for (const field of Object.keys(unknown)) refuse([field], 'is not a field of a retry policy')
-  const layer: { -readonly [K in keyof RetryLayer]: RetryLayer[K] } = {}
-  if (attempts !== undefined) {
-    if (Number.isSafeInteger(attempts) && (attempts as number) >= 1) layer.attempts = attempts as number
-    else refuse(['attempts'], `must be an integer of at least 1, got ${show(attempts)}`)
-  }
-  if (maxAge !== undefined) {
-    const ms = tryDuration(maxAge)
-    if (ms === undefined) refuse(['maxAge'], `${durationExpected}, got ${show(maxAge)}`)
-    else layer.maxAge = ms
-  }
-  if (backoff !== undefined) {
-    const parsed = parseBackoff(backoff, (step, message) =>
-      refuse(step === undefined ? ['backoff'] : ['backoff', step], message),
-    )
-    if (parsed !== undefined) layer.backoff = parsed
-  }
-  if (when !== undefined) {
-    if (!allowWhen) refuse(['when'], 'is allowed in a definition only: a submit is data')
-    else if (typeof when === 'function') layer.when = when as (error: unknown) => boolean
-    else refuse(['when'], `must be a function, got ${show(when)}`)
-  }
-  return layer
+/** Parses a policy; what is wrong with it goes into `check`. `inDefinition`: there it may have a `when`. */
+export function parseRetry(value: unknown, path: readonly string[], inDefinition: boolean, check: Checks): RetryLayer {
+  const fields = ['attempts', 'maxAge', 'backoff', ...(inDefinition ? ['when'] : [])]
+  const { attempts, maxAge, backoff, when } = check.object(value, path, fields)
+  return defined({
+    attempts: check.whole(attempts, [...path, 'attempts'], 1),
+    maxAge: check.span(maxAge, [...path, 'maxAge']),
+    backoff: backoff === undefined ? undefined : parseBackoff(backoff, [...path, 'backoff'], check),
+    when: inDefinition ? check.callable<(error: unknown) => boolean>(when, [...path, 'when']) : undefined,
+  })
 }
 
-function parseBackoff(
-  value: unknown,
-  refuse: (step: string | undefined, message: string) => void,
-): StoredBackoff | undefined {
-  if (typeof value !== 'object' || value === null) {
-    refuse(undefined, `must be an object, got ${show(value)}`)
-    return undefined
-  }
+function parseBackoff(value: unknown, path: readonly string[], check: Checks): StoredBackoff {
   const {
-    type,
-    delay,
-    factor = 2,
-    max = HOUR,
-    jitter = type === 'exponential',
-    ...unknown
-  } = value as Record<string, unknown>
-  const delayMs = tryDuration(delay)
-  const maxMs = tryDuration(max)
-  let good = true
-  const check = (ok: boolean, step: string, message: string): void => {
-    if (ok) return
-    good = false
-    refuse(step, message)
+    type = null,
+    delay = null,
+    factor,
+    max,
+    jitter,
+  } = check.object(value, path, ['type', 'delay', 'factor', 'max', 'jitter'])
+  return {
+    type: check.that(type, [...path, 'type'], isBackoffType, "must be 'exponential' or 'fixed'") ?? 'fixed',
+    delay: check.span(delay, [...path, 'delay']) ?? 0,
+    factor: check.that(factor, [...path, 'factor'], isFactor, 'must be a number from 1 to 1000') ?? 2,
+    max: check.span(max, [...path, 'max']) ?? HOUR,
+    jitter: check.flag(jitter, [...path, 'jitter']) ?? type === 'exponential',
   }
-  for (const field of Object.keys(unknown)) check(false, field, 'is not a field of a backoff')
-  check(type === 'exponential' || type === 'fixed', 'type', `must be 'exponential' or 'fixed', got ${show(type)}`)
-  check(delayMs !== undefined, 'delay', `${durationExpected}, got ${show(delay)}`)
-  check(
-    typeof factor === 'number' && factor >= 1 && factor <= 1_000,
-    'factor',
-    `must be a number from 1 to 1000, got ${show(factor)}`,
-  )
-  check(maxMs !== undefined, 'max', `${durationExpected}, got ${show(max)}`)
-  check(typeof jitter === 'boolean', 'jitter', `must be true or false, got ${show(jitter)}`)
-  if (!good) return undefined
-  return { type, delay: delayMs, factor, max: maxMs, jitter } as StoredBackoff
+}
+
+function isBackoffType(value: unknown): value is StoredBackoff['type'] {
+  return value === 'exponential' || value === 'fixed'
+}
+
+function isFactor(value: unknown): value is number {
+  return typeof value === 'number' && value >= 1 && value <= 1_000
 }

@@ -3,6 +3,7 @@
  * is the engine's business, and how one attempt runs is told in attempt.ts.
  */
 import { Attempt, type AttemptEnvironment } from './attempt.js'
+import { Checks, defined } from './check.js'
 import { type Duration, toMs } from './duration.js'
 import type {
   CancelRequest,
@@ -30,7 +31,7 @@ import { TaskHandle, type WaitOptions } from './handle.js'
 import { TASK_STATES } from './lifecycle.js'
 import { logEvent, logFault } from './logger.js'
 import { type FilledOptions, fillOptions, type RunnerOptions } from './options.js'
-import type { TaskRecord } from './record.js'
+import type { TaskRecord, TaskState } from './record.js'
 import { shutDown } from './shutdown.js'
 import { Submission, type SubmitOptions } from './submission.js'
 import {
@@ -241,10 +242,14 @@ export class BackgroundRunner<const Tasks extends TaskMap = TaskMap> extends Iso
    * @throws {TaskNotFoundError} {InvalidStateError} it has ended
    */
   async cancel(id: string, options: CancelRequest = {}): Promise<TaskRecord> {
-    const { reason, force } = options
-    if (reason !== undefined && typeof reason !== 'string') refuse('reason', 'must be a string', reason)
-    if (force !== undefined && typeof force !== 'boolean') refuse('force', 'must be true or false', force)
-    return (await this.#use()).cancel(known(id), options)
+    const check = new Checks('bad cancel options')
+    const { reason, force } = check.object(options, [], ['reason', 'force'])
+    const request = defined({
+      reason: check.that(reason, ['reason'], isText, 'must be a string'),
+      force: check.flag(force, ['force']),
+    })
+    check.done()
+    return (await this.#use()).cancel(known(id), request)
   }
 
   /**
@@ -259,7 +264,7 @@ export class BackgroundRunner<const Tasks extends TaskMap = TaskMap> extends Iso
 
   /** @throws {TaskNotFoundError} {InvalidStateError} it no longer waits {InvalidInputError} */
   async setPriority(id: string, priority: number): Promise<TaskRecord> {
-    if (!isPriority(priority)) refuse('priority', priorityExpected, priority)
+    checkOne(priority, 'priority', isPriority, priorityExpected)
     return (await this.#use()).setPriority(known(id), priority)
   }
 
@@ -315,7 +320,7 @@ export class BackgroundRunner<const Tasks extends TaskMap = TaskMap> extends Iso
   }
 
   set concurrency(concurrency: number) {
-    if (!isConcurrency(concurrency)) refuse('concurrency', concurrencyExpected, concurrency)
+    checkOne(concurrency, 'concurrency', isConcurrency, concurrencyExpected)
     this.#concurrency = concurrency
     this.#engine.setConcurrency(concurrency)
   }
@@ -387,29 +392,38 @@ function known(id: unknown): string {
   throw new TaskNotFoundError(id)
 }
 
-function refuse(field: string, expected: string, value: unknown): never {
-  throw new InvalidInputError('bad option', [{ message: `${expected}, got ${show(value)}`, path: [field] }])
+function checkOne<T>(value: unknown, field: string, test: (value: unknown) => value is T, expected: string): void {
+  const check = new Checks(`bad ${field}`)
+  check.that(value ?? null, [field], test, expected)
+  check.done()
 }
 
-function listQuery({ states, names, tags, limit = 50, cursor, ...unknown }: ListOptions): ListQuery {
-  for (const field of Object.keys(unknown)) refuse(field, 'is not an option of list', undefined)
-  const texts = (field: string, value: unknown): void => {
-    if (value !== undefined && !(Array.isArray(value) && value.every((each) => typeof each === 'string')))
-      refuse(field, 'must be an array of strings', value)
-  }
-  texts('states', states)
-  texts('names', names)
-  texts('tags', tags)
-  for (const state of states ?? [])
-    if (!TASK_STATES.includes(state)) refuse('states', `must be of ${TASK_STATES.join(', ')}`, state)
-  if (!Number.isInteger(limit) || limit < 1 || limit > 1_000)
-    refuse('limit', 'must be an integer from 1 to 1000', limit)
-  if (cursor !== undefined && typeof cursor !== 'string') refuse('cursor', 'must be the `next` of a page', cursor)
-  return {
-    limit,
-    ...(states !== undefined && { states }),
-    ...(names !== undefined && { names }),
-    ...(tags !== undefined && { tags }),
-    ...(cursor !== undefined && { cursor }),
-  }
+function listQuery(options: ListOptions): ListQuery {
+  const check = new Checks('bad list options')
+  const { states, names, tags, limit, cursor } = check.object(
+    options,
+    [],
+    ['states', 'names', 'tags', 'limit', 'cursor'],
+  )
+  const query = defined({
+    states: check.that(states, ['states'], isStates, `must be an array of ${TASK_STATES.join(', ')}`),
+    names: check.that(names, ['names'], isTexts, 'must be an array of strings'),
+    tags: check.that(tags, ['tags'], isTexts, 'must be an array of strings'),
+    cursor: check.that(cursor, ['cursor'], isText, 'must be the `next` of a page'),
+  })
+  const most = check.whole(limit, ['limit'], 1, 1_000) ?? 50
+  check.done()
+  return { ...query, limit: most }
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === 'string'
+}
+
+function isTexts(value: unknown): value is string[] {
+  return Array.isArray(value) && value.every(isText)
+}
+
+function isStates(value: unknown): value is TaskState[] {
+  return isTexts(value) && value.every((each) => (TASK_STATES as readonly string[]).includes(each))
 }

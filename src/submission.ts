@@ -1,11 +1,13 @@
 /** From `submit(name, input, options)` to a `NewTask`: looked up, checked, copied. What is wrong is told before anything is stored. */
-import { type Duration, durationExpected, tryDuration } from './duration.js'
+import { Checks, defined } from './check.js'
+import type { Duration } from './duration.js'
 import type { NewTask } from './engine.js'
-import { type InputIssue, InvalidInputError, show, UnknownTaskError } from './errors.js'
+import { type InputIssue, InvalidInputError, UnknownTaskError } from './errors.js'
 import { createIds } from './ids.js'
 import { copyJson, type Json, snapshot } from './json.js'
+import { isLabel, labelExpected } from './label.js'
 import type { FilledOptions } from './options.js'
-import type { StoredRetry } from './record.js'
+import type { StoredRetry, TaskExtras } from './record.js'
 import { parseRetry, type RetryOptions } from './retry-policy.js'
 import { parse } from './schema.js'
 import { isPriority, priorityExpected } from './task.js'
@@ -32,14 +34,13 @@ export interface SubmitOptions {
   readonly tags?: readonly string[]
 }
 
-const ID = /^[A-Za-z0-9_-]{1,128}$/
-/** Control characters and lone surrogates: storage engines cut or fold them. */
-const UNSTORABLE = /\p{Cc}|\p{Cs}/u
-
-type ParsedOptions = Pick<NewTask, 'key' | 'runAt' | 'retry' | 'timeout' | 'metadata' | 'tags'> & {
+/** Options of a submit, checked. */
+interface ParsedOptions {
   readonly id?: string
   readonly priority?: number
   readonly delay?: number
+  readonly runAt?: number
+  readonly extras?: TaskExtras
 }
 
 const NOTHING: ParsedOptions = {}
@@ -105,25 +106,15 @@ export class Submission {
 
   #complete(name: string, work: Work, input: Json | undefined, options: ParsedOptions): NewTask {
     const context = this.#options.context === undefined ? undefined : this.#capture()
-    const task: NewTask = {
+    return {
       id: options.id ?? this.#newId(),
       name,
       input,
       priority: options.priority ?? work.definition.priority,
       delay: options.delay ?? 0,
-      maxAttempts: options.retry?.attempts ?? work.retry.attempts,
-    }
-    if (options === NOTHING && context === undefined) return task
-    const { key, runAt, retry, timeout, metadata, tags } = options
-    return {
-      ...task,
-      ...(key !== undefined && { key }),
-      ...(runAt !== undefined && { runAt }),
-      ...(retry !== undefined && { retry }),
-      ...(timeout !== undefined && { timeout }),
-      ...(metadata !== undefined && { metadata }),
-      ...(tags !== undefined && { tags }),
-      ...(context !== undefined && { context }),
+      runAt: options.runAt,
+      maxAttempts: options.extras?.retry?.attempts ?? work.retry.attempts,
+      extras: context === undefined ? options.extras : { ...options.extras, context },
     }
   }
 
@@ -158,63 +149,46 @@ function check(schema: NonNullable<Work['definition']['input']>, input: Json | u
 }
 
 function parseSubmitOptions(options: SubmitOptions, maxBytes: number): ParsedOptions {
-  const issues: InputIssue[] = []
-  const refuse = (field: string, expected: string, value: unknown): undefined => {
-    issues.push({ message: `${expected}, got ${show(value)}`, path: [field] })
-    return undefined
+  const check = new Checks('bad submit options')
+  const { id, key, priority, delay, runAt, retry, timeout, metadata, tags } = check.object(options, [], FIELDS)
+  if (delay !== undefined && runAt !== undefined) check.wrong(['runAt'], 'cannot be given together with delay')
+  const time = runAt instanceof Date ? runAt.getTime() : runAt
+  const due = check.that(time, ['runAt'], isTime, 'must be epoch ms or a Date')
+  const parsed = {
+    id: check.that(id, ['id'], isId, 'must be 1 to 128 of A-Z a-z 0-9 _ -'),
+    priority: check.that(priority, ['priority'], isPriority, priorityExpected),
+    delay: check.span(delay, ['delay']),
+    runAt: due === undefined ? undefined : Math.ceil(due),
   }
-  if (typeof options !== 'object' || options === null) {
-    throw new InvalidInputError('bad submit options', [
-      { message: `must be an object, got ${show(options)}`, path: [] },
-    ])
-  }
-  const { id, key, priority, delay, runAt, retry, timeout, metadata, tags, ...unknown } = options
-  for (const field of Object.keys(unknown)) issues.push({ message: 'is not an option of submit', path: [field] })
-  const parsed: { -readonly [K in keyof ParsedOptions]: ParsedOptions[K] } = {}
-  if (id !== undefined) {
-    if (typeof id === 'string' && ID.test(id)) parsed.id = id
-    else refuse('id', 'must be 1 to 128 of A-Z a-z 0-9 _ -', id)
-  }
-  if (key !== undefined) {
-    if (isLabel(key)) parsed.key = key
-    else refuse('key', LABEL_EXPECTED, key)
-  }
-  if (priority !== undefined) {
-    if (isPriority(priority)) parsed.priority = priority
-    else refuse('priority', priorityExpected, priority)
-  }
-  if (delay !== undefined) {
-    const ms = tryDuration(delay)
-    if (ms === undefined) refuse('delay', durationExpected, delay)
-    else parsed.delay = ms
-  }
-  if (runAt !== undefined) {
-    const time = runAt instanceof Date ? runAt.getTime() : runAt
-    if (delay !== undefined) issues.push({ message: 'cannot be given together with delay', path: ['runAt'] })
-    else if (typeof time === 'number' && time >= 0 && time <= 8.64e15) parsed.runAt = Math.ceil(time)
-    else refuse('runAt', 'must be epoch ms or a Date', runAt)
-  }
-  if (timeout !== undefined) {
-    const ms = tryDuration(timeout)
-    if (ms === undefined) refuse('timeout', durationExpected, timeout)
-    else parsed.timeout = ms
-  }
-  if (retry !== undefined) parsed.retry = parseRetry(retry, ['retry'], false, issues) as StoredRetry
-  if (tags !== undefined) {
-    if (Array.isArray(tags) && tags.every(isLabel)) parsed.tags = [...tags]
-    else refuse('tags', `must be an array of tags; each ${LABEL_EXPECTED}`, tags)
-  }
-  if (metadata !== undefined) {
-    const taken = snapshot(metadata, maxBytes)
-    if ('value' in taken) parsed.metadata = taken.value
-    else for (const issue of taken.issues) issues.push({ ...issue, path: ['metadata', ...issue.path] })
-  }
-  if (issues.length > 0) throw new InvalidInputError('bad submit options', issues)
-  return parsed
+  const extras = defined({
+    key: check.that(key, ['key'], isLabel, labelExpected),
+    retry: retry === undefined ? undefined : (parseRetry(retry, ['retry'], false, check) as StoredRetry),
+    timeout: check.span(timeout, ['timeout']),
+    metadata: takeMetadata(metadata, maxBytes, check),
+    tags: check.that(tags, ['tags'], isLabels, `must be an array of texts; each ${labelExpected}`)?.slice(),
+  })
+  check.done()
+  return defined({ ...parsed, extras: Object.keys(extras).length === 0 ? undefined : extras })
 }
 
-const LABEL_EXPECTED = 'must have 1 to 256 characters, no control character and no lone surrogate'
+function takeMetadata(metadata: unknown, maxBytes: number, check: Checks): Json | undefined {
+  if (metadata === undefined) return undefined
+  const taken = snapshot(metadata, maxBytes)
+  if ('value' in taken) return taken.value
+  for (const { message, path } of taken.issues) check.wrong(['metadata', ...path], message)
+  return undefined
+}
 
-function isLabel(value: unknown): value is string {
-  return typeof value === 'string' && value.length >= 1 && value.length <= 256 && !UNSTORABLE.test(value)
+const FIELDS = ['id', 'key', 'priority', 'delay', 'runAt', 'retry', 'timeout', 'metadata', 'tags'] as const
+
+function isId(value: unknown): value is string {
+  return typeof value === 'string' && /^[A-Za-z0-9_-]{1,128}$/.test(value)
+}
+
+function isTime(value: unknown): value is number {
+  return typeof value === 'number' && value >= 0 && value <= 8.64e15
+}
+
+function isLabels(value: unknown): value is string[] {
+  return Array.isArray(value) && value.every(isLabel)
 }

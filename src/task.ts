@@ -4,8 +4,8 @@
  * The types of input and output are read off the definition; nothing is generated, nothing is declared globally, and
  * two runners can have different tasks under the same name.
  */
-import { type Duration, durationExpected, tryDuration } from './duration.js'
-import { type InputIssue, InvalidInputError, kindOf, show } from './errors.js'
+import { Checks } from './check.js'
+import type { Duration } from './duration.js'
 import type { Json } from './json.js'
 import type { AttemptRecord } from './record.js'
 import { parseRetry, type RetryLayer, type RetryPolicy } from './retry-policy.js'
@@ -131,47 +131,23 @@ export function defineTask<Input, Output>(
 export function defineTask(
   definition: PlainTask<never, unknown> | SchemaTask<StandardSchema, unknown>,
 ): TaskDefinition {
-  const issues: InputIssue[] = []
-  const check = (ok: boolean, field: string, expected: string, value: unknown): void => {
-    if (!ok) issues.push({ message: `${expected}, got ${show(value)}`, path: [field] })
+  const check = new Checks('bad task definition')
+  const { input, retry, timeout, priority, concurrency, setup, run = null } = check.object(definition, [], FIELDS)
+  const filled: TaskDefinition = {
+    input: check.that(input, ['input'], isSchema, 'must be a Standard Schema (zod, valibot, arktype)'),
+    retry: retry === undefined ? undefined : parseRetry(retry, ['retry'], true, check),
+    timeout: check.span(timeout, ['timeout']),
+    priority: check.that(priority, ['priority'], isPriority, priorityExpected) ?? 0,
+    concurrency:
+      check.that(concurrency, ['concurrency'], isConcurrency, concurrencyExpected) ?? Number.POSITIVE_INFINITY,
+    setup: check.callable<TaskSettings['setup']>(setup, ['setup']),
+    run: check.callable<TaskDefinition['run']>(run, ['run']) as TaskDefinition['run'],
   }
-  if (typeof definition !== 'object' || definition === null) {
-    throw new InvalidInputError('bad task definition', [
-      { message: `must be an object, got ${kindOf(definition)}`, path: [] },
-    ])
-  }
-  const {
-    input,
-    retry,
-    timeout,
-    priority = 0,
-    concurrency = Number.POSITIVE_INFINITY,
-    setup,
-    run,
-    ...unknown
-  } = definition
-  for (const field of Object.keys(unknown))
-    issues.push({ message: 'is not a field of a task definition', path: [field] })
-  check(typeof run === 'function', 'run', 'must be a function', run)
-  check(setup === undefined || typeof setup === 'function', 'setup', 'must be a function', setup)
-  check(isPriority(priority), 'priority', priorityExpected, priority)
-  check(isConcurrency(concurrency), 'concurrency', concurrencyExpected, concurrency)
-  check(isSchema(input), 'input', 'must be a Standard Schema (zod, valibot, arktype)', input)
-  const timeoutMs = timeout === undefined ? undefined : tryDuration(timeout)
-  check(timeout === undefined || timeoutMs !== undefined, 'timeout', durationExpected, timeout)
-  const parsedRetry = retry === undefined ? undefined : parseRetry(retry, ['retry'], true, issues)
-  if (issues.length > 0) throw new InvalidInputError('bad task definition', issues)
-  return Object.freeze({
-    input,
-    retry: parsedRetry,
-    timeout: timeoutMs,
-    priority,
-    concurrency,
-    setup,
-    run: run as TaskDefinition['run'],
-  })
+  check.done()
+  return Object.freeze(filled)
 }
 
+const FIELDS = ['input', 'retry', 'timeout', 'priority', 'concurrency', 'setup', 'run'] as const
 const MOST = 1_000_000
 
 /** Whether `value` is a priority: an integer from -1 000 000 to 1 000 000. */
@@ -188,8 +164,7 @@ export function isConcurrency(value: unknown): value is number {
 
 export const concurrencyExpected = 'must be an integer of at least 1'
 
-function isSchema(value: unknown): value is StandardSchema | undefined {
-  if (value === undefined) return true
+function isSchema(value: unknown): value is StandardSchema {
   const schema = value as { '~standard'?: { validate?: unknown } } | null
   return (
     (typeof schema === 'object' || typeof schema === 'function') &&

@@ -1,6 +1,7 @@
 /** Policies: merged field by field, and how long a backoff is. */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { Checks } from '../src/check.js'
 import { BUILT_IN_RETRY, backoffDelay, mergeRetry, parseRetry } from '../src/retry-policy.js'
 
 describe('a backoff', () => {
@@ -42,7 +43,7 @@ describe('a policy', () => {
   })
 
   it('is merged field by field, the backoff as a whole', () => {
-    const fixed = parseRetry({ backoff: { type: 'fixed', delay: '5s' } }, [], true, [])
+    const fixed = parseRetry({ backoff: { type: 'fixed', delay: '5s' } }, [], true, new Checks('bad'))
     expect(mergeRetry(mergeRetry(BUILT_IN_RETRY, { attempts: 7 }), fixed)).toMatchObject({
       attempts: 7,
       backoff: { type: 'fixed', delay: 5_000, jitter: false },
@@ -50,21 +51,21 @@ describe('a policy', () => {
   })
 
   it('names each field that is wrong', () => {
-    const issues: { message: string; path: readonly (string | number)[] }[] = []
-    parseRetry(
-      { attempts: 0, maxAge: 'x', backoff: { type: 'linear', delay: -1, jitter: 1 }, when: 1, atempts: 2 },
-      ['retry'],
-      true,
-      issues,
+    const check = new Checks('bad retry')
+    const backoff = { type: 'linear', delay: -1, jitter: 1 }
+    parseRetry({ attempts: 0, maxAge: 'x', backoff, when: 1, atempts: 2 }, ['retry'], true, check)
+    expect(() => check.done()).toThrow(
+      expect.objectContaining({
+        issues: [
+          'retry.atempts',
+          'retry.attempts',
+          'retry.maxAge',
+          'retry.backoff.type',
+          'retry.backoff.delay',
+          'retry.backoff.jitter',
+          'retry.when',
+        ].map((path) => expect.objectContaining({ path: path.split('.') })),
+      }),
     )
-    expect(issues.map((issue) => issue.path.join('.'))).toEqual([
-      'retry.atempts',
-      'retry.attempts',
-      'retry.maxAge',
-      'retry.backoff.type',
-      'retry.backoff.delay',
-      'retry.backoff.jitter',
-      'retry.when',
-    ])
   })
 })

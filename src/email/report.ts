@@ -108,7 +108,7 @@ export function errorOf(thrown: unknown, to: readonly Mailbox[], scrub: Scrub): 
   const overall = { status: statusOf(error), ...replyOf(error, scrub) } satisfies RecipientResult
   const recipients = recipientsOf(to, (key) => refused.get(key) ?? overall)
   // Whom the server only put off may still get it; nobody has it yet, so nobody gets it twice.
-  const retried = listOf(error.rejectedErrors).find((each) => verdict(each as SendError) === 'retry') as SendError
+  const retried = errorsOf(error.rejectedErrors).find((each) => verdict(each) === 'retry')
   const decides = retried ?? error
   const code = replyOf(decides, scrub).code ?? 'SEND_FAILED'
   const message = scrub(messageOf(error))
@@ -139,9 +139,8 @@ function statusOf(error: SendError): RecipientResult['status'] {
 }
 
 function refusals(rejectedErrors: unknown, scrub: Scrub): Map<string, RecipientResult> {
-  const errors = listOf(rejectedErrors) as readonly SendError[]
   return new Map(
-    errors.map((each) => [
+    errorsOf(rejectedErrors).map((each) => [
       addressKey(String(each.recipient)),
       { status: verdict(each) === 'fail' ? 'rejected' : 'failed', ...replyOf(each, scrub) },
     ]),
@@ -161,6 +160,10 @@ function replyOf(from: SendError | SendInfo, scrub: Scrub): { readonly code?: st
 
 function recipientsOf(to: readonly Mailbox[], tell: (key: string) => RecipientResult): Recipients {
   return Object.fromEntries(to.map(({ address, key }) => [address, tell(key)]))
+}
+
+function errorsOf(value: unknown): readonly SendError[] {
+  return listOf(value).filter((each): each is SendError => typeof each === 'object' && each !== null)
 }
 
 function listOf(value: unknown): readonly unknown[] {

@@ -67,7 +67,7 @@ class MemoryTask implements StoredTask, Waiting<MemoryTask> {
     this.maxAttempts = from.maxAttempts
     this.priority = from.priority
     this.runAt = runAt
-    this.extras = life.bornWith(from)
+    this.extras = from.extras
   }
 }
 
@@ -98,12 +98,14 @@ export class MemoryStore implements Store<MemoryTask> {
 
   insert(tasks: readonly NewTask[], now: number): readonly Inserted<MemoryTask>[] {
     const first = tasks[0]
-    if (tasks.length === 1 && first !== undefined && first.key === undefined) return [this.#insertOne(first, now)]
+    if (tasks.length === 1 && first !== undefined && first.extras?.key === undefined)
+      return [this.#insertOne(first, now)]
     // All or nothing: first look at each (one submitMany has one name), then store.
     const ids = new Set<string>()
     const keys = new Set<string>()
     for (const task of tasks) {
-      const { id, key } = task
+      const { id, extras } = task
+      const key = extras?.key
       if (this.#existing(task) !== undefined || (key !== undefined && keys.has(key))) continue
       ids.add(id)
       if (key !== undefined) keys.add(key)
@@ -119,8 +121,9 @@ export class MemoryStore implements Store<MemoryTask> {
     const task = new MemoryTask(from, from.runAt ?? now + from.delay, now, ++this.#order)
     this.#tasks.set(task.id, task)
     this.#bySubmission.push(task)
-    if (from.key !== undefined) {
-      getOrMake(this.#keys, from.name, () => new Map<string, MemoryTask>()).set(from.key, task)
+    const key = from.extras?.key
+    if (key !== undefined) {
+      getOrMake(this.#keys, from.name, () => new Map<string, MemoryTask>()).set(key, task)
     }
     this.#counts[task.state]++
     this.#place(task)
@@ -128,7 +131,8 @@ export class MemoryStore implements Store<MemoryTask> {
   }
 
   #existing(task: NewTask): MemoryTask | undefined {
-    const byKey = task.key === undefined ? undefined : this.#keys.get(task.name)?.get(task.key)
+    const key = task.extras?.key
+    const byKey = key === undefined ? undefined : this.#keys.get(task.name)?.get(key)
     if (byKey !== undefined) return byKey
     const byId = this.#tasks.get(task.id)
     if (byId !== undefined && byId.name !== task.name) refuseId(task.id, byId.name)
