@@ -25,7 +25,7 @@ import type {
   TaskCounts,
   TaskEvent,
 } from '../engine.js'
-import type { Json } from '../json.js'
+import { copyJson, type Json } from '../json.js'
 import { type StoredTask, type TaskRecord, toRecord } from '../record.js'
 import { Admission } from './admission.js'
 import type { Cancelled, Inserted, Outlook, Store } from './store.js'
@@ -114,11 +114,12 @@ class LocalEngine<Task extends StoredTask> implements Engine {
   }
 
   #inserted(inserted: readonly Inserted<Task>[]): void {
-    this.#setBusy(true)
     for (const { task, deduplicated } of inserted) {
-      if (!deduplicated) this.announce('submitted', task)
+      if (deduplicated) continue
+      this.#setBusy(true)
+      this.announce('submitted', task)
+      this.#look()
     }
-    this.#look()
   }
 
   get(id: string): MaybePromise<TaskRecord | undefined> {
@@ -141,7 +142,7 @@ class LocalEngine<Task extends StoredTask> implements Engine {
     if (effect === 'asked') {
       this.#running.get(record.id)?.attempt.stop({ type: 'cancel', reason, force })
     } else {
-      this.#host.changed('cancelled', () => record)
+      this.#host.changed('cancelled', () => copyJson(record))
       this.#ended()
       this.#look()
     }
@@ -153,7 +154,7 @@ class LocalEngine<Task extends StoredTask> implements Engine {
     const now = this.#clock.now()
     return then(this.#store.retry(id, now + delay, now), (record) => {
       this.#setBusy(true)
-      this.#host.changed('retrying', () => record)
+      this.#host.changed('retrying', () => copyJson(record))
       this.#tellWatchers([id])
       this.#look()
       return record
