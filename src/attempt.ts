@@ -21,7 +21,7 @@ import {
 import { type Executor, inline } from './executor.js'
 import { type ContextSource, HandlerContext } from './handler-context.js'
 import { copyJson, type Json, snapshot } from './json.js'
-import type { Logger } from './logger.js'
+import { type Logger, write } from './logger.js'
 import { ProgressThrottle } from './progress.js'
 import { type AttemptRecord, attemptsOf, type SerializedError, type StoredTask } from './record.js'
 import { backoffDelay, type FilledRetry, mergeRetry } from './retry-policy.js'
@@ -249,7 +249,7 @@ export class Attempt implements EngineAttempt, ContextSource {
       error: {
         name: 'TaskCancelledError',
         code: 'ABANDONED',
-        message: `${reason}; its handler did not stop and was abandoned`,
+        message: `its handler did not stop and was abandoned; ${reason}`,
       },
     })
   }
@@ -307,7 +307,9 @@ export class Attempt implements EngineAttempt, ContextSource {
   }
 
   log(message: string, fields?: Readonly<Record<string, unknown>>): void {
-    this.env.logger?.info({ ...fields, id: this.task.id, name: this.task.name, attempt: this.#number }, message)
+    const { logger } = this.env
+    if (logger === undefined) return
+    write(logger, 'info', { ...fields, id: this.task.id, name: this.task.name, attempt: this.#number }, message)
   }
 
   #take(value: unknown, what: string): Json {

@@ -50,8 +50,10 @@ export interface Engine {
   watch(listener: (ids: readonly string[]) => void): () => void
   /** How many attempts may run in this process; may be set while they run. */
   setConcurrency(concurrency: number): void
-  /** Takes no more work, waits for what runs, and reports; called once, and nothing after it. */
+  /** Takes no more work, waits for what runs, and reports; the other methods still answer. Called once. */
   stop(request: StopRequest): Promise<StopReport>
+  /** Lets go of the storage; called once, after `stop`, and nothing after it. */
+  close(): MaybePromise<void>
 }
 
 /** What an engine can promise beyond the common semantics. */

@@ -41,7 +41,7 @@ export function serializeError(
 }
 
 function primitiveMessage(thrown: unknown): string {
-  return typeof thrown === 'string' ? thrown : `${show(thrown)} was thrown`
+  return typeof thrown === 'string' && thrown !== '' ? thrown : `${show(thrown)} was thrown`
 }
 
 function text(value: unknown, max: number): string | undefined {

@@ -101,15 +101,23 @@ export class TaskFailedError extends BackgroundRunnerError {
   }
 }
 
+const CANCELLED = 'the task was cancelled'
+
 /** The task was cancelled: what `result` rejects with, and the reason of `ctx.signal` after a cancel. */
 export class TaskCancelledError extends BackgroundRunnerError {
   override readonly name: string = 'TaskCancelledError'
   readonly reason: string | undefined
 
-  constructor(reason?: string, options: Cause & { readonly message?: string } = {}) {
-    const message = reason === undefined ? 'the task was cancelled' : `the task was cancelled: ${reason}`
-    super('TASK_CANCELLED', options.message ?? message, options)
+  constructor(reason?: string, options?: Cause) {
+    super('TASK_CANCELLED', reason === undefined ? CANCELLED : `${CANCELLED}: ${reason}`, options)
     this.reason = reason
+  }
+
+  /** The error of `result`, from the one that is kept in the record. */
+  static from(recorded: { readonly message: string } | undefined): TaskCancelledError {
+    const told = `${CANCELLED}: `
+    const at = recorded?.message.indexOf(told) ?? -1
+    return new TaskCancelledError(at < 0 ? undefined : recorded?.message.slice(at + told.length), { cause: recorded })
   }
 }
 

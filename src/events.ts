@@ -34,13 +34,24 @@ export interface RunnerEvents {
 type Heard<Name extends keyof RunnerEvents> = EventEmitter.EventListener<RunnerEvents, Name>
 type Listener = (...args: never[]) => unknown
 
+/** Calls `listener`; what it throws or rejects with goes to `failed`. */
+export function guarded(listener: () => unknown, failed: (error: unknown) => void): void {
+  try {
+    const result = listener()
+    if (result instanceof Promise) result.catch(failed)
+  } catch (error) {
+    failed(error)
+  }
+}
+
 /** An EventEmitter that isolates its listeners. */
 export abstract class IsolatedEmitter extends EventEmitter<RunnerEvents> {
-  /** A listener as it was given → as it is called. */
+  /** A listener as it was given → as it is called; those of `error` apart. */
   readonly #isolated: WeakMap<Listener, Listener> = new WeakMap()
+  readonly #ofError: WeakMap<Listener, Listener> = new WeakMap()
 
   override on<Name extends keyof RunnerEvents>(event: Name, listener: Heard<Name>, context?: unknown): this {
-    return super.on(event, this.#isolate(listener), context)
+    return super.on(event, this.#isolate(event, listener), context)
   }
 
   override addListener<Name extends keyof RunnerEvents>(event: Name, listener: Heard<Name>, context?: unknown): this {
@@ -48,7 +59,7 @@ export abstract class IsolatedEmitter extends EventEmitter<RunnerEvents> {
   }
 
   override once<Name extends keyof RunnerEvents>(event: Name, listener: Heard<Name>, context?: unknown): this {
-    return super.once(event, this.#isolate(listener), context)
+    return super.once(event, this.#isolate(event, listener), context)
   }
 
   override off<Name extends keyof RunnerEvents>(
@@ -57,7 +68,7 @@ export abstract class IsolatedEmitter extends EventEmitter<RunnerEvents> {
     context?: unknown,
     once?: boolean,
   ): this {
-    return super.off(event, listener && this.#isolate(listener), context, once)
+    return super.off(event, listener && this.#isolate(event, listener), context, once)
   }
 
   override removeListener<Name extends keyof RunnerEvents>(
@@ -76,31 +87,24 @@ export abstract class IsolatedEmitter extends EventEmitter<RunnerEvents> {
 
   protected abstract unheard(error: unknown, record: TaskRecord | undefined): void
 
-  #isolate<Given extends Listener>(given: Given): Given {
-    const known = this.#isolated.get(given)
-    if (known !== undefined) return known as Given
+  #isolate<Given extends Listener>(event: keyof RunnerEvents, given: Given): Given {
+    const ofError = event === 'error'
+    const known = ofError ? this.#ofError : this.#isolated
+    const isolated = known.get(given)
+    if (isolated !== undefined) return isolated as Given
     const emitter = this
-    const isolated: Listener = function (this: unknown, ...args) {
-      const failed = (error: unknown): void => emitter.#listenerFailed(error, args)
-      try {
-        const result = given.apply(this, args)
-        if (result instanceof Promise) result.catch(failed)
-      } catch (error) {
-        failed(error)
-      }
+    const made: Listener = function (this: unknown, ...args) {
+      guarded(
+        () => given.apply(this, args),
+        (error) => {
+          // A listener of `error` that fails itself is not told again: that would never end.
+          if (ofError) emitter.unheard(error, args[1])
+          else emitter.fault(error, args[0])
+        },
+      )
     }
-    this.#isolated.set(given, isolated)
-    return isolated as Given
+    known.set(given, made)
+    known.set(made, made) // `once` removes what it was given: the listener as it is called
+    return made as Given
   }
-
-  #listenerFailed(error: unknown, args: readonly unknown[]): void {
-    const [first, second] = args
-    // A listener of `error` that fails itself is not told again: that would never end.
-    if (isRecord(first)) this.fault(error, first)
-    else this.unheard(error, isRecord(second) ? second : undefined)
-  }
-}
-
-function isRecord(value: unknown): value is TaskRecord {
-  return typeof value === 'object' && value !== null && 'attempts' in value && 'id' in value
 }

@@ -4,9 +4,10 @@
  */
 import type { TaskEvent } from './engine.js'
 import { serializeError } from './error-record.js'
+import { guarded } from './events.js'
 import type { TaskRecord } from './record.js'
 
-/** What is expected of a logger: pino's shape. */
+/** What is expected of a logger: pino's shape. One that throws harms no task. */
 export interface Logger {
   debug(fields: object, message: string): void
   info(fields: object, message: string): void
@@ -31,7 +32,9 @@ export function logEvent(logger: Logger, event: TaskEvent, record: TaskRecord): 
   const level = LEVELS[event]
   if (level === undefined) return
   const { id, name, state, attempt, startedAt, finishedAt, error } = record
-  logger[level](
+  write(
+    logger,
+    level,
     {
       id,
       name,
@@ -48,11 +51,25 @@ export function logEvent(logger: Logger, event: TaskEvent, record: TaskRecord): 
 export function logFault(logger: Logger | undefined, fault: unknown, record: TaskRecord | undefined): void {
   const { code, message, stack } = serializeError(fault)
   if (logger !== undefined)
-    logger.error({ id: record?.id, name: record?.name, code, error: message }, 'background runner fault')
+    write(logger, 'error', { id: record?.id, name: record?.name, code, error: message }, 'background runner fault')
   else
     process.emitWarning(message, {
       type: 'BackgroundRunnerWarning',
       ...(code && { code }),
       ...(stack && { detail: stack }),
     })
+}
+
+/** Loggers that have thrown: each is told of once, not at every line. */
+const broken: WeakSet<Logger> = new WeakSet()
+
+/** One line. */
+export function write(logger: Logger, level: keyof Logger, fields: object, message: string): void {
+  guarded(
+    () => logger[level](fields, message),
+    (error) => {
+      if (!broken.has(logger)) logFault(undefined, error, undefined)
+      broken.add(logger)
+    },
+  )
 }

@@ -26,13 +26,13 @@ import {
   TaskFailedError,
   TaskNotFoundError,
 } from './errors.js'
-import { IsolatedEmitter } from './events.js'
+import { guarded, IsolatedEmitter } from './events.js'
 import { TaskHandle, type WaitOptions } from './handle.js'
 import { TASK_STATES } from './lifecycle.js'
 import { logEvent, logFault } from './logger.js'
 import { type FilledOptions, fillOptions, type RunnerOptions } from './options.js'
 import type { TaskRecord, TaskState } from './record.js'
-import { shutDown } from './shutdown.js'
+import { stopWork, tearDown } from './shutdown.js'
 import { Submission, type SubmitOptions } from './submission.js'
 import {
   concurrencyExpected,
@@ -155,8 +155,7 @@ export class BackgroundRunner<const Tasks extends TaskMap = TaskMap> extends Iso
     try {
       if (this.#closing !== undefined) throw new RunnerClosedError()
       const task = this.#submission.make(name, input, options)
-      if (task instanceof Promise || this.#opening !== undefined)
-        return this.#submitLater([task]).then(([handle]) => handle as TaskHandle)
+      if (task instanceof Promise || this.#opening !== undefined) return this.#submitLater(task)
       const enqueued = this.#engine.enqueue([task])
       return enqueued instanceof Promise
         ? enqueued.then((all) => this.#handle(all[0] as Enqueued))
@@ -193,14 +192,18 @@ export class BackgroundRunner<const Tasks extends TaskMap = TaskMap> extends Iso
         },
       ])
     }
-    return this.#submitLater(this.#submission.makeMany(name, inputs, options))
+    return this.#enqueue(await this.#submission.makeMany(name, inputs, options))
   }
 
-  async #submitLater(tasks: readonly (NewTask | Promise<NewTask>)[]): Promise<TaskHandle[]> {
-    const made = await Promise.all(tasks)
+  async #submitLater(task: NewTask | Promise<NewTask>): Promise<TaskHandle> {
+    const [handle] = await this.#enqueue([await task])
+    return handle as TaskHandle
+  }
+
+  async #enqueue(tasks: readonly NewTask[]): Promise<TaskHandle[]> {
     if (this.#opening !== undefined) await this.#opening
     if (this.#closing !== undefined) throw new RunnerClosedError()
-    return (await this.#engine.enqueue(made)).map((enqueued) => this.#handle(enqueued))
+    return (await this.#engine.enqueue(tasks)).map((enqueued) => this.#handle(enqueued))
   }
 
   #handle({ id, deduplicated }: Enqueued): TaskHandle {
@@ -232,7 +235,7 @@ export class BackgroundRunner<const Tasks extends TaskMap = TaskMap> extends Iso
   async result(id: string, options?: WaitOptions): Promise<unknown> {
     const record = await this.wait(id, options)
     if (record.state === 'succeeded') return record.output
-    if (record.state === 'cancelled') throw cancelled(record)
+    if (record.state === 'cancelled') throw TaskCancelledError.from(record.error)
     throw new TaskFailedError(record.id, record.name, record.error)
   }
 
@@ -305,13 +308,12 @@ export class BackgroundRunner<const Tasks extends TaskMap = TaskMap> extends Iso
   /** Tells ids that changed, anywhere the engine can see. Returns what ends it. */
   watch(listener: (ids: readonly string[]) => void): () => void {
     if (this.#closed) throw new RunnerClosedError()
-    return this.#engine.watch((ids) => {
-      try {
-        listener(ids)
-      } catch (error) {
-        this.fault(error)
-      }
-    })
+    return this.#engine.watch((ids) =>
+      guarded(
+        () => listener(ids),
+        (error) => this.fault(error),
+      ),
+    )
   }
 
   /** How many attempts may run at once in this process; may be set while it runs. */
@@ -343,16 +345,26 @@ export class BackgroundRunner<const Tasks extends TaskMap = TaskMap> extends Iso
   }
 
   async #close(deadline: number, drain: boolean): Promise<CloseReport> {
-    try {
-      if (!(await this.#opened())) return { completed: 0, returned: 0, abandoned: 0, pending: 0 }
-      const { clock, works } = this.#options
-      return await shutDown(this.#engine, works.values(), clock, deadline, drain, (error) => this.fault(error))
-    } finally {
-      this.#closed = true
-      this.#waiters.close()
-      for (const { reject } of this.#idlers) reject(new RunnerClosedError())
-      this.#idlers.clear()
+    if (!(await this.#opened())) {
+      this.#end()
+      return { completed: 0, returned: 0, abandoned: 0, pending: 0 }
     }
+    const { clock, works } = this.#options
+    try {
+      return await stopWork(this.#engine, clock, deadline, drain)
+    } finally {
+      this.#end()
+      await tearDown(works.values(), clock, deadline, (error) => this.fault(error))
+      await this.#engine.close()
+    }
+  }
+
+  /** From here on every verb rejects, and nobody waits any more. */
+  #end(): void {
+    this.#closed = true
+    this.#waiters.close()
+    for (const { reject } of this.#idlers) reject(new RunnerClosedError())
+    this.#idlers.clear()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -381,10 +393,6 @@ function asEngineError(error: unknown): unknown {
   return error instanceof Error && 'code' in error
     ? error
     : new EngineError('the engine could not be opened', { cause: error })
-}
-
-function cancelled({ error }: TaskRecord): TaskCancelledError {
-  return new TaskCancelledError(undefined, { cause: error, ...(error !== undefined && { message: error.message }) })
 }
 
 function known(id: unknown): string {

@@ -6,15 +6,8 @@ import type { Work } from './work.js'
 /** What handlers get after the deadline to notice that they are asked to stop, ms. */
 const GRACE = 1_000
 
-/** Stops the engine, then tears down what `setup` began. @param deadline ms */
-export async function shutDown(
-  engine: Engine,
-  works: Iterable<Work>,
-  clock: Clock,
-  deadline: number,
-  drain: boolean,
-  report: (error: unknown) => void,
-): Promise<StopReport> {
+/** @param deadline ms */
+export async function stopWork(engine: Engine, clock: Clock, deadline: number, drain: boolean): Promise<StopReport> {
   const [deadlineSignal, cancelDeadline] = signalAfter(clock, deadline)
   const [giveUp, cancelGiveUp] = signalAfter(clock, deadline + GRACE)
   try {
@@ -22,17 +15,17 @@ export async function shutDown(
   } finally {
     cancelDeadline()
     cancelGiveUp()
-    await tearDown(works, clock, Math.max(deadline, GRACE), report)
   }
 }
 
-/** All at once; one that fails or hangs is reported and keeps nobody waiting. */
-async function tearDown(
+/** Ends what `setup` began, all at once; one that fails or hangs is reported and keeps nobody waiting. */
+export async function tearDown(
   works: Iterable<Work>,
   clock: Clock,
-  limit: number,
+  deadline: number,
   report: (error: unknown) => void,
 ): Promise<void> {
+  const limit = Math.max(deadline, GRACE)
   const [late, cancelLate] = signalAfter(clock, limit)
   const all = Promise.all([...works].map((work) => work.tearDown().catch(report)))
   const gaveUp = new Promise<void>((resolve) => {

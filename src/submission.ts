@@ -75,26 +75,28 @@ export class Submission {
   }
 
   /** As `make`, for many inputs; in the issues the path begins with the index. */
-  makeMany(
+  async makeMany(
     name: string,
     inputs: readonly unknown[],
     options: SubmitOptions | ((input: never, index: number) => SubmitOptions) | undefined,
-  ): (NewTask | Promise<NewTask>)[] {
+  ): Promise<readonly NewTask[]> {
     const issues: InputIssue[] = []
-    const collect = (error: unknown, index: number): void => {
+    const refused = (error: unknown, index: number): undefined => {
       if (!(error instanceof InvalidInputError)) throw error
-      issues.push(...error.issues.map((issue) => ({ ...issue, path: [index, ...issue.path] })))
+      for (const { message, path } of error.issues) issues.push({ message, path: [index, ...path] })
     }
-    const made: (NewTask | Promise<NewTask>)[] = []
-    inputs.forEach((input, index) => {
+    const made = inputs.map((input, index) => {
       try {
-        made.push(this.make(name, input, typeof options === 'function' ? options(input as never, index) : options))
+        const own = typeof options === 'function' ? options(input as never, index) : options
+        const task = this.make(name, input, own)
+        return task instanceof Promise ? task.catch((error: unknown) => refused(error, index)) : task
       } catch (error) {
-        collect(error, index)
+        return refused(error, index)
       }
     })
+    const tasks = await Promise.all(made)
     if (issues.length > 0) throw new InvalidInputError(`the inputs of ${name}`, issues)
-    return made
+    return tasks as NewTask[]
   }
 
   #take(name: string, input: unknown): Json | undefined {

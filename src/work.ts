@@ -22,18 +22,20 @@ export class Work {
   /** Undefined once `setup` has run. One that fails fails its attempt, and is called again by the next. */
   prepare(): Promise<void> | undefined {
     if (this.#prepared) return undefined
-    this.#preparing ??= this.#setUp()
+    if (this.#preparing === undefined) {
+      const done = (): void => {
+        this.#preparing = undefined
+      }
+      this.#preparing = this.#setUp()
+      this.#preparing.then(done, done)
+    }
     return this.#preparing
   }
 
   async #setUp(): Promise<void> {
-    try {
-      const teardown = await this.definition.setup?.()
-      if (typeof teardown === 'function') this.#teardown = teardown
-      this.#prepared = true
-    } finally {
-      this.#preparing = undefined
-    }
+    const teardown = await this.definition.setup?.()
+    if (typeof teardown === 'function') this.#teardown = teardown
+    this.#prepared = true
   }
 
   async tearDown(): Promise<void> {

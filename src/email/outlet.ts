@@ -29,8 +29,8 @@ const SMTP_EXPECTED =
 const TIMEOUTS = { dnsTimeout: 5_000, connectionTimeout: 10_000, greetingTimeout: 10_000, socketTimeout: 30_000 }
 /** ms that a server gets to close its side. */
 const SOCKET_CLOSE_TIMEOUT = 1_000
-/** ms. An open connection holds the process; a burst of mail has smaller gaps. */
-const IDLE_TIMEOUT = 30_000
+/** ms. An open connection holds the process of an app that never closes its runner; a burst of mail has smaller gaps. */
+const IDLE_TIMEOUT = 10_000
 
 /** Options that make Nodemailer something else than an SMTP client. */
 const NOT_SMTP = ['sendmail', 'streamTransport', 'jsonTransport', 'SES']

@@ -81,7 +81,8 @@ export function resultOf(
     const key = addressKey(String(address))
     if (!refused.has(key)) refused.set(key, { status: 'rejected' })
   }
-  const recipients = recipientsOf(to, (key) => refused.get(key) ?? { status: 'sent', ...replyOf(info ?? {}, scrub) })
+  const sent = { status: 'sent', ...replyOf(info ?? {}, scrub) } satisfies RecipientResult
+  const recipients = recipientsOf(to, (key) => refused.get(key) ?? sent)
   return { messageId, complete: Object.values(recipients).every(({ status }) => status === 'sent'), recipients }
 }
 

@@ -18,68 +18,68 @@ const PUBLIC = /^(?:type|method|service|expires|timeout|accessUrl|scope)$/
 export function scrubberOf(options: unknown): Scrub {
   const secrets = new Secrets()
   secrets.collect(options)
-  const patterns = secrets.patterns()
-  const mask: Scrub = (text) => patterns.reduce((masked, pattern) => masked.replace(pattern, MASK), text)
+  const mask = masker(secrets.patterns(0))
+  // Any word decodes to something: a short secret would be found in most of them by chance.
+  const maskDecoded = masker(secrets.patterns(SHORT))
   return (text) =>
     mask(text).replace(/[A-Za-z0-9+/_-]{4,}={0,2}/g, (token) => {
       const decoded = Buffer.from(token, 'base64').toString()
-      return mask(decoded) === decoded ? token : MASK
+      return maskDecoded(decoded) === decoded ? token : MASK
     })
 }
 
+function masker(patterns: readonly RegExp[]): Scrub {
+  return (text) => patterns.reduce((masked, pattern) => masked.replace(pattern, MASK), text)
+}
+
 class Secrets {
-  /** Masked wherever they occur. */
-  readonly #anywhere: Set<string> = new Set()
-  /** Masked as whole words: the name of a user may be part of a plain word. */
-  readonly #words: Set<string> = new Set()
+  /** Secret → whether it is masked only as a word of its own, as a user's name is: it may be part of a plain word. */
+  readonly #found: Map<string, boolean> = new Map()
 
   collect(options: unknown, inAuth: boolean = false, depth: number = 0): void {
     if (typeof options !== 'object' || options === null || Buffer.isBuffer(options) || depth > 3) return
     for (const field of Object.keys(options)) {
       const value = read(options, field)
       if (typeof value === 'object') this.collect(value, inAuth || field === 'auth', depth + 1)
-      if (typeof value !== 'string' || value === '') continue
-      if (SECRET.test(field)) this.#add(value)
-      else if (inAuth && field === 'user') this.#addUser(value)
-      else if (inAuth && !PUBLIC.test(field)) this.#add(value)
+      if (typeof value !== 'string') continue
+      if (inAuth && field === 'user') this.#addUser(value)
+      else if (SECRET.test(field) || (inAuth && !PUBLIC.test(field))) this.#addSecret(value)
       else if (field === 'url' || field === 'proxy') this.#addUrl(value)
     }
     const user = read(options, 'user')
     const pass = read(options, 'pass')
-    if (typeof user === 'string' && typeof pass === 'string') this.#anywhere.add(base64(`\0${user}\0${pass}`))
+    if (typeof user === 'string' && typeof pass === 'string') this.#add(base64(`\0${user}\0${pass}`), false)
   }
 
-  #add(secret: string): void {
-    ;(secret.length < SHORT ? this.#words : this.#anywhere).add(secret)
-    for (const form of [base64(secret), percentEncoded(secret)])
-      if (form !== secret) (form.length < SHORT ? this.#words : this.#anywhere).add(form)
+  #add(text: string, asWord: boolean): void {
+    if (text !== '') this.#found.set(text, asWord || text.length < SHORT)
+  }
+
+  #addSecret(secret: string): void {
+    for (const form of [percentEncoded(secret), base64(secret), secret]) this.#add(form, false)
   }
 
   #addUser(user: string): void {
-    this.#words.add(user)
-    this.#words.add(percentEncoded(user))
-    this.#words.add(base64(user))
+    for (const form of [percentEncoded(user), base64(user), user]) this.#add(form, true)
   }
 
   #addUrl(text: string): void {
     if (!URL.canParse(text)) return
     const { username, password } = new URL(text)
-    for (const [part, add] of [
-      [username, (each: string) => this.#addUser(each)],
-      [password, (each: string) => this.#add(each)],
-    ] as const) {
-      if (part === '') continue
-      add(part)
-      add(percentDecoded(part))
-    }
+    for (const user of [username, percentDecoded(username)]) this.#addUser(user)
+    for (const pass of [password, percentDecoded(password)]) this.#addSecret(pass)
   }
 
-  patterns(): RegExp[] {
-    return [
-      ...[...this.#anywhere].map((each) => new RegExp(escaped(each), 'giu')),
-      ...[...this.#words].map((each) => new RegExp(`(?<![\\p{L}\\p{N}])${escaped(each)}(?![\\p{L}\\p{N}])`, 'giu')),
-      /(?<=\bBearer )\S+/gi,
-    ]
+  /** The longest first: what is left of a secret after a part of it was masked would not be found. */
+  patterns(shortest: number): RegExp[] {
+    const found = [...this.#found].filter(([text]) => text.length >= shortest)
+    found.sort(([a], [b]) => b.length - a.length)
+    const patterns = found.map(([text, asWord]) =>
+      asWord
+        ? new RegExp(`(?<![\\p{L}\\p{N}])${escaped(text)}(?![\\p{L}\\p{N}])`, 'giu')
+        : new RegExp(escaped(text), 'giu'),
+    )
+    return [...patterns, /(?<=\bBearer )\S+/gi]
   }
 }
 

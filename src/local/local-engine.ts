@@ -85,10 +85,12 @@ class LocalEngine<Task extends StoredTask> implements Engine {
   #alarm: Alarm | undefined
   #alarmAt = Number.POSITIVE_INFINITY
   #pruneAlarm: Alarm | undefined
-  #closed = false
+  /** From the opening of the store to the end of `stop`. */
+  #open = false
   #claims = 0
   #completed = 0
-  #returned = 0
+  /** Ids of tasks that shutdown handed back. */
+  readonly #returned: Set<string> = new Set()
 
   constructor(store: Store<Task>) {
     this.#store = store
@@ -103,7 +105,10 @@ class LocalEngine<Task extends StoredTask> implements Engine {
     this.#admission = new Admission(settings.names)
     this.#queue.concurrency = settings.concurrency
     this.#working = settings.work
-    return then(this.#store.open({ maxPending: settings.maxPending }), () => this.#look())
+    return then(this.#store.open({ maxPending: settings.maxPending }), () => {
+      this.#open = true
+      this.#look()
+    })
   }
 
   enqueue(tasks: readonly NewTask[]): MaybePromise<readonly Enqueued[]> {
@@ -142,6 +147,7 @@ class LocalEngine<Task extends StoredTask> implements Engine {
     if (effect === 'asked') {
       this.#running.get(record.id)?.attempt.stop({ type: 'cancel', reason, force })
     } else {
+      this.#returned.delete(record.id)
       this.#host.changed('cancelled', () => copyJson(record))
       this.#ended()
       this.#look()
@@ -195,11 +201,11 @@ class LocalEngine<Task extends StoredTask> implements Engine {
 
   /** Looks on the next turn what there is to do: how many tickets are worth a slot, and when to look again. */
   #look(): void {
-    if (this.#looking || this.#closed) return
+    if (this.#looking || !this.#open) return
     this.#looking = true
     nextTurn(() => {
       this.#looking = false
-      if (!this.#closed) void this.#guard(() => then(this.#store.outlook(this.#clock.now()), this.#act))
+      if (this.#open) void this.#guard(() => then(this.#store.outlook(this.#clock.now()), this.#act))
     })
   }
 
@@ -239,13 +245,14 @@ class LocalEngine<Task extends StoredTask> implements Engine {
       this.#running.set(task.id, run)
       this.announce('started', task)
       const outcome = await run.attempt.run()
-      if (this.#closed) return // it was abandoned: what it brings is too late
+      if (!this.#open) return // it was abandoned: what it brings is too late
       const settled = this.#store.settle(task, outcome, this.#clock.now())
       this.#settled(run, settled instanceof Promise ? await settled : settled)
       const spent = this.#turn.spent()
       if (spent !== undefined) await spent
     }
-    if (this.#running.size === 0) this.#look() // perhaps nothing is left at all
+    // Perhaps nothing is left at all; or the limit was lowered, and more tickets have stopped than had to.
+    if (this.#running.size === 0 || this.#queue.pending > this.#queue.concurrency) this.#look()
   }
 
   #settled(run: Run<Task>, event: TaskEvent | undefined): void {
@@ -254,7 +261,7 @@ class LocalEngine<Task extends StoredTask> implements Engine {
     const opened = this.#admission.give(task.name)
     this.announce(event ?? 'stalled', task)
     if (event === 'retrying') {
-      if (task.state === 'queued') this.#returned++
+      if (task.state === 'queued') this.#returned.add(task.id)
       this.#look()
     } else if (event !== undefined) this.#ended()
     // The slot of this ticket may go to another name; a free slot beside it may now take one of this name.
@@ -277,7 +284,7 @@ class LocalEngine<Task extends StoredTask> implements Engine {
   }
 
   #setBusy(busy: boolean): void {
-    if (this.#closed) return
+    if (!this.#open) return
     this.#keepAlive.set(busy && this.#working)
     if (this.#busy && !busy) this.#host.idle()
     this.#busy = busy
@@ -317,27 +324,28 @@ class LocalEngine<Task extends StoredTask> implements Engine {
 
   async stop({ drain, deadline, giveUp }: StopRequest): Promise<StopReport> {
     this.#completed = 0
-    this.#returned = 0
     if (drain && this.#working) await this.#drain(deadline)
     this.#working = false
     await this.#quiet(deadline)
     for (const run of this.#running.values()) run.attempt.stop({ type: 'shutdown' })
     await this.#quiet(giveUp)
-    this.#closed = true
+    this.#open = false
     this.#alarm?.cancel()
     this.#pruneAlarm?.cancel()
     this.#keepAlive.set(false)
-    this.#watchers.clear()
-    const { queued, scheduled } = await this.#store.counts()
-    const abandoned = [...this.#running.values()].map((run) => run.task)
     for (const run of this.#running.values()) run.attempt.stop({ type: 'abandon' })
-    await this.#store.close(abandoned)
+    const { queued, scheduled } = await this.#store.counts()
     return {
       completed: this.#completed,
-      returned: this.#returned,
-      abandoned: abandoned.length,
-      pending: queued + scheduled - this.#returned,
+      returned: this.#returned.size,
+      abandoned: this.#running.size,
+      pending: Math.max(0, queued + scheduled - this.#returned.size),
     }
+  }
+
+  close(): MaybePromise<void> {
+    this.#watchers.clear()
+    return this.#store.close([...this.#running.values()].map((run) => run.task))
   }
 
   /** Goes on until nothing is due: until a round of tickets has come back with nothing. */
