@@ -1,0 +1,59 @@
+/** The routes in Express 5. An asynchronous handler that throws ends in the last middleware. */
+import express, { type ErrorRequestHandler, type Express } from 'express'
+import { errorAnswer, RequestError, readStatus, taskStatus, WELCOME } from '../shared/answers.js'
+import { readMail } from '../shared/mail-form.js'
+import type { CaughtMail } from '../shared/smtp-catcher.js'
+import type { MailRunner } from '../shared/tasks.js'
+
+/** @param outbox what the SMTP catcher received; without it there is no route for it */
+export function createApp(runner: MailRunner, outbox?: readonly CaughtMail[]): Express {
+  const app = express()
+  app.disable('x-powered-by')
+  app.disable('etag')
+  app.enable('strict routing')
+  app.enable('case sensitive routing')
+
+  app.get('/', (_request, response) => {
+    response.type('text').send(WELCOME)
+  })
+
+  app.post('/send_email', async (request, response) => {
+    const mail = await readMail({
+      stream: request,
+      contentType: request.get('content-type'),
+      contentEncoding: request.get('content-encoding'),
+    })
+    const { id } = await runner.submit('email', mail)
+    response.status(202).location(`/task_status/${id}`).json({ task_id: id })
+  })
+
+  app.get('/task_status/:task_id', async (request, response) => {
+    response.json(await readStatus(runner, request.params.task_id))
+  })
+
+  app.post('/task_status/:task_id/cancel', async (request, response) => {
+    response.json(taskStatus(await runner.cancel(request.params.task_id)))
+  })
+
+  app.post('/task_status/:task_id/retry', async (request, response) => {
+    response.json(taskStatus(await runner.retry(request.params.task_id)))
+  })
+
+  if (outbox !== undefined) {
+    app.get('/outbox', (_request, response) => {
+      response.json(outbox)
+    })
+  }
+
+  app.use(() => {
+    throw new RequestError(404, 'not found')
+  })
+
+  // Express knows an error handler by its four parameters.
+  const onError: ErrorRequestHandler = (error, _request, response, _next) => {
+    const { status, headers, body } = errorAnswer(error)
+    response.status(status).set(headers).json(body)
+  }
+  app.use(onError)
+  return app
+}

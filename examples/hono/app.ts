@@ -1,0 +1,42 @@
+/** The routes in Hono. Whatever a handler throws ends in `onError`. */
+import { Hono } from 'hono'
+import type { ContentfulStatusCode } from 'hono/utils/http-status'
+import { errorAnswer, RequestError, readStatus, taskStatus, WELCOME } from '../shared/answers.js'
+import { readMail } from '../shared/mail-form.js'
+import type { CaughtMail } from '../shared/smtp-catcher.js'
+import type { MailRunner } from '../shared/tasks.js'
+
+/** @param outbox what the SMTP catcher received; without it there is no route for it */
+export function createApp(runner: MailRunner, outbox?: readonly CaughtMail[]): Hono {
+  const app = new Hono()
+
+  app.get('/', (c) => c.text(WELCOME))
+
+  app.post('/send_email', async (c) => {
+    const mail = await readMail({
+      stream: c.req.raw.body,
+      contentType: c.req.header('content-type'),
+      contentEncoding: c.req.header('content-encoding'),
+    })
+    const { id } = await runner.submit('email', mail)
+    return c.json({ task_id: id }, 202, { Location: `/task_status/${id}` })
+  })
+
+  app.get('/task_status/:task_id', async (c) => c.json(await readStatus(runner, c.req.param('task_id'))))
+
+  app.post('/task_status/:task_id/cancel', async (c) => c.json(taskStatus(await runner.cancel(c.req.param('task_id')))))
+
+  app.post('/task_status/:task_id/retry', async (c) => c.json(taskStatus(await runner.retry(c.req.param('task_id')))))
+
+  if (outbox !== undefined) app.get('/outbox', (c) => c.json(outbox))
+
+  app.notFound(() => {
+    throw new RequestError(404, 'not found')
+  })
+
+  app.onError((error, c) => {
+    const { status, headers, body } = errorAnswer(error)
+    return c.json(body, status as ContentfulStatusCode, headers)
+  })
+  return app
+}

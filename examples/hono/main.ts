@@ -1,0 +1,7 @@
+/** The Hono example: node --import tsx examples/hono/main.ts */
+import { createServer } from 'node:http'
+import { getRequestListener } from '@hono/node-server'
+import { start } from '../shared/start.js'
+import { createApp } from './app.js'
+
+await start((runner, outbox) => createServer(getRequestListener(createApp(runner, outbox).fetch)))
