@@ -1,0 +1,197 @@
+/** SEMANTICS.md, line 4: when a schema runs, what its output is for, and what its refusal means. */
+import assert from 'node:assert/strict'
+import { defineTask } from 'background-runner'
+import { every, pathsOf, recordOf, refused, schema, type Topic, topic } from './world.js'
+
+/** Takes `{ at: string }` and makes a Date of it, as `z.coerce.date()` does. */
+const dated = schema((value) => {
+  const at = (value as { at?: unknown } | undefined)?.at
+  if (typeof at !== 'string') return { issues: [{ message: 'must be a string', path: ['at'] }] }
+  return { value: { at: new Date(at) } }
+})
+
+const picky = schema((value) => ({
+  issues: [
+    { message: `no ${typeof value}`, path: ['a', 0] },
+    { message: 'and another thing', path: [{ key: 'b' }] },
+    { message: 'in all' },
+  ],
+}))
+
+export const schemas: Topic = topic('schemas', {
+  'the handler gets what the schema made of the input, and the record keeps the input as submitted': async (t) => {
+    const work = t.handler()
+    const runner = await t.runner({ tasks: { work: defineTask({ input: dated, run: work.run }) } })
+    const task = await runner.submit('work', { at: '2030-01-02', extra: 1 })
+    assert.deepStrictEqual((await work.call()).input, { at: new Date('2030-01-02') })
+    assert.deepEqual((await recordOf(task)).input, { at: '2030-01-02', extra: 1 })
+  },
+
+  'a schema refuses at submit with all its issues and their paths, and nothing is stored': async (t) => {
+    const runner = await t.runner({ tasks: { work: defineTask({ input: picky, run: t.handler().run }) } })
+    const error = await refused(runner.submit('work', 1), 'INVALID_INPUT')
+    assert.deepEqual(pathsOf(error), ['', 'a.0', 'b'])
+    assert.match(error.message, /no number/)
+    await refused(runner.submit('work'), 'INVALID_INPUT')
+    const many = await refused(runner.submitMany('work', [1, 2]), 'INVALID_INPUT')
+    assert.deepEqual(pathsOf(many), ['0', '0.a.0', '0.b', '1', '1.a.0', '1.b'])
+    assert.equal((await runner.counts()).queued, 0)
+  },
+
+  'a schema sees a copy: what it changes is not stored': async (t) => {
+    const greedy = schema((value) => {
+      const list = (value as { list: number[] }).list
+      list.push(list.length)
+      return { value: list.length }
+    })
+    const work = t.handler()
+    const runner = await t.runner({ tasks: { work: defineTask({ input: greedy, retry: every(0), run: work.run }) } })
+    const input = { list: [0] }
+    const task = await runner.submit('work', input)
+    ;(await work.call(1)).reject(new Error('once more'))
+    await t.advance(0)
+    await work.call(2)
+    assert.deepEqual(work.inputs, [2, 2])
+    assert.deepEqual(input, { list: [0] })
+    assert.deepEqual((await recordOf(task)).input, { list: [0] })
+  },
+
+  'asynchronous schemas are allowed': async (t) => {
+    const slow = schema(async (value) => {
+      await Promise.resolve()
+      return typeof value === 'string' ? { value: value.length } : { issues: [{ message: 'no string', path: ['x'] }] }
+    })
+    const work = t.handler()
+    const runner = await t.runner({ tasks: { work: defineTask({ input: slow, run: work.run }) } })
+    assert.deepEqual(pathsOf(await refused(runner.submit('work', 1), 'INVALID_INPUT')), ['x'])
+    await runner.submit('work', 'four')
+    assert.equal((await work.call()).input, 4)
+    assert.equal((await runner.submitMany('work', ['a', 'b'])).length, 2)
+  },
+
+  'submitMany over an asynchronous schema tells every wrong input by its index': async (t) => {
+    const slow = schema(async (value) =>
+      typeof value === 'string' ? { value } : { issues: [{ message: 'no string', path: ['x'] }] },
+    )
+    const runner = await t.runner({ tasks: { work: defineTask({ input: slow, run: t.handler().run }) }, work: false })
+    const error = await refused(runner.submitMany('work', ['good', 1, 'good', 2]), 'INVALID_INPUT')
+    assert.deepEqual(pathsOf(error), ['1.x', '3.x'])
+    assert.equal((await runner.counts()).queued, 0)
+  },
+
+  'submitMany with inputs that are refused at once and later leaves no rejection unhandled': async (t) => {
+    const slow = schema(async () => ({ issues: [{ message: 'never good' }] }))
+    const runner = await t.runner({ tasks: { work: defineTask({ input: slow, run: t.handler().run }) }, work: false })
+    const unhandled: unknown[] = []
+    const listener = (error: unknown): void => void unhandled.push(error)
+    const others = process.listeners('unhandledRejection')
+    process.removeAllListeners('unhandledRejection')
+    process.on('unhandledRejection', listener)
+    try {
+      await refused(runner.submitMany('work', [1, Number.NaN, 2]), 'INVALID_INPUT')
+      await t.settle()
+    } finally {
+      process.off('unhandledRejection', listener)
+      for (const other of others) process.on('unhandledRejection', other)
+    }
+    assert.deepEqual(unhandled, [])
+  },
+
+  'a submit whose schema answers after close was called is refused': async (t) => {
+    let answer: (() => void) | undefined
+    const slow = schema(
+      (value) =>
+        new Promise((resolve) => {
+          answer = () => resolve({ value })
+        }),
+    )
+    const runner = await t.runner({ tasks: { work: defineTask({ input: slow, run: t.handler().run }) } })
+    const submitting = refused(runner.submit('work', 1), 'RUNNER_CLOSED')
+    const closing = runner.close()
+    answer?.()
+    await submitting
+    assert.deepEqual(await closing, { completed: 0, returned: 0, abandoned: 0, pending: 0 })
+  },
+
+  'an input that a later schema refuses fails with INVALID_INPUT, without another attempt': async (t) => {
+    let strict = false
+    const moody = schema((value) =>
+      strict ? { issues: [{ message: 'is no longer taken', path: ['to'] }] } : { value },
+    )
+    const work = t.handler()
+    const runner = await t.runner({
+      tasks: { work: defineTask({ input: moody, retry: every(1_000, 5), run: work.run }) },
+    })
+    await runner.pause()
+    const task = await runner.submit('work', { to: 'ada' })
+    strict = true
+    await runner.resume()
+    const record = await t.reaches(runner, task, 'failed')
+    assert.equal(record.error?.code, 'INVALID_INPUT')
+    assert.match(record.error?.message ?? '', /no longer taken/)
+    assert.equal(record.attempt, 1)
+    await t.advance(10_000)
+    assert.equal(work.calls.length, 0)
+    strict = false
+    await task.retry()
+    assert.deepEqual((await work.call()).input, { to: 'ada' }, 'the next deploy may take it again')
+  },
+
+  'an input that a later asynchronous schema refuses fails with INVALID_INPUT': async (t) => {
+    let strict = false
+    const moody = schema(async (value) => (strict ? { issues: [{ message: 'is no longer taken' }] } : { value }))
+    const work = t.handler()
+    const runner = await t.runner({ tasks: { work: defineTask({ input: moody, run: work.run }) } })
+    await runner.pause()
+    const task = await runner.submit('work', 1)
+    strict = true
+    await runner.resume()
+    const record = await t.reaches(runner, task, 'failed')
+    assert.equal(record.error?.code, 'INVALID_INPUT')
+    assert.equal(record.attempt, 1)
+    assert.equal(work.calls.length, 0)
+  },
+
+  'a schema that throws refuses the submit, and says why': async (t) => {
+    const broken = schema(() => {
+      throw new Error('schema bug')
+    })
+    const brokenLater = schema(async () => {
+      throw new Error('schema bug')
+    })
+    const runner = await t.runner({
+      tasks: {
+        broken: defineTask({ input: broken, run: t.handler().run }),
+        brokenLater: defineTask({ input: brokenLater, run: t.handler().run }),
+      },
+    })
+    for (const name of ['broken', 'brokenLater']) {
+      const error = await refused(runner.submit(name, 1), 'INVALID_INPUT')
+      assert.match((error.cause as Error).message, /schema bug/)
+    }
+    assert.equal((await runner.counts()).queued, 0)
+  },
+
+  'a task that is cancelled while its schema thinks never runs': async (t) => {
+    let hold = false
+    let answer: (() => void) | undefined
+    const slow = schema((value) =>
+      hold
+        ? new Promise((resolve) => {
+            answer = () => resolve({ value })
+          })
+        : { value },
+    )
+    const work = t.handler()
+    const runner = await t.runner({ tasks: { work: defineTask({ input: slow, run: work.run }) } })
+    await runner.pause()
+    const task = await runner.submit('work', 1)
+    hold = true
+    await runner.resume()
+    await t.until(() => answer, 'the schema is asked')
+    await task.cancel()
+    answer?.()
+    await t.reaches(runner, task, 'cancelled')
+    assert.equal(work.calls.length, 0)
+  },
+})
