@@ -1,0 +1,481 @@
+import { BackgroundRunner, type TaskDefinition, type TaskRecord } from 'background-runner'
+import { type EmailMessage, type EmailResult, emailTask } from 'background-runner/email'
+import { simpleParser } from 'mailparser'
+import nodemailer from 'nodemailer'
+import { describe, expect, expectTypeOf, it, onTestFinished, vi } from 'vitest'
+import { FROM, HELLO, mailRunner, QUICK, smtpServer, told } from '../support/email.js'
+import { DROP, DROP_AFTER_STORING, HANG } from '../support/smtp-server.js'
+
+describe('a message', () => {
+  it('arrives as it was submitted', async () => {
+    const server = await smtpServer()
+    const runner = mailRunner({ transport: server.url })
+    const handle = await runner.submit('email', {
+      to: ['"Lovelace, Ada" <ada@example.com>', { name: 'Grace ✨', address: 'grace@example.com' }],
+      cc: 'Jürgen <juergen@jõgeva.ee>',
+      bcc: 'secret@example.com',
+      replyTo: 'Help <help@example.com>',
+      subject: 'Grüße 你好',
+      text: 'Hello\n.\n..dots',
+      html: '<p>Hello</p>',
+      headers: { 'X-Campaign': 'spring 2026' },
+    })
+    const result = await handle.result()
+    expect(result.complete).toBe(true)
+    expect(Object.keys(result.recipients)).toEqual([
+      'ada@example.com',
+      'grace@example.com',
+      'juergen@jõgeva.ee',
+      'secret@example.com',
+    ])
+    expect(result.recipients['juergen@jõgeva.ee']).toEqual({
+      status: 'sent',
+      code: '250',
+      response: '250 2.0.0 queued',
+    })
+    expect(server.deliveries).toHaveLength(1)
+    const { from, to, raw = '' } = server.deliveries[0] ?? {}
+    expect(from).toBe('app@example.com')
+    expect(to).toEqual(['ada@example.com', 'grace@example.com', 'juergen@xn--jgeva-dua.ee', 'secret@example.com'])
+    expect(raw).not.toContain('secret@example.com')
+    const mail = await simpleParser(Buffer.from(raw, 'latin1'))
+    expect(mail).toMatchObject({ subject: 'Grüße 你好', text: 'Hello\n.\n..dots', html: '<p>Hello</p>' })
+    expect(mail.from?.value).toEqual([{ name: 'App', address: 'app@example.com' }])
+    expect([mail.to].flat()[0]?.value).toEqual([
+      { name: 'Lovelace, Ada', address: 'ada@example.com' },
+      { name: 'Grace ✨', address: 'grace@example.com' },
+    ])
+    expect(mail.replyTo?.value).toEqual([{ name: 'Help', address: 'help@example.com' }])
+    expect(mail.headers.get('x-campaign')).toBe('spring 2026')
+    expect(mail.messageId).toBe(result.messageId)
+  })
+
+  it('goes out from the sender that it names, and its Message-ID is of that domain', async () => {
+    const server = await smtpServer()
+    const runner = mailRunner({ transport: server.url })
+    const { messageId } = await (await runner.submit('email', { ...HELLO, from: 'shop@käse.example' })).result()
+    expect(server.deliveries[0]?.from).toBe('shop@xn--kse-qla.example')
+    expect(messageId).toMatch(/^<[\w-]+\.[0-9a-z]+@xn--kse-qla\.example>$/)
+  })
+
+  it('goes once to a recipient who is named twice', async () => {
+    const server = await smtpServer()
+    const runner = mailRunner({ transport: server.url })
+    const cc = ['ada@EXAMPLE.com', 'bob@example.com']
+    const { recipients } = await (await runner.submit('email', { ...HELLO, cc })).result()
+    expect(server.deliveries[0]?.to).toEqual(['ada@example.com', 'bob@example.com'])
+    expect(Object.keys(recipients)).toEqual(['ada@example.com', 'bob@example.com'])
+  })
+
+  it('may have hidden recipients only', async () => {
+    const server = await smtpServer()
+    const runner = mailRunner({ transport: server.url })
+    await (await runner.submit('email', { ...HELLO, to: [], bcc: 'bob@example.com' })).result()
+    expect(server.deliveries[0]?.to).toEqual(['bob@example.com'])
+    expect(server.deliveries[0]?.raw).not.toMatch(/bob|^To:/m)
+  })
+
+  it('has the types of its input and output', () => {
+    const task = emailTask({ transport: 'smtp://localhost', from: FROM })
+    expectTypeOf(task).toEqualTypeOf<TaskDefinition<EmailMessage, EmailResult>>()
+    expect(task).toMatchObject({ timeout: 60_000, concurrency: 10, retry: { attempts: 8, maxAge: 86_400_000 } })
+  })
+})
+
+describe('what the server says', () => {
+  it.each(['mail', 'rcpt', 'data', 'end'] as const)('550 at %s fails the task at once', async (stage) => {
+    const server = await smtpServer({ [stage]: () => '550 5.1.1 no such user here' })
+    const runner = mailRunner({ transport: server.url })
+    const record = await (await runner.submit('email', HELLO)).wait()
+    expect(told(record)).toEqual({ state: 'failed', attempt: 1, code: '550' })
+    expect(record.error).toMatchObject({
+      name: 'NonRetryableError',
+      message: expect.stringContaining('550 5.1.1 no such user here'),
+      details: {
+        recipients: {
+          'ada@example.com': { status: 'rejected', code: '550', response: '550 5.1.1 no such user here' },
+        },
+      },
+    })
+    expect(server.deliveries).toEqual([])
+  })
+
+  it.each(['mail', 'rcpt', 'data', 'end'] as const)('451 at %s is tried again under one Message-ID', async (stage) => {
+    const offered: string[] = []
+    let refusals = 1
+    const server = await smtpServer({
+      [stage]: () => (refusals-- > 0 ? '451 4.7.1 greylisted' : undefined),
+    })
+    const seeing = server.hooks.end
+    server.hooks.end = async (step) => {
+      offered.push((await simpleParser(step.raw)).messageId ?? '')
+      return seeing?.(step)
+    }
+    const runner = mailRunner({ transport: server.url })
+    const record = await (await runner.submit('email', HELLO)).wait()
+    expect(told(record)).toEqual({ state: 'succeeded', attempt: 2, code: undefined })
+    expect(record.attempts[0]?.error).toMatchObject({
+      name: 'EmailError',
+      code: '451',
+      details: { recipients: { 'ada@example.com': { status: 'failed', code: '451' } } },
+    })
+    expect(offered).toHaveLength(stage === 'end' ? 2 : 1)
+    expect(new Set(offered)).toEqual(new Set([(record.output as unknown as EmailResult).messageId]))
+    expect(server.deliveries).toHaveLength(1)
+  })
+
+  it('keeps one Message-ID over the attempts of a task and gives another task another', async () => {
+    const ids: (string | undefined)[] = []
+    const server = await smtpServer({
+      end: async ({ raw }) => {
+        ids.push((await simpleParser(raw)).messageId)
+        return ids.length < 3 ? '451 later' : undefined
+      },
+    })
+    const runner = mailRunner({ transport: server.url })
+    await (await runner.submit('email', HELLO)).result()
+    await (await runner.submit('email', HELLO)).result()
+    expect(ids).toHaveLength(4)
+    expect(new Set(ids.slice(0, 3)).size).toBe(1)
+    expect(ids[3]).not.toBe(ids[0])
+  })
+
+  it.each([
+    ['greeting', '554 5.3.2 no service', '554', 3],
+    ['greeting', '421 4.3.2 shutting down', '421', 3],
+    ['rcpt', '552 too many recipients', '552', 3],
+    ['rcpt', '421 4.3.2 shutting down', '421', 3],
+    ['mail', '530 5.7.0 authentication required', '530', 3],
+    ['mail', '503 5.5.1 what?', '503', 3],
+    ['end', '552 5.3.4 too large', '552', 1],
+    ['mail', '553 5.1.7 no such sender', '553', 1],
+  ] as const)('at %s %j ends with code %s after %i attempts', async (stage, reply, code, attempt) => {
+    const server = await smtpServer({ [stage]: () => reply })
+    const runner = mailRunner({ transport: server.url })
+    const record = await (await runner.submit('email', HELLO)).wait()
+    expect(told(record)).toEqual({ state: 'failed', attempt, code })
+    expect(record.error?.message).toContain(reply)
+  })
+
+  it('of several refused recipients: one that is put off has all tried again', async () => {
+    const server = await smtpServer({
+      rcpt: ({ address }) => (address.startsWith('ada') ? '450 4.2.1 later' : '550 5.1.1 no such user'),
+    })
+    const runner = mailRunner({ transport: server.url })
+    const record = await (await runner.submit('email', { ...HELLO, cc: 'bob@example.com' })).wait()
+    expect(told(record)).toEqual({ state: 'failed', attempt: 3, code: '450' })
+    expect(record.error?.details).toEqual({
+      recipients: {
+        'ada@example.com': { status: 'failed', code: '450', response: '450 4.2.1 later' },
+        'bob@example.com': { status: 'rejected', code: '550', response: '550 5.1.1 no such user' },
+      },
+    })
+  })
+})
+
+describe('when some recipients are refused', () => {
+  const message = { ...HELLO, to: ['ada@example.com', 'bob@example.com', 'eve@example.com'] }
+  const recipients = {
+    'ada@example.com': { status: 'sent', code: '250', response: '250 2.0.0 queued' },
+    'bob@example.com': { status: 'rejected', code: '550', response: '550 5.1.1 no such user' },
+    'eve@example.com': { status: 'failed', code: '450', response: '450 4.2.1 later' },
+  }
+  const replies: Readonly<Record<string, string>> = {
+    'bob@example.com': '550 5.1.1 no such user',
+    'eve@example.com': '450 4.2.1 later',
+  }
+
+  it.each([[], ['PIPELINING']])(
+    'the task fails at once, so that nobody is mailed twice (%j)',
+    async (...extensions) => {
+      const server = await smtpServer({ extensions, rcpt: ({ address }) => replies[address] })
+      const runner = mailRunner({ transport: server.url })
+      const record = await (await runner.submit('email', message)).wait()
+      expect(told(record)).toEqual({ state: 'failed', attempt: 1, code: 'PARTIALLY_SENT' })
+      expect(record.error?.details).toEqual({ recipients })
+      expect(server.deliveries.map(({ to }) => to)).toEqual([['ada@example.com']])
+    },
+  )
+
+  it('the task succeeds if it may, and says that it is not complete', async () => {
+    const server = await smtpServer({ rcpt: ({ address }) => replies[address] })
+    const runner = mailRunner({ transport: server.url, onPartial: 'succeed' })
+    const result = await (await runner.submit('email', message)).result()
+    expect(result).toMatchObject({ complete: false, recipients })
+  })
+})
+
+describe('when the server is not there, or goes', () => {
+  it('a refused connection is tried again', async () => {
+    const gone = await smtpServer()
+    const transport = gone.url
+    await gone.close()
+    const runner = mailRunner({ transport })
+    const record = await (await runner.submit('email', HELLO)).wait()
+    expect(told(record)).toEqual({ state: 'failed', attempt: 3, code: 'ESOCKET' })
+    expect(record.error?.message).toContain('ECONNREFUSED')
+    expect(record.error?.details).toMatchObject({ recipients: { 'ada@example.com': { status: 'failed' } } })
+  })
+
+  it('a name that does not resolve is tried again', async () => {
+    const runner = mailRunner({ transport: 'smtp://mail.invalid', retry: { ...QUICK, attempts: 2 } })
+    const record = await (await runner.submit('email', HELLO)).wait()
+    expect(told(record)).toEqual({ state: 'failed', attempt: 2, code: 'EDNS' })
+  })
+
+  it.each(['greeting', 'ehlo', 'mail', 'rcpt', 'data', 'end'] as const)(
+    'a connection that drops at %s is tried again by the task, never by the pool',
+    async (stage) => {
+      let drops = 1
+      const server = await smtpServer({ [stage]: () => (drops-- > 0 ? DROP : undefined) })
+      const runner = mailRunner({ transport: server.url })
+      const record = await (await runner.submit('email', HELLO)).wait()
+      expect(told(record)).toEqual({ state: 'succeeded', attempt: 2, code: undefined })
+      expect(record.attempts[0]?.error?.code).toBe('ECONNECTION')
+      expect(record.attempts[0]?.error?.message).toMatch(/^(Connection closed unexpectedly|the server closed)/)
+      expect(server.connections.total).toBe(2)
+      expect(server.deliveries).toHaveLength(1)
+    },
+  )
+
+  it('a message whose fate is not known is said to be unknown', async () => {
+    const server = await smtpServer({ end: () => DROP_AFTER_STORING })
+    const runner = mailRunner({ transport: server.url, retry: { attempts: 1 } })
+    const record = await (await runner.submit('email', HELLO)).wait()
+    expect(record.error?.details).toEqual({
+      recipients: { 'ada@example.com': { status: 'unknown', code: 'ECONNECTION' } },
+    })
+  })
+
+  it('a session that hangs is ended by the timeout, and the others go on', async () => {
+    const server = await smtpServer({ rcpt: ({ address }) => (address.startsWith('hung') ? HANG : undefined) })
+    const runner = mailRunner({ transport: server.url, timeout: 500, concurrency: 3, retry: { ...QUICK, attempts: 2 } })
+    const hung = await runner.submitMany(
+      'email',
+      [1, 2].map((i) => ({ ...HELLO, to: `hung${i}@example.com` })),
+    )
+    const others = await runner.submitMany(
+      'email',
+      Array.from({ length: 10 }, () => HELLO),
+    )
+    const records = await Promise.all([...others, ...hung].map((handle) => handle.wait()))
+    expect(records.map(({ state }) => state)).toEqual([...others.map(() => 'succeeded'), 'failed', 'failed'])
+    expect(records.slice(-2).map(told)).toEqual(hung.map(() => ({ state: 'failed', attempt: 2, code: 'TASK_TIMEOUT' })))
+    expect(server.connections.most).toBeLessThanOrEqual(3)
+    await server.until(() => server.connections.open <= 1)
+  })
+})
+
+describe('a cancel', () => {
+  it.each(['greeting', 'mail', 'data', 'end'] as const)(
+    'ends a send that hangs at %s and frees its connection',
+    async (stage) => {
+      let reached = (): void => {}
+      const hanging = new Promise<void>((resolve) => {
+        reached = resolve
+      })
+      const server = await smtpServer({
+        [stage]: () => {
+          reached()
+          return HANG
+        },
+      })
+      const runner = mailRunner({ transport: server.url })
+      const handle = await runner.submit('email', HELLO)
+      await hanging
+      await handle.cancel({ reason: 'unsubscribed' })
+      const record = await handle.wait()
+      expect(record.state).toBe('cancelled')
+      expect(record.error?.message).toContain('unsubscribed')
+      expect(record.attempts[0]?.error?.name).toBe('TaskCancelledError')
+      await server.until(() => server.connections.open === 0)
+      expect(server.deliveries).toEqual([])
+      delete server.hooks[stage]
+      await (await runner.submit('email', HELLO)).result()
+    },
+  )
+})
+
+describe('the connections', () => {
+  it('are kept from message to message, as many as there may be handlers', async () => {
+    const server = await smtpServer()
+    const runner = mailRunner({ transport: server.url, concurrency: 2 })
+    const handles = await runner.submitMany(
+      'email',
+      Array.from({ length: 20 }, () => HELLO),
+    )
+    await Promise.all(handles.map((handle) => handle.result()))
+    expect(server.deliveries).toHaveLength(20)
+    expect(server.connections.total).toBeLessThanOrEqual(2)
+  })
+
+  it('are no more where two runners share a definition', async () => {
+    const server = await smtpServer()
+    const email = emailTask({ transport: server.url, from: FROM, concurrency: 2 })
+    const runners = [new BackgroundRunner({ tasks: { email } }), new BackgroundRunner({ tasks: { email } })]
+    onTestFinished(async () => void (await Promise.all(runners.map((runner) => runner.close()))))
+    const submitted = await Promise.all(
+      runners.map((runner) =>
+        runner.submitMany(
+          'email',
+          Array.from({ length: 10 }, () => HELLO),
+        ),
+      ),
+    )
+    await Promise.all(submitted.flat().map((handle) => handle.result()))
+    expect(server.deliveries).toHaveLength(20)
+    expect(server.connections.most).toBeLessThanOrEqual(2)
+  })
+
+  it('end with the last runner of a definition', async () => {
+    const server = await smtpServer()
+    const email = emailTask({ transport: server.url, from: FROM })
+    const [first, second] = [new BackgroundRunner({ tasks: { email } }), new BackgroundRunner({ tasks: { email } })]
+    onTestFinished(async () => void (await Promise.all([first.close(), second.close()])))
+    await Promise.all([first, second].map(async (runner) => (await runner.submit('email', HELLO)).result()))
+    await first.close()
+    expect(server.connections.open).toBeGreaterThan(0)
+    await (await second.submit('email', HELLO)).result()
+    await second.close()
+    await server.until(() => server.connections.open === 0)
+    const third = new BackgroundRunner({ tasks: { email } })
+    await (await third.submit('email', HELLO)).result()
+    await third.close()
+    await server.until(() => server.connections.open === 0)
+    expect(server.deliveries).toHaveLength(4)
+  })
+
+  it('end with the runner, also where a session hangs', async () => {
+    let reached = (): void => {}
+    const hanging = new Promise<void>((resolve) => {
+      reached = resolve
+    })
+    const server = await smtpServer({
+      end: () => {
+        reached()
+        return HANG
+      },
+    })
+    const runner = mailRunner({ transport: server.url })
+    await runner.submit('email', HELLO)
+    await hanging
+    const report = await runner.close({ deadline: 0 })
+    expect(report).toMatchObject({ returned: 1, abandoned: 0 })
+    await server.until(() => server.connections.open === 0)
+  })
+
+  it('of a transporter of the app are not ended', async () => {
+    const server = await smtpServer()
+    const transport = nodemailer.createTransport({ host: '127.0.0.1', port: server.port, pool: true })
+    onTestFinished(() => transport.close())
+    const runner = mailRunner({ transport })
+    await (await runner.submit('email', HELLO)).result()
+    await runner.close()
+    await transport.sendMail({ from: FROM, to: HELLO.to, text: 'mine' })
+    expect(server.connections).toMatchObject({ total: 1, open: 1 })
+  })
+})
+
+describe('a transport', () => {
+  it('may be anything with sendMail', async () => {
+    const sent: unknown[] = []
+    const transport = { sendMail: async (message: unknown) => void sent.push(message) }
+    const runner = mailRunner({ transport })
+    const result = await (await runner.submit('email', HELLO)).result()
+    expect(result).toMatchObject({ complete: true, recipients: { 'ada@example.com': { status: 'sent' } } })
+    expect(sent).toMatchObject([{ messageId: result.messageId, disableFileAccess: true, disableUrlAccess: true }])
+  })
+
+  it('that puts off one recipient and refuses the rest is tried again, whatever its own code is', async () => {
+    const error = (code: number, recipient: string) =>
+      Object.assign(new Error('refused'), { code: 'EENVELOPE', responseCode: code, response: `${code} no`, recipient })
+    const transport = {
+      sendMail: async () => {
+        throw Object.assign(error(550, 'bob@example.com'), {
+          rejectedErrors: [error(450, 'ada@example.com'), error(550, 'bob@example.com')],
+        })
+      },
+    }
+    const runner = mailRunner({ transport })
+    const record = await (await runner.submit('email', { ...HELLO, cc: 'bob@example.com' })).wait()
+    expect(told(record)).toEqual({ state: 'failed', attempt: 3, code: '450' })
+  })
+
+  it.each([
+    ['nothing', undefined, 'SEND_FAILED'],
+    ['a string', 'no way', 'SEND_FAILED'],
+    ['an error of its own', Object.assign(new Error('no way'), { code: 'ESES' }), 'ESES'],
+    ['lists that are none', { message: 'no way', code: 1, rejectedErrors: [null, 7, {}] }, 'SEND_FAILED'],
+  ])('may throw %s: it is tried again', async (_, thrown, code) => {
+    const transport = { sendMail: () => Promise.reject(thrown) }
+    const runner = mailRunner({ transport })
+    const record = await (await runner.submit('email', HELLO)).wait()
+    expect(told(record)).toEqual({ state: 'failed', attempt: 3, code })
+    expect(record.error?.details).toMatchObject({ recipients: { 'ada@example.com': { status: 'failed' } } })
+  })
+
+  it('needs Nodemailer, and says so', async () => {
+    vi.doMock('nodemailer', () => {
+      throw new Error('Cannot find package')
+    })
+    onTestFinished(() => void vi.doUnmock('nodemailer'))
+    const runner = mailRunner({ transport: 'smtp://localhost' })
+    const failed = new Promise<TaskRecord>((resolve) => void runner.once('retrying', resolve))
+    const handle = await runner.submit('email', HELLO)
+    expect((await failed).error).toMatchObject({
+      code: 'MISSING_DEPENDENCY',
+      message: expect.stringContaining('npm install nodemailer'),
+    })
+    await handle.cancel()
+  })
+
+  it('may be a Nodemailer transport plugin', async () => {
+    const envelopes: unknown[] = []
+    const transport = {
+      name: 'sink',
+      version: '1',
+      send: (mail: { message: { getEnvelope(): unknown } }, done: (error: null, info: object) => void): void => {
+        envelopes.push(mail.message.getEnvelope())
+        done(null, { rejected: [] })
+      },
+    }
+    // biome-ignore lint/suspicious/noExplicitAny: a plugin as JavaScript would write it
+    const runner = mailRunner({ transport: transport as any })
+    await (await runner.submit('email', HELLO)).result()
+    expect(envelopes).toEqual([{ from: 'app@example.com', to: ['ada@example.com'] }])
+  })
+
+  it('that sent in spite of a cancel makes the task succeed: the record says what happened', async () => {
+    let finish = (): void => {}
+    let begun = (): void => {}
+    const beginning = new Promise<void>((resolve) => {
+      begun = resolve
+    })
+    const transport = {
+      sendMail: () =>
+        new Promise((resolve) => {
+          finish = () => resolve({})
+          begun()
+        }),
+    }
+    const runner = mailRunner({ transport })
+    const handle = await runner.submit('email', HELLO)
+    await beginning
+    await handle.cancel()
+    finish()
+    const record = await handle.wait()
+    expect(record.state).toBe('succeeded')
+    expect(record.cancelRequestedAt).toBeTypeOf('number')
+  })
+
+  it('of SMTP options keeps our rules for the pool', async () => {
+    let drops = 1
+    const server = await smtpServer({ end: () => (drops-- > 0 ? DROP : undefined) })
+    const transport = { url: `${server.url}?maxRequeues=5&maxConnections=9&pool=false`, maxRequeues: 7 }
+    const runner = mailRunner({ transport, concurrency: 1, retry: { attempts: 1 } })
+    const handles = await runner.submitMany('email', [HELLO, HELLO, HELLO])
+    const states = await Promise.all(handles.map(async (handle) => (await handle.wait()).state))
+    expect(states).toEqual(['failed', 'succeeded', 'succeeded'])
+    expect(server.connections.most).toBe(1)
+  })
+})
