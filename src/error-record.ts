@@ -16,7 +16,6 @@ export const ERROR_LIMITS: ErrorLimits = { errorMessage: 4_000, errorStack: 8_00
 const MAX_NAME = 256
 /** A chain of causes is followed this far. */
 const MAX_CAUSES = 5
-const MAX_DETAILS_BYTES = 65_536
 
 export function serializeError(
   thrown: unknown,
@@ -62,6 +61,7 @@ function read(from: object, property: string): unknown {
 
 function detailsOf(value: unknown): Json | undefined {
   if (value === undefined) return undefined
-  const taken = snapshot(value, MAX_DETAILS_BYTES)
-  return 'value' in taken ? taken.value : undefined
+  const taken = snapshot(value)
+  // What cannot be kept is not lost in silence.
+  return 'value' in taken ? taken.value : `not kept: ${taken.issues[0]?.message}`
 }
