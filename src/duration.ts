@@ -1,6 +1,4 @@
 /** Spans of time: milliseconds as a number, or a string such as `'500ms'`, `'30s'`, `'5m'`, `'2h'`, `'14d'`. */
-import { InvalidInputError, show } from './errors.js'
-
 /** A span of time: milliseconds, or a number with its unit. */
 export type Duration = number | `${number}${'ms' | 's' | 'm' | 'h' | 'd'}`
 
@@ -18,17 +16,6 @@ export function tryDuration(value: unknown): number | undefined {
     if (match !== null) ms = Number(match[1]) * (UNITS[match[2] ?? ''] ?? Number.NaN)
   }
   return ms >= 0 && ms <= LONGEST ? Math.ceil(ms) : undefined
-}
-
-/**
- * `value` in ms.
- *
- * @throws {InvalidInputError} naming `field`
- */
-export function toMs(value: unknown, field: string): number {
-  const ms = tryDuration(value)
-  if (ms !== undefined) return ms
-  throw new InvalidInputError('bad option', [{ path: [field], message: `${durationExpected}, got ${show(value)}` }])
 }
 
 export const durationExpected = "must be milliseconds or a duration such as '30s' (at least 0, at most 100 years)"

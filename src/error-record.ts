@@ -6,7 +6,7 @@ import { kindOf, show } from './errors.js'
 import { type Json, snapshot } from './json.js'
 import type { SerializedError } from './record.js'
 
-/** The longest texts that are kept of an error, in characters. */
+/** The longest texts that are kept of an error, in bytes of UTF-8. */
 export interface ErrorLimits {
   readonly errorMessage: number
   readonly errorStack: number
@@ -47,8 +47,13 @@ function text(value: unknown, max: number): string | undefined {
   return typeof value === 'string' && value !== '' ? cut(value, max) : undefined
 }
 
+/** At most `max` bytes of UTF-8, never half a character. */
 function cut(value: string, max: number): string {
-  return value.length <= max ? value : `${value.slice(0, max - 1)}…`
+  if (Buffer.byteLength(value) <= max) return value
+  const kept = Buffer.from(value)
+    .subarray(0, Math.max(0, max - 3))
+    .toString()
+  return `${kept.replace(/\uFFFD+$/, '')}…`
 }
 
 function read(from: object, property: string): unknown {

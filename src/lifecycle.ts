@@ -4,7 +4,7 @@
  * Every store applies its changes through these functions, so that no engine can know an arrow of its own. They change
  * the task in place and return what happened; persisting it is the store's business.
  */
-import type { CancelRequest, Outcome, TaskEvent } from './engine.js'
+import type { CancelRequest, NewTask, Outcome, TaskEvent } from './engine.js'
 import { InvalidStateError, show, TaskCancelledError } from './errors.js'
 import {
   type AttemptRecord,
@@ -74,6 +74,11 @@ export function hasEnded(state: TaskState): boolean {
 /** Whether the task waits for its turn or its time. */
 export function isWaiting(state: TaskState): boolean {
   return state === 'queued' || state === 'scheduled'
+}
+
+/** When a new task is due. One whose time has passed is due now: it does not overtake what has waited. */
+export function dueAt({ delay, runAt }: NewTask, now: number): number {
+  return runAt === undefined ? now + delay : Math.max(runAt, now)
 }
 
 /** The state in which a task is born. */

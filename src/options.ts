@@ -45,7 +45,7 @@ export interface RunnerOptions<Tasks extends TaskMap> {
   readonly maxPending?: number
   /** How long a handler has to stop when it is asked to, before it is `unresponsive`. @default '5s' */
   readonly cancelGrace?: Duration
-  /** The largest values, in bytes of JSON, and the longest texts of an error, in characters. */
+  /** The largest values, in bytes of JSON, and the longest texts of an error, in bytes of UTF-8. */
   readonly limits?: {
     /** @default 1 MiB */
     readonly input?: number
@@ -137,13 +137,25 @@ export function fillOptions(options: RunnerOptions<TaskMap>): FilledOptions {
       errorStack: limit('errorStack', ERROR_LIMITS.errorStack),
     },
     context: options?.context,
-    logger: options?.logger,
-    clock: options?.clock ?? systemClock,
+    logger: check.that(
+      given.logger,
+      ['logger'],
+      isLogger,
+      'must have the methods of a logger: debug, info, warn, error',
+    ),
+    clock:
+      check.that(
+        given.clock,
+        ['clock'],
+        isClock,
+        'must have the methods of a clock: now, monotonic, setTimeout, clearTimeout',
+      ) ?? systemClock,
     random: chance ?? Math.random,
     seeded: chance,
   }
+  const engine = check.that(given.engine, ['engine'], isEngine, 'must be an engine, such as memory()')
   check.done()
-  return { ...filled, engine: options.engine ?? memory() }
+  return { ...filled, engine: engine ?? memory() }
 }
 
 const FIELDS = [
@@ -176,5 +188,22 @@ function fillWorks(tasks: unknown, { retry, timeout }: Fields, check: Checks): M
 }
 
 function isDefinition(value: unknown): value is TaskDefinition {
-  return typeof (value as TaskDefinition | null)?.run === 'function'
+  return has(value, ['run']) && isConcurrency((value as TaskDefinition).concurrency)
+}
+
+function isLogger(value: unknown): value is Logger {
+  return has(value, ['debug', 'info', 'warn', 'error'])
+}
+
+function isClock(value: unknown): value is Clock {
+  return has(value, ['now', 'monotonic', 'setTimeout', 'clearTimeout'])
+}
+
+function isEngine(value: unknown): value is Engine {
+  return has(value, ['start', 'enqueue', 'stop'])
+}
+
+/** Whether `value` has these methods. */
+function has(value: unknown, methods: readonly string[]): boolean {
+  return methods.every((method) => typeof (value as Record<string, unknown> | null)?.[method] === 'function')
 }

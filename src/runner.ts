@@ -4,7 +4,7 @@
  */
 import { Attempt, type AttemptEnvironment } from './attempt.js'
 import { Checks, defined } from './check.js'
-import { type Duration, toMs } from './duration.js'
+import type { Duration } from './duration.js'
 import type {
   CancelRequest,
   Engine,
@@ -63,6 +63,9 @@ export type CloseReport = StopReport
 
 /** Which tasks `list` shows; see `ListQuery`. */
 export type ListOptions = Partial<ListQuery>
+
+/** How long `close` waits before it asks handlers to stop, ms. */
+const DEADLINE = 10_000
 
 /**
  * Takes slow work out of a web request.
@@ -222,9 +225,13 @@ export class BackgroundRunner<const Tasks extends TaskMap = TaskMap> extends Iso
    * @throws {TaskNotFoundError} unknown, removed or pruned {WaitTimeoutError} {RunnerClosedError}, or the signal's reason
    */
   async wait(id: string, options: WaitOptions = {}): Promise<TaskRecord> {
-    const timeout = options.timeout === undefined ? undefined : toMs(options.timeout, 'timeout')
+    const check = new Checks('bad wait options')
+    const { signal, timeout } = check.object(options, [], ['signal', 'timeout'])
+    const abort = check.that(signal, ['signal'], isSignal, 'must be an AbortSignal')
+    const ms = check.span(timeout, ['timeout'])
+    check.done()
     await this.#use()
-    return this.#waiters.wait(known(id), options.signal, timeout)
+    return this.#waiters.wait(known(id), abort, ms)
   }
 
   /**
@@ -261,8 +268,12 @@ export class BackgroundRunner<const Tasks extends TaskMap = TaskMap> extends Iso
    * @throws {TaskNotFoundError} {InvalidStateError} it is neither failed nor cancelled
    */
   async retry(id: string, options: { readonly delay?: Duration } = {}): Promise<TaskRecord> {
-    const delay = options.delay === undefined ? 0 : toMs(options.delay, 'delay')
-    return (await this.#use()).retry(known(id), { delay })
+    const check = new Checks('bad retry options')
+    const delay = check.span(check.object(options, [], ['delay']).delay, ['delay']) ?? 0
+    check.done()
+    const engine = await this.#use()
+    if (this.#closing !== undefined) throw new RunnerClosedError()
+    return engine.retry(known(id), { delay })
   }
 
   /** @throws {TaskNotFoundError} {InvalidStateError} it no longer waits {InvalidInputError} */
@@ -299,10 +310,18 @@ export class BackgroundRunner<const Tasks extends TaskMap = TaskMap> extends Iso
 
   /** Resolves when nothing is queued, scheduled or running in the engine. @throws {RunnerClosedError} */
   async onIdle(): Promise<void> {
-    const { queued, scheduled, running } = await (await this.#use()).counts()
-    if (queued + scheduled + running === 0) return
-    if (this.#closed) throw new RunnerClosedError()
-    await new Promise<void>((resolve, reject) => this.#idlers.add({ resolve, reject }))
+    const engine = await this.#use()
+    await new Promise<void>((resolve, reject) => {
+      const idler = { resolve, reject }
+      const look = ({ queued, scheduled, running }: TaskCounts): void => {
+        if (queued + scheduled + running > 0) return
+        this.#idlers.delete(idler)
+        resolve()
+      }
+      // First wait, then look: what ends in between wakes it.
+      this.#idlers.add(idler)
+      Promise.resolve(engine.counts()).then(look, reject)
+    })
   }
 
   /** Tells ids that changed, anywhere the engine can see. Returns what ends it. */
@@ -334,10 +353,12 @@ export class BackgroundRunner<const Tasks extends TaskMap = TaskMap> extends Iso
    */
   close(options: CloseOptions = {}): Promise<CloseReport> {
     try {
-      this.#closing ??= this.#close(
-        toMs(options.deadline ?? '10s', 'deadline'),
-        options.drain ?? !this.#engine.capabilities.durable,
-      )
+      const check = new Checks('bad close options')
+      const { deadline, drain } = check.object(options, [], ['deadline', 'drain'])
+      const ms = check.span(deadline, ['deadline']) ?? DEADLINE
+      const first = check.flag(drain, ['drain']) ?? !this.#engine.capabilities.durable
+      check.done()
+      this.#closing ??= this.#close(ms, first)
       return this.#closing
     } catch (error) {
       return Promise.reject(error)
@@ -422,6 +443,11 @@ function listQuery(options: ListOptions): ListQuery {
   const most = check.whole(limit, ['limit'], 1, 1_000) ?? 50
   check.done()
   return { ...query, limit: most }
+}
+
+function isSignal(value: unknown): value is AbortSignal {
+  // By its shape: a signal of another realm is one too.
+  return typeof value === 'object' && value !== null && 'aborted' in value && 'addEventListener' in value
 }
 
 function isText(value: unknown): value is string {

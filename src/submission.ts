@@ -85,7 +85,7 @@ export class Submission {
       if (!(error instanceof InvalidInputError)) throw error
       for (const { message, path } of error.issues) issues.push({ message, path: [index, ...path] })
     }
-    const made = inputs.map((input, index) => {
+    const made = Array.from(inputs, (input, index) => {
       try {
         const own = typeof options === 'function' ? options(input as never, index) : options
         const task = this.make(name, input, own)

@@ -11,6 +11,7 @@ export class Work {
   #preparing: Promise<void> | undefined
   #prepared: boolean
   #teardown: Teardown | undefined
+  #over = false
 
   constructor(definition: TaskDefinition, retry: FilledRetry, timeout: number | undefined) {
     this.definition = definition
@@ -36,9 +37,11 @@ export class Work {
     const teardown = await this.definition.setup?.()
     if (typeof teardown === 'function') this.#teardown = teardown
     this.#prepared = true
+    if (this.#over) await this.tearDown() // it took longer than the runner lived
   }
 
   async tearDown(): Promise<void> {
+    this.#over = true
     const teardown = this.#teardown
     this.#teardown = undefined
     await teardown?.()

@@ -25,21 +25,20 @@ export class Admission {
     if (this.#limited) this.#add(name, 1)
   }
 
-  /** An attempt of `name` has ended. Says whether the name was closed until now. */
-  give(name: string): boolean {
-    return this.#limited && this.#add(name, -1)
+  /** An attempt of `name` has ended. */
+  give(name: string): void {
+    if (this.#limited) this.#add(name, -1)
   }
 
-  #add(name: string, by: 1 | -1): boolean {
+  #add(name: string, by: 1 | -1): void {
     const limit = this.#limits.get(name) ?? Number.POSITIVE_INFINITY
-    if (limit === Number.POSITIVE_INFINITY) return false
     const before = this.#running.get(name) ?? 0
     const after = before + by
     this.#running.set(name, after)
-    if (before < limit === after < limit) return false
-    this.#open = [...this.#limits.keys()].filter(
-      (each) => (this.#running.get(each) ?? 0) < (this.#limits.get(each) ?? 0),
-    )
-    return after < limit
+    if (before < limit !== after < limit) {
+      this.#open = [...this.#limits]
+        .filter(([each, most]) => (this.#running.get(each) ?? 0) < most)
+        .map(([each]) => each)
+    }
   }
 }

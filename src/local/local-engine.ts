@@ -25,6 +25,7 @@ import type {
   TaskCounts,
   TaskEvent,
 } from '../engine.js'
+import { InvalidStateError } from '../errors.js'
 import { copyJson, type Json } from '../json.js'
 import { type StoredTask, type TaskRecord, toRecord } from '../record.js'
 import { Admission } from './admission.js'
@@ -100,6 +101,7 @@ class LocalEngine<Task extends StoredTask> implements Engine {
 
   start(host: EngineHost): MaybePromise<void> {
     const { settings } = host
+    if (this.#host !== undefined) throw new InvalidStateError('an engine belongs to one runner: make another one')
     this.#host = host
     this.#clock = settings.clock
     this.#admission = new Admission(settings.names)
@@ -258,14 +260,12 @@ class LocalEngine<Task extends StoredTask> implements Engine {
   #settled(run: Run<Task>, event: TaskEvent | undefined): void {
     const { task } = run
     this.#running.delete(task.id)
-    const opened = this.#admission.give(task.name)
+    this.#admission.give(task.name)
     this.announce(event ?? 'stalled', task)
     if (event === 'retrying') {
       if (task.state === 'queued') this.#returned.add(task.id)
       this.#look()
     } else if (event !== undefined) this.#ended()
-    // The slot of this ticket may go to another name; a free slot beside it may now take one of this name.
-    if (opened) this.#look()
   }
 
   #ended(): void {
@@ -275,6 +275,7 @@ class LocalEngine<Task extends StoredTask> implements Engine {
 
   #prune: () => void = () => {
     this.#pruneAlarm = undefined
+    if (!this.#open) return
     void this.#guard(() =>
       then(this.#store.prune(this.#host.settings.retention, this.#clock.now()), ({ ids, more }) => {
         this.#tellWatchers(ids)
@@ -295,6 +296,7 @@ class LocalEngine<Task extends StoredTask> implements Engine {
     try {
       await work()
     } catch (error) {
+      if (!this.#open) return
       this.#host.fault(error)
       after(this.#clock, FAULT_DELAY, () => this.#look(), 'background')
     }

@@ -118,7 +118,7 @@ export class MemoryStore implements Store<MemoryTask> {
     const existing = this.#existing(from)
     if (existing !== undefined) return { id: existing.id, deduplicated: true, task: existing }
     this.#checkRoom(1)
-    const task = new MemoryTask(from, from.runAt ?? now + from.delay, now, ++this.#order)
+    const task = new MemoryTask(from, life.dueAt(from, now), now, ++this.#order)
     this.#tasks.set(task.id, task)
     this.#bySubmission.push(task)
     const key = from.extras?.key
@@ -133,10 +133,10 @@ export class MemoryStore implements Store<MemoryTask> {
   #existing(task: NewTask): MemoryTask | undefined {
     const key = task.extras?.key
     const byKey = key === undefined ? undefined : this.#keys.get(task.name)?.get(key)
-    if (byKey !== undefined) return byKey
     const byId = this.#tasks.get(task.id)
-    if (byId !== undefined && byId.name !== task.name) refuseId(task.id, byId.name)
-    return byId
+    if (byId !== undefined && byId.name !== task.name) refuseId(task.id, `a task of another name, ${show(byId.name)}`)
+    if (byId !== undefined && byKey !== undefined && byId !== byKey) refuseId(task.id, 'another task than the key')
+    return byKey ?? byId
   }
 
   #checkRoom(more: number): void {
@@ -367,8 +367,8 @@ function getOrMake<Value>(map: Map<string, Value>, key: string, make: () => Valu
   return value
 }
 
-function refuseId(id: string, name: string): never {
-  throw new InvalidStateError(`the id ${show(id)} belongs to a task of another name, ${show(name)}`)
+function refuseId(id: string, owner: string): never {
+  throw new InvalidStateError(`the id ${show(id)} belongs to ${owner}`)
 }
 
 /** A cursor is opaque to users: the submission order of the last task of its page. */

@@ -207,7 +207,14 @@ export const close: Topic = topic('close', {
 
   'a close with wrong options is refused, and the runner goes on': async (t) => {
     const { runner, work } = await working(t)
-    for (const deadline of [-1, 'soon', Number.NaN]) await refused(runner.close({ deadline } as never), 'INVALID_INPUT')
+    for (const options of [
+      { deadline: -1 },
+      { deadline: 'soon' },
+      { deadline: Number.NaN },
+      { drain: 'yes' },
+      { now: true },
+    ])
+      await refused(runner.close(options as never), 'INVALID_INPUT')
     await runner.submit('work')
     await work.call()
   },

@@ -169,4 +169,18 @@ export const retention: Topic = topic('retention', {
     await t.advance(2_000)
     await t.until(async () => (await runner.counts()).succeeded === 10, 'ten are left')
   },
+
+  'a close in the middle of pruning is no fault': async (t) => {
+    const runner = await ending(t, { count: 0 })
+    const count = 2_600
+    await runner.submitMany(
+      'work',
+      Array.from({ length: count }, () => 'succeed'),
+    )
+    await runner.onIdle()
+    const advancing = t.advance(2_000)
+    await t.until(async () => (await runner.counts()).succeeded < count, 'pruning has begun')
+    assert.deepEqual(await runner.close(), { completed: 0, returned: 0, abandoned: 0, pending: 0 })
+    await advancing
+  },
 })

@@ -1,7 +1,7 @@
 /** SEMANTICS.md, line 1 (when `submit` resolves, what it rejects with) and line 6 (what is stored at submit). */
 import assert from 'node:assert/strict'
 import { defineTask } from 'background-runner'
-import { every, ids, pathsOf, recordOf, refused, type Topic, topic } from './world.js'
+import { codeOf, every, ids, pathsOf, recordOf, refused, type Topic, topic } from './world.js'
 
 const NOTHING = { queued: 0, scheduled: 0, running: 0, succeeded: 0, failed: 0, cancelled: 0 }
 
@@ -242,6 +242,15 @@ export const submit: Topic = topic('submit', {
     assert.deepEqual(await runner.counts(), NOTHING)
     assert.deepEqual(told, [])
     assert.equal((await runner.submitMany('work', [1, 2, 3])).length, 3)
+  },
+
+  'submitMany of a list with a hole takes it for no input, or refuses it by its index': async (t) => {
+    const runner = await t.runner({ tasks: { work: defineTask({ run: t.handler().run }) }, work: false })
+    const inputs: unknown[] = [1]
+    inputs[2] = 3
+    const outcome = await runner.submitMany('work', inputs).catch((error: unknown) => codeOf(error))
+    assert.ok(outcome === 'INVALID_INPUT' || outcome.length === 3, String(outcome))
+    assert.equal((await runner.counts()).queued, outcome === 'INVALID_INPUT' ? 0 : 3)
   },
 
   'submitMany counts only what is new against maxPending': async (t) => {

@@ -423,6 +423,22 @@ export const values: Topic = topic('values', {
     }
   },
 
+  'the message of an error is not cut through a character': async (t) => {
+    const runner = await t.runner({
+      tasks: {
+        work: defineTask({
+          retry: { attempts: 1 },
+          run: (padding: string) => Promise.reject(new Error(padding + '😀'.repeat(5_000))),
+        }),
+      },
+    })
+    for (const padding of ['', 'a', 'ab', 'abc']) {
+      const { error } = await (await runner.submit('work', padding)).wait()
+      assert.ok((error?.message ?? '').length > 900)
+      assert.doesNotThrow(() => encodeURIComponent(error?.message ?? ''), 'there is no half of a character')
+    }
+  },
+
   'progress and saved state that are not JSON are refused, and the handler may go on': async (t) => {
     const codes: unknown[] = []
     const runner = await t.runner({

@@ -303,6 +303,27 @@ export const wait: Topic = topic('wait, result and onIdle', {
     await t.until(() => told === 2, 'idle is told again')
   },
 
+  'idle is told only after there was something to do': async (t) => {
+    const runner = await t.runner({ tasks: { work: defineTask({ run: () => 'done' }) } })
+    let told = 0
+    runner.on('idle', () => void told++)
+    const nothing = async (): Promise<void> => {
+      await runner.submitMany('work', [])
+      await runner.pause()
+      await runner.resume()
+      runner.concurrency = 3
+      await runner.onIdle()
+      await t.advance(5_000)
+    }
+    await nothing()
+    assert.equal(told, 0)
+    await (await runner.submit('work', 1, { key: 'k' })).wait()
+    await t.until(() => told === 1, 'idle is told')
+    await runner.submit('work', 1, { key: 'k' })
+    await nothing()
+    assert.equal(told, 1)
+  },
+
   'onIdle rejects on close': async (t) => {
     const runner = await t.runner({ tasks: { work: defineTask({ run: t.handler().run }) } })
     await runner.submit('work', 1, { delay: '1h' })
