@@ -1,17 +1,30 @@
 /** Every default of a runner, resolved once; the only file that names the default engine. */
 
-import { Checks, type Fields } from './check.js'
 import { type Clock, systemClock } from './clock.js'
 import type { Duration } from './duration.js'
 import type { Engine, RetentionPolicy } from './engine.js'
 import { ERROR_LIMITS } from './error-record.js'
 import { type Json, MAX_BYTES } from './json.js'
-import { isLabel, labelExpected } from './label.js'
 import { localEngine } from './local/local-engine.js'
 import { MemoryStore } from './local/memory-store.js'
 import type { Logger } from './logger.js'
-import { BUILT_IN_RETRY, mergeRetry, parseRetry, type RetryPolicy } from './retry-policy.js'
-import { concurrencyExpected, isConcurrency, type TaskDefinition, type TaskMap } from './task.js'
+import { BUILT_IN_RETRY, mergeRetry, type RetryPolicy, retryPolicy } from './retry-policy.js'
+import {
+  callable,
+  concurrency,
+  entries,
+  fields,
+  flag,
+  having,
+  label,
+  type Rule,
+  read,
+  required,
+  rule,
+  span,
+  whole,
+} from './rules.js'
+import type { TaskDefinition, TaskMap } from './task.js'
 import { Work } from './work.js'
 
 export interface RunnerOptions<Tasks extends TaskMap> {
@@ -104,106 +117,46 @@ export function memory(): Engine {
 
 /** @throws {InvalidInputError} naming each option that is wrong */
 export function fillOptions(options: RunnerOptions<TaskMap>): FilledOptions {
-  const check = new Checks('bad runner options')
-  const given = check.object(options ?? null, [], FIELDS)
-  const { tasks, concurrency, work, maxPending, cancelGrace, random } = given
-  const defaults = check.object(given.defaults, ['defaults'], ['retry', 'timeout'])
-  const retention = check.object(given.retention, ['retention'], ['succeeded', 'cancelled', 'failed', 'count'])
-  const limits = check.object(given.limits, ['limits'], ['input', 'output', 'errorMessage', 'errorStack'])
-  const context = check.object(given.context, ['context'], ['capture', 'run'])
-  if (given.context !== undefined) check.callable(context.capture ?? null, ['context', 'capture'])
-  check.callable(context.run, ['context', 'run'])
-  const kept = (state: keyof typeof retention, otherwise: number): number =>
-    check.span(retention[state], ['retention', state]) ?? otherwise
-  const limit = (what: keyof typeof limits, otherwise: number): number =>
-    check.whole(limits[what], ['limits', what], 1) ?? otherwise
-  const chance = check.callable<() => number>(random, ['random'])
-  const filled: Omit<FilledOptions, 'engine'> = {
-    works: fillWorks(tasks, defaults, check),
-    concurrency: check.that(concurrency, ['concurrency'], isConcurrency, concurrencyExpected) ?? 10,
-    work: check.flag(work, ['work']) ?? true,
-    retention: {
-      succeeded: kept('succeeded', DAY),
-      cancelled: kept('cancelled', DAY),
-      failed: kept('failed', 14 * DAY),
-      count: check.whole(retention.count, ['retention', 'count'], 0),
-    },
-    maxPending: check.that(maxPending, ['maxPending'], isConcurrency, concurrencyExpected) ?? Number.POSITIVE_INFINITY,
-    cancelGrace: check.span(cancelGrace, ['cancelGrace']) ?? 5_000,
-    limits: {
-      input: limit('input', MAX_BYTES),
-      output: limit('output', MAX_BYTES),
-      errorMessage: limit('errorMessage', ERROR_LIMITS.errorMessage),
-      errorStack: limit('errorStack', ERROR_LIMITS.errorStack),
-    },
-    context: options?.context,
-    logger: check.that(
-      given.logger,
-      ['logger'],
-      isLogger,
-      'must have the methods of a logger: debug, info, warn, error',
-    ),
-    clock:
-      check.that(
-        given.clock,
-        ['clock'],
-        isClock,
-        'must have the methods of a clock: now, monotonic, setTimeout, clearTimeout',
-      ) ?? systemClock,
-    random: chance ?? Math.random,
-    seeded: chance,
+  const given = read('bad runner options', options, OPTIONS)
+  const { defaults = {}, random } = given
+  const retry = mergeRetry(BUILT_IN_RETRY, defaults.retry)
+  return {
+    works: new Map(given.tasks.map(([name, definition]) => [name, new Work(definition, retry, defaults.timeout)])),
+    engine: given.engine ?? memory(),
+    concurrency: given.concurrency ?? 10,
+    work: given.work ?? true,
+    retention: { succeeded: DAY, cancelled: DAY, failed: 14 * DAY, count: undefined, ...given.retention },
+    maxPending: given.maxPending ?? Number.POSITIVE_INFINITY,
+    cancelGrace: given.cancelGrace ?? 5_000,
+    limits: { input: MAX_BYTES, output: MAX_BYTES, ...ERROR_LIMITS, ...given.limits },
+    context: given.context,
+    logger: given.logger,
+    clock: given.clock ?? systemClock,
+    random: random ?? Math.random,
+    seeded: random,
   }
-  const engine = check.that(given.engine, ['engine'], isEngine, 'must be an engine, such as memory()')
-  check.done()
-  return { ...filled, engine: engine ?? memory() }
 }
 
-const FIELDS = [
-  'tasks',
-  'engine',
-  'concurrency',
-  'work',
-  'defaults',
-  'retention',
-  'maxPending',
-  'cancelGrace',
-  'limits',
-  'context',
-  'logger',
-  'clock',
-  'random',
-] as const
+type Context = NonNullable<RunnerOptions<TaskMap>['context']>
 
-function fillWorks(tasks: unknown, { retry, timeout }: Fields, check: Checks): Map<string, Work> {
-  const policy = retry === undefined ? undefined : parseRetry(retry, ['defaults', 'retry'], true, check)
-  const defaultRetry = mergeRetry(BUILT_IN_RETRY, policy)
-  const defaultTimeout = check.span(timeout, ['defaults', 'timeout'])
-  const works = new Map<string, Work>()
-  for (const [name, definition] of Object.entries(check.object(tasks ?? null, ['tasks']))) {
-    check.that(name, ['tasks'], isLabel, `each name ${labelExpected}`)
-    const made = check.that(definition ?? null, ['tasks', name], isDefinition, 'must be made by defineTask')
-    if (made !== undefined) works.set(name, new Work(made, defaultRetry, defaultTimeout))
-  }
-  return works
-}
+const definition: Rule<TaskDefinition> = rule(
+  (value) =>
+    typeof (value as TaskDefinition | null)?.run === 'function' && Object.hasOwn(value as object, 'concurrency'),
+  'must be made by defineTask',
+)
 
-function isDefinition(value: unknown): value is TaskDefinition {
-  return has(value, ['run']) && isConcurrency((value as TaskDefinition).concurrency)
-}
-
-function isLogger(value: unknown): value is Logger {
-  return has(value, ['debug', 'info', 'warn', 'error'])
-}
-
-function isClock(value: unknown): value is Clock {
-  return has(value, ['now', 'monotonic', 'setTimeout', 'clearTimeout'])
-}
-
-function isEngine(value: unknown): value is Engine {
-  return has(value, ['start', 'enqueue', 'stop'])
-}
-
-/** Whether `value` has these methods. */
-function has(value: unknown, methods: readonly string[]): boolean {
-  return methods.every((method) => typeof (value as Record<string, unknown> | null)?.[method] === 'function')
-}
+const OPTIONS = fields({
+  tasks: required(entries(label, definition)),
+  engine: having<Engine>('an engine', 'start', 'enqueue', 'stop'),
+  concurrency,
+  work: flag,
+  defaults: fields({ retry: retryPolicy, timeout: span }),
+  retention: fields({ succeeded: span, cancelled: span, failed: span, count: whole(0) }),
+  maxPending: concurrency,
+  cancelGrace: span,
+  limits: fields({ input: whole(1), output: whole(1), errorMessage: whole(1), errorStack: whole(1) }),
+  context: fields({ capture: required(callable<Context['capture']>()), run: callable<NonNullable<Context['run']>>() }),
+  logger: having<Logger>('a logger', 'debug', 'info', 'warn', 'error'),
+  clock: having<Clock>('a clock', 'now', 'monotonic', 'setTimeout', 'clearTimeout'),
+  random: callable<() => number>(),
+})

@@ -4,9 +4,9 @@
  * Policies are merged field by field, submit over definition over the runner's defaults over what is built in; a
  * `backoff` is taken as a whole. Full jitter: AWS Architecture Blog, "Exponential Backoff And Jitter" (2015).
  */
-import { type Checks, defined } from './check.js'
 import type { Duration } from './duration.js'
 import type { StoredBackoff, StoredRetry } from './record.js'
+import { callable, fields, flag, mapped, type Rule, required, rule, span, whole } from './rules.js'
 
 export interface Backoff {
   readonly type: 'exponential' | 'fixed'
@@ -74,39 +74,28 @@ export function backoffDelay(backoff: StoredBackoff, used: number, random: () =>
   return Math.round(backoff.jitter ? random() * delay : delay)
 }
 
-/** Parses a policy; what is wrong with it goes into `check`. `inDefinition`: there it may have a `when`. */
-export function parseRetry(value: unknown, path: readonly string[], inDefinition: boolean, check: Checks): RetryLayer {
-  const fields = ['attempts', 'maxAge', 'backoff', ...(inDefinition ? ['when'] : [])]
-  const { attempts, maxAge, backoff, when } = check.object(value, path, fields)
-  return defined({
-    attempts: check.whole(attempts, [...path, 'attempts'], 1),
-    maxAge: check.span(maxAge, [...path, 'maxAge']),
-    backoff: backoff === undefined ? undefined : parseBackoff(backoff, [...path, 'backoff'], check),
-    when: inDefinition ? check.callable<(error: unknown) => boolean>(when, [...path, 'when']) : undefined,
-  })
-}
+const backoff: Rule<StoredBackoff> = mapped(
+  fields({
+    type: required(
+      rule<StoredBackoff['type']>(
+        (value) => value === 'exponential' || value === 'fixed',
+        "must be 'exponential' or 'fixed'",
+      ),
+    ),
+    delay: required(span),
+    factor: rule<number>(
+      (value) => typeof value === 'number' && value >= 1 && value <= 1_000,
+      'must be a number from 1 to 1000',
+    ),
+    max: span,
+    jitter: flag,
+  }),
+  ({ type, delay, factor = 2, max = HOUR, jitter = type === 'exponential' }) => ({ type, delay, factor, max, jitter }),
+)
 
-function parseBackoff(value: unknown, path: readonly string[], check: Checks): StoredBackoff {
-  const {
-    type = null,
-    delay = null,
-    factor,
-    max,
-    jitter,
-  } = check.object(value, path, ['type', 'delay', 'factor', 'max', 'jitter'])
-  return {
-    type: check.that(type, [...path, 'type'], isBackoffType, "must be 'exponential' or 'fixed'") ?? 'fixed',
-    delay: check.span(delay, [...path, 'delay']) ?? 0,
-    factor: check.that(factor, [...path, 'factor'], isFactor, 'must be a number from 1 to 1000') ?? 2,
-    max: check.span(max, [...path, 'max']) ?? HOUR,
-    jitter: check.flag(jitter, [...path, 'jitter']) ?? type === 'exponential',
-  }
-}
+const data = { attempts: whole(1), maxAge: span, backoff }
 
-function isBackoffType(value: unknown): value is StoredBackoff['type'] {
-  return value === 'exponential' || value === 'fixed'
-}
-
-function isFactor(value: unknown): value is number {
-  return typeof value === 'number' && value >= 1 && value <= 1_000
-}
+/** What a submit may say of retries. */
+export const retryOptions: Rule<StoredRetry> = fields(data)
+/** What a definition may say of them. */
+export const retryPolicy: Rule<RetryLayer> = fields({ ...data, when: callable<(error: unknown) => boolean>() })

@@ -3,7 +3,6 @@
  * is the engine's business, and how one attempt runs is told in attempt.ts.
  */
 import { Attempt, type AttemptEnvironment } from './attempt.js'
-import { Checks, defined } from './check.js'
 import type { Duration } from './duration.js'
 import type {
   CancelRequest,
@@ -32,17 +31,22 @@ import { TASK_STATES } from './lifecycle.js'
 import { logEvent, logFault } from './logger.js'
 import { type FilledOptions, fillOptions, type RunnerOptions } from './options.js'
 import type { TaskRecord, TaskState } from './record.js'
+import {
+  concurrency as concurrencyRule,
+  fields,
+  flag,
+  having,
+  listOf,
+  priority as priorityRule,
+  type Rule,
+  read,
+  span,
+  text,
+  whole,
+} from './rules.js'
 import { stopWork, tearDown } from './shutdown.js'
 import { Submission, type SubmitOptions } from './submission.js'
-import {
-  concurrencyExpected,
-  type InputOf,
-  isConcurrency,
-  isPriority,
-  type OutputOf,
-  priorityExpected,
-  type TaskMap,
-} from './task.js'
+import type { InputOf, OutputOf, TaskMap } from './task.js'
 import { Waiters } from './waiters.js'
 import type { Work } from './work.js'
 
@@ -225,13 +229,9 @@ export class BackgroundRunner<const Tasks extends TaskMap = TaskMap> extends Iso
    * @throws {TaskNotFoundError} unknown, removed or pruned {WaitTimeoutError} {RunnerClosedError}, or the signal's reason
    */
   async wait(id: string, options: WaitOptions = {}): Promise<TaskRecord> {
-    const check = new Checks('bad wait options')
-    const { signal, timeout } = check.object(options, [], ['signal', 'timeout'])
-    const abort = check.that(signal, ['signal'], isSignal, 'must be an AbortSignal')
-    const ms = check.span(timeout, ['timeout'])
-    check.done()
+    const { signal, timeout } = read('bad wait options', options, WAIT)
     await this.#use()
-    return this.#waiters.wait(known(id), abort, ms)
+    return this.#waiters.wait(known(id), signal, timeout)
   }
 
   /**
@@ -252,13 +252,7 @@ export class BackgroundRunner<const Tasks extends TaskMap = TaskMap> extends Iso
    * @throws {TaskNotFoundError} {InvalidStateError} it has ended
    */
   async cancel(id: string, options: CancelRequest = {}): Promise<TaskRecord> {
-    const check = new Checks('bad cancel options')
-    const { reason, force } = check.object(options, [], ['reason', 'force'])
-    const request = defined({
-      reason: check.that(reason, ['reason'], isText, 'must be a string'),
-      force: check.flag(force, ['force']),
-    })
-    check.done()
+    const request = read('bad cancel options', options, CANCEL)
     return (await this.#use()).cancel(known(id), request)
   }
 
@@ -268,9 +262,7 @@ export class BackgroundRunner<const Tasks extends TaskMap = TaskMap> extends Iso
    * @throws {TaskNotFoundError} {InvalidStateError} it is neither failed nor cancelled
    */
   async retry(id: string, options: { readonly delay?: Duration } = {}): Promise<TaskRecord> {
-    const check = new Checks('bad retry options')
-    const delay = check.span(check.object(options, [], ['delay']).delay, ['delay']) ?? 0
-    check.done()
+    const { delay = 0 } = read('bad retry options', options, RETRY)
     const engine = await this.#use()
     if (this.#closing !== undefined) throw new RunnerClosedError()
     return engine.retry(known(id), { delay })
@@ -278,13 +270,13 @@ export class BackgroundRunner<const Tasks extends TaskMap = TaskMap> extends Iso
 
   /** @throws {TaskNotFoundError} {InvalidStateError} it no longer waits {InvalidInputError} */
   async setPriority(id: string, priority: number): Promise<TaskRecord> {
-    checkOne(priority, 'priority', isPriority, priorityExpected)
-    return (await this.#use()).setPriority(known(id), priority)
+    const wanted = read('bad priority', priority, priorityRule)
+    return (await this.#use()).setPriority(known(id), wanted)
   }
 
   /** Tasks, newest first, page by page: 50 by default, at most 1 000. @throws {InvalidInputError} */
   async list(options: ListOptions = {}): Promise<ListPage> {
-    const query = listQuery(options)
+    const query: ListQuery = { limit: 50, ...read('bad list options', options, LIST) }
     return (await this.#use()).list(query)
   }
 
@@ -341,8 +333,7 @@ export class BackgroundRunner<const Tasks extends TaskMap = TaskMap> extends Iso
   }
 
   set concurrency(concurrency: number) {
-    checkOne(concurrency, 'concurrency', isConcurrency, concurrencyExpected)
-    this.#concurrency = concurrency
+    this.#concurrency = read('bad concurrency', concurrency, concurrencyRule)
     this.#engine.setConcurrency(concurrency)
   }
 
@@ -353,12 +344,12 @@ export class BackgroundRunner<const Tasks extends TaskMap = TaskMap> extends Iso
    */
   close(options: CloseOptions = {}): Promise<CloseReport> {
     try {
-      const check = new Checks('bad close options')
-      const { deadline, drain } = check.object(options, [], ['deadline', 'drain'])
-      const ms = check.span(deadline, ['deadline']) ?? DEADLINE
-      const first = check.flag(drain, ['drain']) ?? !this.#engine.capabilities.durable
-      check.done()
-      this.#closing ??= this.#close(ms, first)
+      const { deadline = DEADLINE, drain = !this.#engine.capabilities.durable } = read(
+        'bad close options',
+        options,
+        CLOSE,
+      )
+      this.#closing ??= this.#close(deadline, drain)
       return this.#closing
     } catch (error) {
       return Promise.reject(error)
@@ -421,43 +412,22 @@ function known(id: unknown): string {
   throw new TaskNotFoundError(id)
 }
 
-function checkOne<T>(value: unknown, field: string, test: (value: unknown) => value is T, expected: string): void {
-  const check = new Checks(`bad ${field}`)
-  check.that(value ?? null, [field], test, expected)
-  check.done()
-}
+// What the options of the verbs must be.
 
-function listQuery(options: ListOptions): ListQuery {
-  const check = new Checks('bad list options')
-  const { states, names, tags, limit, cursor } = check.object(
-    options,
-    [],
-    ['states', 'names', 'tags', 'limit', 'cursor'],
-  )
-  const query = defined({
-    states: check.that(states, ['states'], isStates, `must be an array of ${TASK_STATES.join(', ')}`),
-    names: check.that(names, ['names'], isTexts, 'must be an array of strings'),
-    tags: check.that(tags, ['tags'], isTexts, 'must be an array of strings'),
-    cursor: check.that(cursor, ['cursor'], isText, 'must be the `next` of a page'),
-  })
-  const most = check.whole(limit, ['limit'], 1, 1_000) ?? 50
-  check.done()
-  return { ...query, limit: most }
-}
-
-function isSignal(value: unknown): value is AbortSignal {
+const WAIT = fields({
   // By its shape: a signal of another realm is one too.
-  return typeof value === 'object' && value !== null && 'aborted' in value && 'addEventListener' in value
-}
-
-function isText(value: unknown): value is string {
-  return typeof value === 'string'
-}
-
-function isTexts(value: unknown): value is string[] {
-  return Array.isArray(value) && value.every(isText)
-}
-
-function isStates(value: unknown): value is TaskState[] {
-  return isTexts(value) && value.every((each) => (TASK_STATES as readonly string[]).includes(each))
-}
+  signal: having<AbortSignal>('an AbortSignal', 'addEventListener', 'throwIfAborted'),
+  timeout: span,
+})
+const CANCEL = fields({ reason: text, force: flag })
+const RETRY = fields({ delay: span })
+const CLOSE = fields({ deadline: span, drain: flag })
+const isState = (value: unknown): boolean => (TASK_STATES as readonly unknown[]).includes(value)
+const texts = listOf((value) => typeof value === 'string', 'must be a string')
+const LIST = fields({
+  states: listOf(isState, `must be one of ${TASK_STATES.join(', ')}`) as Rule<TaskState[]>,
+  names: texts,
+  tags: texts,
+  limit: whole(1, 1_000),
+  cursor: text,
+})

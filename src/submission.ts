@@ -1,16 +1,14 @@
 /** From `submit(name, input, options)` to a `NewTask`: looked up, checked, copied. What is wrong is told before anything is stored. */
-import { Checks, defined } from './check.js'
 import type { Duration } from './duration.js'
 import type { NewTask } from './engine.js'
 import { type InputIssue, InvalidInputError, UnknownTaskError } from './errors.js'
 import { createIds } from './ids.js'
 import { copyJson, type Json, snapshot } from './json.js'
-import { isLabel, labelExpected } from './label.js'
 import type { FilledOptions } from './options.js'
-import type { StoredRetry, TaskExtras } from './record.js'
-import { parseRetry, type RetryOptions } from './retry-policy.js'
+import type { TaskExtras } from './record.js'
+import { type RetryOptions, retryOptions } from './retry-policy.js'
+import { fields, label, labels, mapped, priority, type Rule, read, rule, span } from './rules.js'
 import { parse } from './schema.js'
-import { isPriority, priorityExpected } from './task.js'
 import type { Work } from './work.js'
 
 export interface SubmitOptions {
@@ -36,22 +34,30 @@ export interface SubmitOptions {
 
 /** Options of a submit, checked. */
 interface ParsedOptions {
-  readonly id?: string
-  readonly priority?: number
-  readonly delay?: number
-  readonly runAt?: number
-  readonly extras?: TaskExtras
+  readonly id: string | undefined
+  readonly priority: number | undefined
+  readonly delay: number | undefined
+  readonly runAt: number | undefined
+  readonly extras: TaskExtras | undefined
 }
 
-const NOTHING: ParsedOptions = {}
+const NOTHING: ParsedOptions = {
+  id: undefined,
+  priority: undefined,
+  delay: undefined,
+  runAt: undefined,
+  extras: undefined,
+}
 
 export class Submission {
   readonly #options: FilledOptions
+  readonly #rules: Rule<ParsedOptions>
   readonly #newId: () => string
   readonly #report: (error: unknown) => void
 
   constructor(options: FilledOptions, report: (error: unknown) => void) {
     this.#options = options
+    this.#rules = submitRules(options.limits.input)
     this.#newId = createIds(options.seeded)
     this.#report = report
   }
@@ -64,7 +70,7 @@ export class Submission {
   make(name: string, input: unknown, options: SubmitOptions | undefined): NewTask | Promise<NewTask> {
     const work = this.#options.works.get(name)
     if (work === undefined) throw new UnknownTaskError(name, [...this.#options.works.keys()])
-    const parsed = options === undefined ? NOTHING : parseSubmitOptions(options, this.#options.limits.input)
+    const parsed = options === undefined ? NOTHING : read('bad submit options', options, this.#rules)
     const taken = this.#take(name, input)
     const schema = work.definition.input
     if (schema !== undefined) {
@@ -150,47 +156,44 @@ function check(schema: NonNullable<Work['definition']['input']>, input: Json | u
   }
 }
 
-function parseSubmitOptions(options: SubmitOptions, maxBytes: number): ParsedOptions {
-  const check = new Checks('bad submit options')
-  const { id, key, priority, delay, runAt, retry, timeout, metadata, tags } = check.object(options, [], FIELDS)
-  if (delay !== undefined && runAt !== undefined) check.wrong(['runAt'], 'cannot be given together with delay')
-  const time = runAt instanceof Date ? runAt.getTime() : runAt
-  const due = check.that(time, ['runAt'], isTime, 'must be epoch ms or a Date')
-  const parsed = {
-    id: check.that(id, ['id'], isId, 'must be 1 to 128 of A-Z a-z 0-9 _ -'),
-    priority: check.that(priority, ['priority'], isPriority, priorityExpected),
-    delay: check.span(delay, ['delay']),
-    runAt: due === undefined ? undefined : Math.ceil(due),
+/** JSON that is taken as a snapshot. */
+function json(maxBytes: number): Rule<Json> {
+  return (value, path, issues) => {
+    const taken = snapshot(value, maxBytes)
+    if ('value' in taken) return taken.value
+    for (const issue of taken.issues) issues.push({ message: issue.message, path: [...path, ...issue.path] })
+    return null
   }
-  const extras = defined({
-    key: check.that(key, ['key'], isLabel, labelExpected),
-    retry: retry === undefined ? undefined : (parseRetry(retry, ['retry'], false, check) as StoredRetry),
-    timeout: check.span(timeout, ['timeout']),
-    metadata: takeMetadata(metadata, maxBytes, check),
-    tags: check.that(tags, ['tags'], isLabels, `must be an array of texts; each ${labelExpected}`)?.slice(),
+}
+
+const time: Rule<number> = mapped(
+  rule<number | Date>((value) => {
+    const at = value instanceof Date ? value.getTime() : value
+    return typeof at === 'number' && at >= 0 && at <= 8.64e15
+  }, 'must be epoch ms or a Date'),
+  (value) => Math.ceil(Number(value)),
+)
+
+function submitRules(maxBytes: number): Rule<ParsedOptions> {
+  const table = fields({
+    id: rule<string>(
+      (value) => typeof value === 'string' && /^[A-Za-z0-9_-]{1,128}$/.test(value),
+      'must be 1 to 128 of A-Z a-z 0-9 _ -',
+    ),
+    priority,
+    delay: span,
+    runAt: time,
+    key: label,
+    retry: retryOptions,
+    timeout: span,
+    metadata: json(maxBytes),
+    tags: labels,
   })
-  check.done()
-  return defined({ ...parsed, extras: Object.keys(extras).length === 0 ? undefined : extras })
-}
-
-function takeMetadata(metadata: unknown, maxBytes: number, check: Checks): Json | undefined {
-  if (metadata === undefined) return undefined
-  const taken = snapshot(metadata, maxBytes)
-  if ('value' in taken) return taken.value
-  for (const { message, path } of taken.issues) check.wrong(['metadata', ...path], message)
-  return undefined
-}
-
-const FIELDS = ['id', 'key', 'priority', 'delay', 'runAt', 'retry', 'timeout', 'metadata', 'tags'] as const
-
-function isId(value: unknown): value is string {
-  return typeof value === 'string' && /^[A-Za-z0-9_-]{1,128}$/.test(value)
-}
-
-function isTime(value: unknown): value is number {
-  return typeof value === 'number' && value >= 0 && value <= 8.64e15
-}
-
-function isLabels(value: unknown): value is string[] {
-  return Array.isArray(value) && value.every(isLabel)
+  return (value, path, issues) => {
+    const { id, priority, delay, runAt, ...extras } = table(value, path, issues)
+    if (delay !== undefined && runAt !== undefined) {
+      issues.push({ path: ['runAt'], message: 'cannot be given together with delay' })
+    }
+    return { id, priority, delay, runAt, extras: Object.keys(extras).length === 0 ? undefined : extras }
+  }
 }

@@ -4,11 +4,11 @@
  * The types of input and output are read off the definition; nothing is generated, nothing is declared globally, and
  * two runners can have different tasks under the same name.
  */
-import { Checks } from './check.js'
 import type { Duration } from './duration.js'
 import type { Json } from './json.js'
 import type { AttemptRecord } from './record.js'
-import { parseRetry, type RetryLayer, type RetryPolicy } from './retry-policy.js'
+import { type RetryLayer, type RetryPolicy, retryPolicy } from './retry-policy.js'
+import { callable, concurrency, fields, priority, read, required, rule, span } from './rules.js'
 import type { SchemaInput, SchemaOutput, StandardSchema } from './schema.js'
 
 /** What a handler is given beside its input. It may be destructured. */
@@ -131,43 +131,29 @@ export function defineTask<Input, Output>(
 export function defineTask(
   definition: PlainTask<never, unknown> | SchemaTask<StandardSchema, unknown>,
 ): TaskDefinition {
-  const check = new Checks('bad task definition')
-  const { input, retry, timeout, priority, concurrency, setup, run = null } = check.object(definition, [], FIELDS)
-  const filled: TaskDefinition = {
-    input: check.that(input, ['input'], isSchema, 'must be a Standard Schema (zod, valibot, arktype)'),
-    retry: retry === undefined ? undefined : parseRetry(retry, ['retry'], true, check),
-    timeout: check.span(timeout, ['timeout']),
-    priority: check.that(priority, ['priority'], isPriority, priorityExpected) ?? 0,
-    concurrency:
-      check.that(concurrency, ['concurrency'], isConcurrency, concurrencyExpected) ?? Number.POSITIVE_INFINITY,
-    setup: check.callable<TaskSettings['setup']>(setup, ['setup']),
-    run: check.callable<TaskDefinition['run']>(run, ['run']) as TaskDefinition['run'],
-  }
-  check.done()
-  return Object.freeze(filled)
+  const given = read('bad task definition', definition, DEFINITION)
+  return Object.freeze({
+    input: given.input,
+    retry: given.retry,
+    timeout: given.timeout,
+    priority: given.priority ?? 0,
+    concurrency: given.concurrency ?? Number.POSITIVE_INFINITY,
+    setup: given.setup,
+    run: given.run,
+  })
 }
 
-const FIELDS = ['input', 'retry', 'timeout', 'priority', 'concurrency', 'setup', 'run'] as const
-const MOST = 1_000_000
+const DEFINITION = fields({
+  input: rule<StandardSchema>(isSchema, 'must be a Standard Schema (zod, valibot, arktype)'),
+  retry: retryPolicy,
+  timeout: span,
+  priority,
+  concurrency,
+  setup: callable<NonNullable<TaskSettings['setup']>>(),
+  run: required(callable<TaskDefinition['run']>()),
+})
 
-/** Whether `value` is a priority: an integer from -1 000 000 to 1 000 000. */
-export function isPriority(value: unknown): value is number {
-  return Number.isInteger(value) && Math.abs(value as number) <= MOST
-}
-
-export const priorityExpected = 'must be an integer from -1000000 to 1000000'
-
-/** Whether `value` is a number of attempts that may run at once. */
-export function isConcurrency(value: unknown): value is number {
-  return value === Number.POSITIVE_INFINITY || (Number.isSafeInteger(value) && (value as number) >= 1)
-}
-
-export const concurrencyExpected = 'must be an integer of at least 1'
-
-function isSchema(value: unknown): value is StandardSchema {
+function isSchema(value: unknown): boolean {
   const schema = value as { '~standard'?: { validate?: unknown } } | null
-  return (
-    (typeof schema === 'object' || typeof schema === 'function') &&
-    typeof schema?.['~standard']?.validate === 'function'
-  )
+  return typeof schema?.['~standard']?.validate === 'function'
 }

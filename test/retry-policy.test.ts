@@ -1,8 +1,8 @@
 /** Policies: merged field by field, and how long a backoff is. */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { Checks } from '../src/check.js'
-import { BUILT_IN_RETRY, backoffDelay, mergeRetry, parseRetry } from '../src/retry-policy.js'
+import { BUILT_IN_RETRY, backoffDelay, mergeRetry, retryPolicy } from '../src/retry-policy.js'
+import { read } from '../src/rules.js'
 
 describe('a backoff', () => {
   const exponential = { type: 'exponential', delay: 1_000, factor: 2, max: 60_000, jitter: false } as const
@@ -43,7 +43,7 @@ describe('a policy', () => {
   })
 
   it('is merged field by field, the backoff as a whole', () => {
-    const fixed = parseRetry({ backoff: { type: 'fixed', delay: '5s' } }, [], true, new Checks('bad'))
+    const fixed = read('bad', { backoff: { type: 'fixed', delay: '5s' } }, retryPolicy)
     expect(mergeRetry(mergeRetry(BUILT_IN_RETRY, { attempts: 7 }), fixed)).toMatchObject({
       attempts: 7,
       backoff: { type: 'fixed', delay: 5_000, jitter: false },
@@ -51,20 +51,13 @@ describe('a policy', () => {
   })
 
   it('names each field that is wrong', () => {
-    const check = new Checks('bad retry')
     const backoff = { type: 'linear', delay: -1, jitter: 1 }
-    parseRetry({ attempts: 0, maxAge: 'x', backoff, when: 1, atempts: 2 }, ['retry'], true, check)
-    expect(() => check.done()).toThrow(
+    const wrong = { attempts: 0, maxAge: 'x', backoff, when: 1, atempts: 2 }
+    expect(() => read('bad', wrong, retryPolicy)).toThrow(
       expect.objectContaining({
-        issues: [
-          'retry.atempts',
-          'retry.attempts',
-          'retry.maxAge',
-          'retry.backoff.type',
-          'retry.backoff.delay',
-          'retry.backoff.jitter',
-          'retry.when',
-        ].map((path) => expect.objectContaining({ path: path.split('.') })),
+        issues: ['atempts', 'attempts', 'maxAge', 'backoff.type', 'backoff.delay', 'backoff.jitter', 'when'].map(
+          (path) => expect.objectContaining({ path: path.split('.') }),
+        ),
       }),
     )
   })
