@@ -80,18 +80,25 @@ export class Attempt implements EngineAttempt, ContextSource {
       this.#resolve = resolve
       const preparing = this.#work.prepare()
       if (preparing === undefined) this.#validate()
-      else preparing.then(this.#validate, this.#rejected)
+      else
+        preparing.then(
+          () => this.#validate(),
+          (error) => this.#rejected(error),
+        )
     })
   }
 
-  #validate: () => void = () => {
+  #validate(): void {
     const input = copyJson(this.task.input)
     const schema = this.#work.definition.input
     if (schema === undefined) return this.#execute(input)
     try {
       const parsed = parse(schema, input, `the input of ${this.task.name}`)
       if (!(parsed instanceof Promise)) return this.#execute(parsed.value)
-      parsed.then((each) => this.#execute(each.value), this.#refused)
+      parsed.then(
+        (each) => this.#execute(each.value),
+        (error) => this.#refused(error),
+      )
     } catch (error) {
       this.#refused(error)
     }
@@ -110,15 +117,17 @@ export class Attempt implements EngineAttempt, ContextSource {
         restore === undefined
           ? this.#executor.execute(definition, input, ctx)
           : restore(copyJson(this.task.extras?.context), () => this.#executor.execute(definition, input, ctx))
-      if (result instanceof Promise) result.then(this.#fulfilled, this.#rejected)
-      else if (isThenable(result)) Promise.resolve(result).then(this.#fulfilled, this.#rejected)
-      else this.#fulfilled(result)
+      if (!isThenable(result)) return this.#fulfilled(result)
+      Promise.resolve(result).then(
+        (value) => this.#fulfilled(value),
+        (error) => this.#rejected(error),
+      )
     } catch (error) {
       this.#rejected(error)
     }
   }
 
-  #fulfilled: (value: unknown) => void = (value) => {
+  #fulfilled(value: unknown): void {
     if (this.#ended) return
     if (this.#lost) return this.#end({ type: 'released' })
     if (value === undefined) return this.#end({ type: 'succeeded', output: undefined })
@@ -130,7 +139,7 @@ export class Attempt implements EngineAttempt, ContextSource {
     this.#end({ type: 'succeeded', output: undefined, outputError: this.#serialize(error) })
   }
 
-  #rejected: (thrown: unknown) => void = (thrown) => {
+  #rejected(thrown: unknown): void {
     if (this.#ended) return
     if (this.#lost) return this.#end({ type: 'released' })
     if (this.#cancel !== undefined) {
@@ -146,7 +155,7 @@ export class Attempt implements EngineAttempt, ContextSource {
   }
 
   /** A later deploy's schema may refuse what an earlier one took: another attempt cannot help. */
-  #refused: (error: unknown) => void = (error) => {
+  #refused(error: unknown): void {
     if (error instanceof InvalidInputError) this.#end({ type: 'failed', error: this.#serialize(error) })
     else this.#rejected(error)
   }

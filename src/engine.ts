@@ -73,8 +73,10 @@ export interface EngineHost {
   readonly settings: EngineSettings
   /** One attempt of a task that this engine has marked as running; nothing happens before its `run`. */
   attempt(task: StoredTask, writer: AttemptWriter): EngineAttempt
-  /** What this process did: the only source of events. `read` is called if somebody listens, and then at once. */
-  changed(event: TaskEvent, read: () => TaskRecord): void
+  /** Whether anybody listens to this event: a record that nobody sees need not be made. */
+  hears(event: TaskEvent): boolean
+  /** What this process did: the only source of events. */
+  changed(event: TaskEvent, record: TaskRecord): void
   /** Nothing is queued, scheduled or running any more, as far as the engine can see. */
   idle(): void
   /** A fault that no caller can be told of. */

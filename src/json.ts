@@ -28,14 +28,12 @@ export function snapshot(value: unknown, maxBytes: number = MAX_BYTES): Snapshot
   ) {
     return { value: value as Json }
   }
-  const walk = new Walk(maxBytes)
-  const copied = walk.copy(value, 0)
-  if (walk.issues.length > 0) return { issues: walk.issues }
-  // The walk counts code units, a lower bound of bytes; only what may be over is measured exactly.
-  if (walk.units * BYTES_PER_UNIT > maxBytes && Buffer.byteLength(JSON.stringify(copied)) > maxBytes) {
-    return { issues: [tooLarge(maxBytes)] }
-  }
-  return { value: copied as Json }
+  // A getter may take a snapshot within a snapshot: whoever finds no walk at rest makes one.
+  const walk = resting ?? new Walk()
+  resting = undefined
+  const taken = walk.take(value, maxBytes)
+  resting = walk
+  return taken
 }
 
 /** A copy of what is known to be JSON: a snapshot handed out. */
@@ -50,25 +48,39 @@ function copyPlain(value: Json): Json {
     for (let i = 0; i < value.length; i++) items[i] = copyPlain(value[i] as Json)
     return items
   }
-  const from = value as { readonly [key: string]: Json }
-  const to: Record<string, Json> = {}
-  for (const key of Object.keys(from)) assign(to, key, copyPlain(from[key] as Json))
+  const to: Record<string, Json> = { ...(value as { readonly [key: string]: Json }) }
+  for (const key of Object.keys(to)) {
+    const item = to[key] as Json
+    if (typeof item === 'object' && item !== null) assign(to, key, copyPlain(item))
+  }
   return to
 }
 
+/** Its stacks are the dearest part of a small snapshot, so one is kept for the next. */
+let resting: Walk | undefined
+
 class Walk {
-  readonly issues: InputIssue[] = []
+  #issues: InputIssue[] | undefined
   /** Code units of JSON text so far: never more than the text will have bytes. */
-  units = 0
-  readonly #max: number
+  #units = 0
+  #max = 0
   readonly #path: (string | number)[] = []
   readonly #ancestors: object[] = []
 
-  constructor(max: number) {
-    this.#max = max
+  take(value: unknown, maxBytes: number): Snapshot {
+    this.#issues = undefined
+    this.#units = 0
+    this.#max = maxBytes
+    const copied = this.#copy(value, 0)
+    if (this.#issues !== undefined) return { issues: this.#issues }
+    // The walk counts code units, a lower bound of bytes; only what may be over is measured exactly.
+    if (this.#units * BYTES_PER_UNIT > maxBytes && Buffer.byteLength(JSON.stringify(copied)) > maxBytes) {
+      return { issues: [tooLarge(maxBytes)] }
+    }
+    return { value: copied as Json }
   }
 
-  copy(value: unknown, depth: number): unknown {
+  #copy(value: unknown, depth: number): unknown {
     switch (typeof value) {
       case 'string':
         this.#grow(value.length + 2)
@@ -95,6 +107,7 @@ class Walk {
   #container(value: object, depth: number): unknown {
     if (depth > MAX_DEPTH) return this.#refuse(`nested more than ${MAX_DEPTH} levels deep`)
     if (this.#ancestors.includes(value)) return this.#refuse('a cycle is not JSON')
+    const steps = this.#path.length
     this.#ancestors.push(value)
     try {
       if (Array.isArray(value)) return this.#array(value, depth)
@@ -107,6 +120,7 @@ class Walk {
       return this.#refuse(`cannot be read: ${error instanceof Error ? error.message : 'it threw'}`)
     } finally {
       this.#ancestors.pop()
+      this.#path.length = steps
     }
   }
 
@@ -119,7 +133,7 @@ class Walk {
       items.push(
         item === undefined
           ? this.#refuse(i in value ? 'undefined is not JSON' : 'a hole is not JSON')
-          : this.copy(item, depth + 1),
+          : this.#copy(item, depth + 1),
       )
       this.#path.pop()
       this.#grow(1)
@@ -138,7 +152,7 @@ class Walk {
       if (item === undefined) continue
       this.#path.push(key)
       this.#grow(key.length + 4)
-      assign(copy, key, this.copy(item, depth + 1))
+      assign(copy, key, this.#copy(item, depth + 1))
       this.#path.pop()
     }
     if (Object.getOwnPropertySymbols(value).length > 0) this.#refuse('a symbol key is not JSON')
@@ -146,17 +160,22 @@ class Walk {
   }
 
   #grow(units: number): void {
-    const before = this.units
-    this.units += units
-    if (before <= this.#max && this.units > this.#max) this.issues.push(tooLarge(this.#max))
+    const before = this.#units
+    this.#units += units
+    if (before <= this.#max && this.#units > this.#max) this.#tell(tooLarge(this.#max))
   }
 
   #full(): boolean {
-    return this.units > this.#max || this.issues.length >= MAX_ISSUES
+    return this.#units > this.#max || (this.#issues !== undefined && this.#issues.length >= MAX_ISSUES)
+  }
+
+  #tell(issue: InputIssue): void {
+    this.#issues ??= []
+    if (this.#issues.length < MAX_ISSUES) this.#issues.push(issue)
   }
 
   #refuse(message: string): undefined {
-    if (this.issues.length < MAX_ISSUES) this.issues.push({ message, path: [...this.#path] })
+    this.#tell({ message, path: [...this.#path] })
     return undefined
   }
 }

@@ -106,18 +106,15 @@ export class BackgroundRunner<const Tasks extends TaskMap = TaskMap> extends Iso
   }
 
   #open(env: AttemptEnvironment, works: ReadonlyMap<string, Work>): void {
-    const { clock, work, concurrency, maxPending, retention } = this.#options
+    const { clock, work, concurrency, maxPending, retention, logger } = this.#options
     const names = new Map([...works].map(([name, { definition }]) => [name, definition.concurrency]))
     const host: EngineHost = {
       settings: { clock, work, concurrency, names, maxPending, retention },
       attempt: (task, writer): EngineAttempt => new Attempt(env, works.get(task.name) as Work, task, writer),
-      changed: (event, read) => {
-        const { logger } = this.#options
-        const heard = this.listenerCount(event) > 0
-        if (!heard && logger === undefined) return
-        const record = read()
+      hears: (event) => logger !== undefined || this.listenerCount(event) > 0,
+      changed: (event, record) => {
         if (logger !== undefined) logEvent(logger, event, record)
-        if (heard) this.emit(event, record)
+        this.emit(event, record)
       },
       idle: () => {
         this.emit('idle')

@@ -150,7 +150,7 @@ class LocalEngine<Task extends StoredTask> implements Engine {
       this.#running.get(record.id)?.attempt.stop({ type: 'cancel', reason, force })
     } else {
       this.#returned.delete(record.id)
-      this.#host.changed('cancelled', () => copyJson(record))
+      this.#host.changed('cancelled', copyJson(record))
       this.#ended()
       this.#look()
     }
@@ -162,7 +162,7 @@ class LocalEngine<Task extends StoredTask> implements Engine {
     const now = this.#clock.now()
     return then(this.#store.retry(id, now + delay, now), (record) => {
       this.#setBusy(true)
-      this.#host.changed('retrying', () => copyJson(record))
+      this.#host.changed('retrying', copyJson(record))
       this.#tellWatchers([id])
       this.#look()
       return record
@@ -313,7 +313,7 @@ class LocalEngine<Task extends StoredTask> implements Engine {
   }
 
   announce(event: TaskEvent, task: Task): void {
-    this.#host.changed(event, () => toRecord(task))
+    if (this.#host.hears(event)) this.#host.changed(event, toRecord(task))
     if (this.#watchers.size > 0) this.#tellWatchers([task.id])
   }
 

@@ -48,8 +48,9 @@ class MemoryTask implements StoredTask, Waiting<MemoryTask> {
   maxAttempts: number
   priority: number
   runAt: number
-  startedAt = 0
-  finishedAt = 0
+  // -0, not 0: doubles from the start. A small integer that becomes a time changes the shape of every task there is.
+  startedAt = -0
+  finishedAt = -0
   extras: TaskExtras | undefined
   /** Where it is in the heap of its level or of the scheduled tasks. */
   slot = -1
