@@ -1,0 +1,116 @@
+/**
+ * Installs the packed package into folders of their own and uses it as others do: test/package/*.ts is compiled under
+ * each module resolution with the library's types checked too, run as ESM and as CommonJS, and run under Jest. Once
+ * with what the sub-paths need and once without.
+ */
+import { execFile } from 'node:child_process'
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url))
+const FIXTURES = join(ROOT, 'test/package')
+const TSC = join(ROOT, 'node_modules/typescript/bin/tsc')
+const { devDependencies } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'))
+const dev = (name) => `${name}@${devDependencies[name]}`
+
+/** A program is compiled as ESM (.mts) and as CommonJS (.cts), unless the resolution knows one of them only. */
+const RESOLUTIONS = [
+  { name: 'node16', module: 'node16' },
+  { name: 'nodenext', module: 'nodenext' },
+  { name: 'bundler', module: 'preserve', extension: '.mts' },
+  { name: 'node10', module: 'commonjs', extension: '.cts' },
+]
+
+/** `typed`: the types of the others need what is not installed; they load and run all the same. */
+const CONSUMERS = [
+  { name: 'alone', packages: [dev('@types/node')], typed: ['core'], programs: ['core', 'email'] },
+  {
+    name: 'with nodemailer',
+    packages: [dev('@types/node'), dev('nodemailer'), 'jest@30'],
+    typed: ['core', 'email'],
+    programs: ['core', 'email'],
+    jest: true,
+  },
+]
+
+const exec = promisify(execFile)
+const home = mkdtempSync(join(tmpdir(), 'background-runner-'))
+let failed = 0
+try {
+  const tarball = await pack()
+  await Promise.all(CONSUMERS.map((consumer) => use(consumer, tarball)))
+} finally {
+  rmSync(home, { recursive: true, force: true })
+}
+process.exitCode = failed === 0 ? 0 : 1
+
+async function pack() {
+  const { stdout } = await npm(ROOT, 'pack', '--ignore-scripts', '--json', '--pack-destination', home)
+  const [{ filename, files }] = JSON.parse(stdout)
+  const stray = files
+    .map(({ path }) => path)
+    .filter((path) => !/^(?:dist\/|package\.json$|[A-Z]+(?:\.md)?$)/.test(path))
+  if (stray.length > 0) throw new Error(`the package contains ${stray.join(', ')}`)
+  return join(home, filename)
+}
+
+async function use({ name, packages, typed, programs, jest }, tarball) {
+  const folder = join(home, name.replaceAll(' ', '-'))
+  mkdirSync(folder)
+  writeFileSync(
+    join(folder, 'package.json'),
+    '{ "private": true, "jest": { "testMatch": ["**/*.jest.cjs"], "transform": {} } }',
+  )
+  await npm(folder, 'install', '--no-audit', '--no-fund', '--prefer-offline', tarball, ...packages)
+
+  const both = (programs) => programs.flatMap((program) => [`${program}.mts`, `${program}.cts`])
+  for (const file of both(programs)) copyFileSync(join(FIXTURES, file.replace(/[mc]ts$/, 'ts')), join(folder, file))
+  for (const { name: resolution, module, extension = '' } of RESOLUTIONS) {
+    await step(`${name}: types under ${resolution}`, async () => {
+      const files = both(typed).filter((file) => file.endsWith(extension))
+      await compile(folder, files, '--noEmit', '--module', module, '--moduleResolution', resolution)
+    })
+  }
+  await compile(folder, both(programs), '--noCheck', '--module', 'nodenext')
+  for (const file of both(programs).map((file) => file.replace(/ts$/, 'js'))) {
+    await step(`${name}: ${file} runs`, async () => {
+      const main = `import('./${file}').then((program) => program.run())`
+      await exec(process.execPath, ['--eval', main], { cwd: folder, timeout: 30_000 })
+    })
+  }
+  if (!jest) return
+  await step(`${name}: Jest runs every sub-path`, async () => {
+    copyFileSync(join(FIXTURES, 'run.jest.cjs'), join(folder, 'run.jest.cjs'))
+    const options = ['--ci', '--watchman=false', '--cacheDirectory', join(folder, '.jest')]
+    await exec(process.execPath, ['node_modules/jest/bin/jest.js', ...options], { cwd: folder, timeout: 60_000 })
+  })
+}
+
+/** The types of the library are checked too: `skipLibCheck` would hide what it lacks. */
+async function compile(folder, files, ...options) {
+  const strict = ['--strict', '--exactOptionalPropertyTypes', '--esModuleInterop', '--skipLibCheck', 'false']
+  await exec(
+    process.execPath,
+    [TSC, ...strict, '--target', 'es2022', '--lib', 'es2022', '--types', 'node', ...options, ...files],
+    {
+      cwd: folder,
+    },
+  )
+}
+
+async function step(name, work) {
+  try {
+    await work()
+    console.log(`✓ ${name}`)
+  } catch (error) {
+    failed++
+    console.log(`✗ ${name}\n${error.stdout ?? ''}${error.stderr ?? error.stack}`)
+  }
+}
+
+function npm(folder, ...args) {
+  return exec('npm', args, { cwd: folder, shell: process.platform === 'win32', maxBuffer: 1e8 })
+}
