@@ -226,6 +226,7 @@ export function steers(thrown: unknown, verdict: 'fail' | 'later'): boolean {
 /** A value as a message shows it: short, with its type, never throwing. */
 export function show(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value.length > 80 ? `${value.slice(0, 77)}...` : value)
+  if (Object.is(value, -0)) return '-0'
   if (typeof value === 'number' || typeof value === 'boolean' || value === undefined || value === null)
     return String(value)
   if (typeof value === 'bigint') return `${value}n`

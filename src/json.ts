@@ -4,7 +4,7 @@
  * One walk validates and copies. What JSON would change (a Date, -0, a class instance) or cannot hold (a BigInt, a
  * function, a cycle) is an issue with its path. A property that is `undefined` counts as absent.
  */
-import { type InputIssue, kindOf } from './errors.js'
+import { type InputIssue, kindOf, show } from './errors.js'
 
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json }
 
@@ -71,37 +71,13 @@ class Walk {
     this.#issues = undefined
     this.#units = 0
     this.#max = maxBytes
-    const copied = this.#copy(value, 0)
+    const copied = typeof value === 'object' && value !== null ? this.#container(value, 0) : this.#primitive(value)
     if (this.#issues !== undefined) return { issues: this.#issues }
     // The walk counts code units, a lower bound of bytes; only what may be over is measured exactly.
     if (this.#units * BYTES_PER_UNIT > maxBytes && Buffer.byteLength(JSON.stringify(copied)) > maxBytes) {
       return { issues: [tooLarge(maxBytes)] }
     }
     return { value: copied as Json }
-  }
-
-  #copy(value: unknown, depth: number): unknown {
-    switch (typeof value) {
-      case 'string':
-        this.#grow(value.length + 2)
-        return value
-      case 'number':
-        if (!Number.isFinite(value)) return this.#refuse(`${String(value)} is not JSON`)
-        if (Object.is(value, -0)) return this.#refuse('-0 is not JSON')
-        this.#grow(1)
-        return value
-      case 'boolean':
-        this.#grow(4)
-        return value
-      case 'object':
-        if (value === null) {
-          this.#grow(4)
-          return null
-        }
-        return this.#container(value, depth)
-      default:
-        return this.#refuse(`${kindOf(value)} is not JSON`)
-    }
   }
 
   #container(value: object, depth: number): unknown {
@@ -128,18 +104,15 @@ class Walk {
     const items: unknown[] = []
     this.#grow(1)
     for (let i = 0; i < value.length && !this.#full(); i++) {
-      this.#path.push(i)
       const item = value[i]
-      items.push(
-        item === undefined
-          ? this.#refuse(i in value ? 'undefined is not JSON' : 'a hole is not JSON')
-          : this.#copy(item, depth + 1),
-      )
-      this.#path.pop()
       this.#grow(1)
+      items.push(
+        item === undefined && !(i in value) ? this.#refuse('a hole is not JSON', i) : this.#item(item, i, depth),
+      )
     }
-    if (!this.#full() && Object.keys(value).length > value.length)
+    if (!this.#full() && Object.keys(value).length > value.length) {
       this.#refuse('an array with named properties is not JSON')
+    }
     return items
   }
 
@@ -150,13 +123,39 @@ class Walk {
       if (this.#full()) break
       const item = value[key]
       if (item === undefined) continue
-      this.#path.push(key)
       this.#grow(key.length + 4)
-      assign(copy, key, this.#copy(item, depth + 1))
-      this.#path.pop()
+      assign(copy, key, this.#item(item, key, depth))
     }
     if (Object.getOwnPropertySymbols(value).length > 0) this.#refuse('a symbol key is not JSON')
     return copy
+  }
+
+  /** What stands under `step`: only a container needs the path to it. */
+  #item(value: unknown, step: string | number, depth: number): unknown {
+    if (typeof value !== 'object' || value === null) return this.#primitive(value, step)
+    this.#path.push(step)
+    const copied = this.#container(value, depth + 1)
+    this.#path.pop()
+    return copied
+  }
+
+  #primitive(value: unknown, step?: string | number): unknown {
+    switch (typeof value) {
+      case 'string':
+        this.#grow(value.length + 2)
+        return value
+      case 'number':
+        if (!Number.isFinite(value) || Object.is(value, -0)) return this.#refuse(`${show(value)} is not JSON`, step)
+        this.#grow(1)
+        return value
+      case 'boolean':
+        this.#grow(4)
+        return value
+      default:
+        if (value !== null) return this.#refuse(`${kindOf(value)} is not JSON`, step)
+        this.#grow(4)
+        return null
+    }
   }
 
   #grow(units: number): void {
@@ -174,8 +173,8 @@ class Walk {
     if (this.#issues.length < MAX_ISSUES) this.#issues.push(issue)
   }
 
-  #refuse(message: string): undefined {
-    this.#tell({ message, path: [...this.#path] })
+  #refuse(message: string, step?: string | number): undefined {
+    this.#tell({ message, path: step === undefined ? [...this.#path] : [...this.#path, step] })
     return undefined
   }
 }
