@@ -12,9 +12,10 @@ import {
   EngineError,
   InvalidInputError,
   InvalidStateError,
+  isFatal,
+  laterOf,
   RunnerClosedError,
   show,
-  steers,
   TaskCancelledError,
   TaskTimeoutError,
 } from './errors.js'
@@ -26,6 +27,7 @@ import { ProgressThrottle } from './progress.js'
 import { type AttemptRecord, attemptsOf, type SerializedError, type StoredTask } from './record.js'
 import { backoffDelay, type FilledRetry, mergeRetry } from './retry-policy.js'
 import { parse } from './schema.js'
+import { isThenable } from './thenable.js'
 import type { Work } from './work.js'
 
 /** What all attempts of one runner share. */
@@ -110,13 +112,7 @@ export class Attempt implements EngineAttempt, ContextSource {
     const timeout = this.task.extras?.timeout ?? this.#work.timeout
     if (timeout !== undefined) this.#timeoutAlarm = after(this.env.clock, timeout, () => this.#timeOut(timeout))
     try {
-      const { definition } = this.#work
-      const ctx = new HandlerContext(this)
-      const { restore } = this.env
-      const result =
-        restore === undefined
-          ? this.#executor.execute(definition, input, ctx)
-          : restore(copyJson(this.task.extras?.context), () => this.#executor.execute(definition, input, ctx))
+      const result = this.env.restore === undefined ? this.#call(input) : this.#callWithin(this.env.restore, input)
       if (!isThenable(result)) return this.#fulfilled(result)
       Promise.resolve(result).then(
         (value) => this.#fulfilled(value),
@@ -127,6 +123,32 @@ export class Attempt implements EngineAttempt, ContextSource {
     }
   }
 
+  #call(input: unknown): unknown {
+    return this.#executor.execute(this.#work.definition, input, new HandlerContext(this))
+  }
+
+  /** The handler's own result counts, whatever the app's `context.run` makes of it. */
+  #callWithin(restore: NonNullable<AttemptEnvironment['restore']>, input: unknown): unknown {
+    let own: { readonly result: unknown } | { readonly thrown: unknown } | undefined
+    try {
+      restore(copyJson(this.task.extras?.context), () => {
+        try {
+          own = { result: this.#call(input) }
+          return own.result
+        } catch (thrown) {
+          own = { thrown }
+          throw thrown
+        }
+      })
+    } catch (error) {
+      if (own === undefined) throw error
+      if (!('thrown' in own)) this.env.report(error)
+    }
+    if (own === undefined) throw new Error('context.run did not call the function that it was given')
+    if ('thrown' in own) throw own.thrown
+    return own.result
+  }
+
   #fulfilled(value: unknown): void {
     if (this.#ended) return
     if (this.#lost) return this.#end({ type: 'released' })
@@ -134,9 +156,10 @@ export class Attempt implements EngineAttempt, ContextSource {
     const taken = snapshot(value, this.env.limits.output)
     if ('value' in taken) return this.#end({ type: 'succeeded', output: taken.value })
     // What is done is done: an output that cannot be kept does not undo it.
-    const error = new InvalidInputError(`the output of ${this.task.name}`, taken.issues)
-    this.env.report(error)
-    this.#end({ type: 'succeeded', output: undefined, outputError: this.#serialize(error) })
+    const subject = `the output of ${this.task.name}`
+    this.env.report(new InvalidInputError(subject, taken.issues, { paths: false })) // may be logged
+    const outputError = this.#serialize(new InvalidInputError(subject, taken.issues))
+    this.#end({ type: 'succeeded', output: undefined, outputError })
   }
 
   #rejected(thrown: unknown): void {
@@ -145,9 +168,10 @@ export class Attempt implements EngineAttempt, ContextSource {
     if (this.#cancel !== undefined) {
       return this.#end({ type: 'cancelled', error: this.#serialize(this.#cancel), thrown: this.#serialize(thrown) })
     }
-    if (steers(thrown, 'later')) {
-      const delay = tryDuration(thrown.delay)
-      if (delay !== undefined) return this.#end(this.#again(thrown, delay, thrown.countsAsAttempt === true))
+    const later = laterOf(thrown)
+    const delay = tryDuration(later?.delay)
+    if (later !== undefined && delay !== undefined) {
+      return this.#end(this.#again(thrown, delay, later.countsAsAttempt))
     }
     if (this.#timedOut !== undefined) return this.#end(this.#byPolicy(this.#timedOut))
     if (this.#shutdown !== undefined) return this.#end({ type: 'released' })
@@ -162,13 +186,18 @@ export class Attempt implements EngineAttempt, ContextSource {
 
   #byPolicy(thrown: unknown): Outcome {
     const policy = this.#policy()
-    if (steers(thrown, 'fail') || !this.#worthwhile(policy, thrown)) return this.#failed(this.#serialize(thrown))
+    if (isFatal(thrown) || !this.#worthwhile(policy, thrown)) return this.#failed(this.#serialize(thrown))
     return this.#again(thrown, backoffDelay(policy.backoff, this.#used(), this.env.random), true)
   }
 
   #worthwhile(policy: FilledRetry, thrown: unknown): boolean {
     try {
-      return policy.when === undefined || policy.when(thrown)
+      const verdict: unknown = policy.when === undefined || policy.when(thrown)
+      if (typeof verdict === 'boolean') return verdict
+      if (isThenable(verdict)) Promise.resolve(verdict).catch(this.env.report)
+      throw new InvalidInputError('bad retry policy', [
+        { path: ['when'], message: `must answer true or false, got ${show(verdict)}` },
+      ])
     } catch (error) {
       this.env.report(error)
       return true
@@ -208,8 +237,8 @@ export class Attempt implements EngineAttempt, ContextSource {
 
   #end(outcome: Outcome): void {
     if (this.#ended) return
+    this.#ended = true // first: a listener of the last progress may tell more
     this.#progress?.flush()
-    this.#ended = true
     this.#timeoutAlarm?.cancel()
     this.#graceAlarm?.cancel()
     this.#resolve(this.#timedOut === undefined ? outcome : { ...outcome, timedOut: true })
@@ -324,10 +353,6 @@ export class Attempt implements EngineAttempt, ContextSource {
   #take(value: unknown, what: string): Json {
     const taken = snapshot(value, this.env.limits.input)
     if ('value' in taken) return taken.value
-    throw new InvalidInputError(`the ${what} of ${this.task.name}`, taken.issues)
+    throw new InvalidInputError(`the ${what} of ${this.task.name}`, taken.issues, { paths: false })
   }
-}
-
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
 }

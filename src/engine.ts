@@ -153,6 +153,8 @@ export type Verdict =
 /** A task as the runner submits it: validated, copied, complete. */
 export interface NewTask {
   readonly id: string
+  /** The id was made for this task, not given by the caller: no other task has it. */
+  readonly idIsNew: boolean
   readonly name: string
   readonly input: Json | undefined
   readonly priority: number

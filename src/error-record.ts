@@ -24,7 +24,7 @@ export function serializeError(
 ): SerializedError {
   const { errorMessage, errorStack } = limits
   if (typeof thrown !== 'object' || thrown === null)
-    return { name: 'Error', message: cut(primitiveMessage(thrown), errorMessage) }
+    return { name: 'Error', message: cutText(primitiveMessage(thrown), errorMessage) }
   const code = read(thrown, 'code')
   const stack = read(thrown, 'stack')
   const cause = depth < MAX_CAUSES ? read(thrown, 'cause') : undefined
@@ -32,8 +32,8 @@ export function serializeError(
   return {
     name: text(read(thrown, 'name'), MAX_NAME) ?? 'Error',
     message: text(read(thrown, 'message'), errorMessage) ?? `${kindOf(thrown)} was thrown`,
-    ...((typeof code === 'string' || typeof code === 'number') && { code: cut(String(code), MAX_NAME) }),
-    ...(typeof stack === 'string' && { stack: cut(stack, errorStack) }),
+    ...((typeof code === 'string' || typeof code === 'number') && { code: cutText(String(code), MAX_NAME) }),
+    ...(typeof stack === 'string' && { stack: cutText(stack, errorStack) }),
     ...(cause !== undefined && cause !== null && { cause: serializeError(cause, limits, depth + 1) }),
     ...(details !== undefined && { details }),
   }
@@ -44,11 +44,11 @@ function primitiveMessage(thrown: unknown): string {
 }
 
 function text(value: unknown, max: number): string | undefined {
-  return typeof value === 'string' && value !== '' ? cut(value, max) : undefined
+  return typeof value === 'string' && value !== '' ? cutText(value, max) : undefined
 }
 
 /** At most `max` bytes of UTF-8, never half a character. */
-function cut(value: string, max: number): string {
+export function cutText(value: string, max: number): string {
   if (Buffer.byteLength(value) <= max) return value
   const kept = Buffer.from(value)
     .subarray(0, Math.max(0, max - 3))

@@ -44,8 +44,10 @@ export class InvalidInputError extends BackgroundRunnerError {
   /** All that is wrong, with paths. */
   readonly issues: readonly InputIssue[]
 
-  constructor(subject: string, issues: readonly InputIssue[], options?: Cause) {
-    const told = issues.slice(0, 5).map((issue) => `${formatPath(issue.path)}${issue.message}`)
+  /** @param options.paths false: the message names no property, since it may be logged and a name may be data */
+  constructor(subject: string, issues: readonly InputIssue[], options: Cause & { readonly paths?: boolean } = {}) {
+    const { paths = true } = options
+    const told = issues.slice(0, 5).map(({ path, message }) => `${paths ? formatPath(path) : ''}${message}`)
     if (issues.length > told.length) told.push(`and ${issues.length - told.length} more`)
     super('INVALID_INPUT', `${subject}: ${told.join('; ')}`, options)
     this.issues = issues
@@ -212,14 +214,27 @@ export class RetryLaterError extends BackgroundRunnerError {
   }
 }
 
-/** What a thrown value says about its task's fate: `fail`, `later`, or nothing. */
-export function steers(thrown: unknown, verdict: 'fail'): thrown is NonRetryableError
-export function steers(thrown: unknown, verdict: 'later'): thrown is RetryLaterError
-export function steers(thrown: unknown, verdict: 'fail' | 'later'): boolean {
+/** Whether a thrown value says that another attempt cannot help. */
+export function isFatal(thrown: unknown): boolean {
+  return verdictOf(thrown) === 'fail'
+}
+
+/** What a `RetryLaterError` asks for; undefined for anything else, and for one that cannot be read. */
+export function laterOf(thrown: unknown): { readonly delay: unknown; readonly countsAsAttempt: boolean } | undefined {
+  if (verdictOf(thrown) !== 'later') return undefined
   try {
-    return typeof thrown === 'object' && thrown !== null && (thrown as { [VERDICT]?: unknown })[VERDICT] === verdict
+    const { delay, countsAsAttempt } = thrown as RetryLaterError
+    return { delay, countsAsAttempt: countsAsAttempt === true }
   } catch {
-    return false // a proxy or a getter that throws steers nothing
+    return undefined
+  }
+}
+
+function verdictOf(thrown: unknown): unknown {
+  try {
+    return typeof thrown === 'object' && thrown !== null && (thrown as { [VERDICT]?: unknown })[VERDICT]
+  } catch {
+    return undefined // a proxy or a getter that throws steers nothing
   }
 }
 

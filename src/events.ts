@@ -5,7 +5,9 @@
  * wrapped when it is added: what it throws or rejects with becomes an `error`, and the others still run.
  */
 import { EventEmitter } from 'eventemitter3'
+import { copyJson } from './json.js'
 import type { TaskRecord } from './record.js'
+import { isThenable } from './thenable.js'
 
 /** The events of a runner: what this process did, after it was persisted, in order for one task. */
 export interface RunnerEvents {
@@ -38,7 +40,7 @@ type Listener = (...args: never[]) => unknown
 export function guarded(listener: () => unknown, failed: (error: unknown) => void): void {
   try {
     const result = listener()
-    if (result instanceof Promise) result.catch(failed)
+    if (isThenable(result)) Promise.resolve(result).catch(failed)
   } catch (error) {
     failed(error)
   }
@@ -95,7 +97,8 @@ export abstract class IsolatedEmitter extends EventEmitter<RunnerEvents> {
     const emitter = this
     const made: Listener = function (this: unknown, ...args) {
       guarded(
-        () => given.apply(this, args),
+        // Of several listeners each gets a record of its own: what one does to it, the others do not see.
+        () => given.apply(this, emitter.listenerCount(event) > 1 ? (args.map(ownRecord) as never[]) : args),
         (error) => {
           // A listener of `error` that fails itself is not told again: that would never end.
           if (ofError) emitter.unheard(error, args[1])
@@ -107,4 +110,8 @@ export abstract class IsolatedEmitter extends EventEmitter<RunnerEvents> {
     known.set(made, made) // `once` removes what it was given: the listener as it is called
     return made as Given
   }
+}
+
+function ownRecord(arg: unknown): unknown {
+  return typeof arg === 'object' && arg !== null && Object.hasOwn(arg, 'attempts') ? copyJson(arg) : arg
 }

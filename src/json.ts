@@ -91,7 +91,9 @@ class Walk {
       if (prototype !== null && prototype !== Object.prototype && !isForeignPlain(prototype)) {
         return this.#refuse(`${kindOf(value)} is not JSON`)
       }
-      return this.#object(value as Record<string, unknown>, depth)
+      const plain = value as Record<string, unknown>
+      if (typeof plain['toJSON'] === 'function') return this.#refuse('an object with toJSON is not JSON')
+      return this.#object(plain, depth)
     } catch (error) {
       return this.#refuse(`cannot be read: ${error instanceof Error ? error.message : 'it threw'}`)
     } finally {

@@ -181,7 +181,7 @@ export function retry(task: StoredTask, runAt: number, now: number): void {
   forgetCancel(task)
   task.maxAttempts = task.attempt + budget
   task.runAt = runAt
-  task.finishedAt = 0
+  task.finishedAt = -0
   task.error = undefined
 }
 

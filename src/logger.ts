@@ -31,7 +31,8 @@ const LEVELS: Readonly<Record<TaskEvent, keyof Logger | undefined>> = {
 export function logEvent(logger: Logger, event: TaskEvent, record: TaskRecord): void {
   const level = LEVELS[event]
   if (level === undefined) return
-  const { id, name, state, attempt, startedAt, finishedAt, error } = record
+  const { id, name, state, attempt, finishedAt, error } = record
+  const last = record.attempts.at(-1)
   write(
     logger,
     level,
@@ -40,7 +41,9 @@ export function logEvent(logger: Logger, event: TaskEvent, record: TaskRecord): 
       name,
       state,
       attempt,
-      ...(startedAt !== undefined && finishedAt !== undefined && { duration: finishedAt - startedAt }),
+      // Of the attempt that ended the task, not of a wait; and no clock that was set back makes it negative.
+      ...(last?.finishedAt !== undefined &&
+        last.finishedAt === finishedAt && { duration: Math.max(0, finishedAt - last.startedAt) }),
       ...(error !== undefined && { code: error.code, error: error.message }),
     },
     `task ${event}`,

@@ -124,6 +124,7 @@ export interface StoredTask {
   priority: number
   readonly createdAt: number
   runAt: number
+  /** 0: not yet */
   startedAt: number
   /** 0: not yet */
   finishedAt: number
@@ -151,12 +152,10 @@ export function attemptsOf(task: StoredTask): AttemptRecord[] {
   const history = task.extras?.history ?? []
   const last = history.at(-1)
   if (task.attempt === 0 || (last !== undefined && last.number >= task.attempt)) return [...history]
-  const { attempt: number, startedAt } = task
+  const { attempt: number, startedAt, finishedAt } = task
   return addToHistory(
     history,
-    task.state === 'running'
-      ? { number, startedAt }
-      : { number, startedAt, finishedAt: task.finishedAt, outcome: 'succeeded' },
+    task.state === 'running' ? { number, startedAt } : { number, startedAt, finishedAt, outcome: 'succeeded' },
   )
 }
 

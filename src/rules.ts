@@ -139,7 +139,7 @@ export const label: Rule<string> = rule(isLabel, labelExpected)
 export const labels: Rule<string[]> = listOf(isLabel, labelExpected)
 
 const MOST = 1_000_000
-export const priority: Rule<number> = whole(-MOST, MOST)
+export const priority: Rule<number> = mapped(whole(-MOST, MOST), (value) => value + 0) // no -0
 
 /** How many attempts may run at once. */
 export const concurrency: Rule<number> = rule(

@@ -16,6 +16,7 @@ import type {
   StopReport,
   TaskCounts,
 } from './engine.js'
+import { cutText } from './error-record.js'
 import {
   EngineError,
   InvalidInputError,
@@ -118,8 +119,7 @@ export class BackgroundRunner<const Tasks extends TaskMap = TaskMap> extends Iso
       },
       idle: () => {
         this.emit('idle')
-        for (const { resolve } of this.#idlers) resolve()
-        this.#idlers.clear()
+        this.#lookForIdle()
       },
       fault: (error) => this.fault(error),
     }
@@ -159,6 +159,7 @@ export class BackgroundRunner<const Tasks extends TaskMap = TaskMap> extends Iso
     try {
       if (this.#closing !== undefined) throw new RunnerClosedError()
       const task = this.#submission.make(name, input, options)
+      if (this.#closing !== undefined) throw new RunnerClosedError() // a schema, a getter, a capture may close it
       if (task instanceof Promise || this.#opening !== undefined) return this.#submitLater(task)
       const enqueued = this.#engine.enqueue([task])
       return enqueued instanceof Promise
@@ -250,7 +251,9 @@ export class BackgroundRunner<const Tasks extends TaskMap = TaskMap> extends Iso
    */
   async cancel(id: string, options: CancelRequest = {}): Promise<TaskRecord> {
     const request = read('bad cancel options', options, CANCEL)
-    return (await this.#use()).cancel(known(id), request)
+    const { errorMessage } = this.#options.limits
+    const reason = request.reason === undefined ? {} : { reason: cutText(request.reason, errorMessage) }
+    return (await this.#use()).cancel(known(id), { ...request, ...reason })
   }
 
   /**
@@ -299,18 +302,27 @@ export class BackgroundRunner<const Tasks extends TaskMap = TaskMap> extends Iso
 
   /** Resolves when nothing is queued, scheduled or running in the engine. @throws {RunnerClosedError} */
   async onIdle(): Promise<void> {
-    const engine = await this.#use()
+    await this.#use()
     await new Promise<void>((resolve, reject) => {
-      const idler = { resolve, reject }
-      const look = ({ queued, scheduled, running }: TaskCounts): void => {
-        if (queued + scheduled + running > 0) return
-        this.#idlers.delete(idler)
-        resolve()
-      }
       // First wait, then look: what ends in between wakes it.
-      this.#idlers.add(idler)
-      Promise.resolve(engine.counts()).then(look, reject)
+      this.#idlers.add({ resolve, reject })
+      this.#lookForIdle()
     })
+  }
+
+  #lookForIdle(): void {
+    if (this.#idlers.size === 0) return
+    const rejectAll = (error: unknown): void => {
+      for (const { reject } of this.#idlers) reject(error)
+      this.#idlers.clear()
+    }
+    const look = async (): Promise<void> => {
+      const { queued, scheduled, running } = await this.#engine.counts()
+      if (queued + scheduled + running > 0) return
+      for (const { resolve } of this.#idlers) resolve()
+      this.#idlers.clear()
+    }
+    look().catch(rejectAll)
   }
 
   /** Tells ids that changed, anywhere the engine can see. Returns what ends it. */
@@ -354,7 +366,7 @@ export class BackgroundRunner<const Tasks extends TaskMap = TaskMap> extends Iso
   }
 
   async #close(deadline: number, drain: boolean): Promise<CloseReport> {
-    if (!(await this.#opened())) {
+    if (this.#opening !== undefined && !(await this.#opened())) {
       this.#end()
       return { completed: 0, returned: 0, abandoned: 0, pending: 0 }
     }

@@ -1,5 +1,6 @@
 /** Standard Schema (standardschema.dev, version 1), reduced to what is used here: zod, valibot and arktype all speak it. */
 import { type InputIssue, InvalidInputError } from './errors.js'
+import { isThenable } from './thenable.js'
 
 /** Any schema of a library that implements Standard Schema v1. */
 export interface StandardSchema<Input = unknown, Output = Input> {
@@ -35,7 +36,7 @@ export interface Parsed {
  */
 export function parse(schema: StandardSchema, value: unknown, subject: string): Parsed | Promise<Parsed> {
   const result = schema['~standard'].validate(value)
-  return result instanceof Promise ? result.then((each) => judge(each, subject)) : judge(result, subject)
+  return isThenable(result) ? Promise.resolve(result).then((each) => judge(each, subject)) : judge(result, subject)
 }
 
 function judge(result: StandardResult<unknown>, subject: string): Parsed {

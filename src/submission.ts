@@ -9,6 +9,7 @@ import type { TaskExtras } from './record.js'
 import { type RetryOptions, retryOptions } from './retry-policy.js'
 import { fields, label, labels, mapped, priority, type Rule, read, rule, span } from './rules.js'
 import { parse } from './schema.js'
+import { isThenable } from './thenable.js'
 import type { Work } from './work.js'
 
 export interface SubmitOptions {
@@ -116,6 +117,7 @@ export class Submission {
     const context = this.#options.context === undefined ? undefined : this.#capture()
     return {
       id: options.id ?? this.#newId(),
+      idIsNew: options.id === undefined,
       name,
       input,
       priority: options.priority ?? work.definition.priority,
@@ -129,11 +131,12 @@ export class Submission {
   /** A capture that fails must not stop the submit. */
   #capture(): Json | undefined {
     try {
-      const value = this.#options.context?.capture()
+      const value: unknown = this.#options.context?.capture()
+      if (isThenable(value)) Promise.resolve(value).catch(this.#report)
       if (value === undefined) return undefined
       const taken = snapshot(value, this.#options.limits.input)
       if ('value' in taken) return taken.value
-      throw new InvalidInputError('the captured context', taken.issues)
+      throw new InvalidInputError('the captured context', taken.issues, { paths: false })
     } catch (error) {
       this.#report(error)
       return undefined
@@ -171,7 +174,7 @@ const time: Rule<number> = mapped(
     const at = value instanceof Date ? value.getTime() : value
     return typeof at === 'number' && at >= 0 && at <= 8.64e15
   }, 'must be epoch ms or a Date'),
-  (value) => Math.ceil(Number(value)),
+  (value) => Math.ceil(Number(value)) + 0, // no -0
 )
 
 function submitRules(maxBytes: number): Rule<ParsedOptions> {

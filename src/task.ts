@@ -87,26 +87,29 @@ export type TaskMap = Readonly<Record<string, TaskDefinition>>
 export type InputOf<Task> = Task extends TaskDefinition<infer Input, infer _> ? Input : never
 export type OutputOf<Task> = Task extends TaskDefinition<infer _, infer Output> ? Output : never
 
-/** Whether JSON can hold every value of `T`. */
-type IsJson<T> = unknown extends T
-  ? true
-  : T extends string | number | boolean | null | undefined
-    ? true
-    : T extends bigint | symbol | ((...args: never[]) => unknown)
-      ? false
-      : T extends { toJSON(...args: never[]): unknown }
-        ? false
+/** `T` where JSON can hold it; `never` wherever it cannot. Mapped and thus lazy: a type may refer to itself. */
+type AsJson<T> = unknown extends T
+  ? T
+  : [T] extends [Json | undefined]
+    ? T
+    : T extends string | number | boolean | null | undefined
+      ? T
+      : T extends bigint | symbol | ((...args: never[]) => unknown) | { toJSON(...args: never[]): unknown }
+        ? never
         : T extends readonly (infer Item)[]
-          ? IsJson<Item>
+          ? unknown extends Item
+            ? T
+            : undefined extends Item
+              ? never
+              : { [Key in keyof T]: AsJson<T[Key]> }
           : T extends object
-            ? false extends { [Key in keyof T]-?: Key extends string | number ? IsJson<T[Key]> : false }[keyof T]
-              ? false
-              : true
-            : false
+            ? { [Key in keyof T]: Key extends symbol ? never : AsJson<T[Key]> }
+            : never
 
 /** Makes a definition whose input JSON cannot hold a compile error. */
-type JsonInput<Input> =
-  false extends IsJson<Input> ? { readonly run: ['the input of a task must be JSON', Input] } : unknown
+type JsonInput<Input> = [Input] extends [AsJson<Input>]
+  ? unknown
+  : { readonly run: ['the input of a task must be JSON', Input] }
 
 /**
  * Defines a type of work.

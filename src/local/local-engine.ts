@@ -6,6 +6,7 @@
  * about `concurrency` entries, and a claim never exceeds the free slots. A slot is held until the handler has really
  * settled: p-queue's own `timeout` and `signal` would free it while the function still runs, and are never used.
  */
+import { AsyncResource } from 'node:async_hooks'
 import PQueue from 'p-queue'
 import { type Alarm, after, at, type Clock, KeepAlive, nextTurn, Turn } from '../clock.js'
 import type {
@@ -33,6 +34,8 @@ import type { Cancelled, Inserted, Outlook, Store } from './store.js'
 
 /** How long a drain may hold the event loop, ms; with the task that ends the turn it stays below 10. */
 const TURN_BUDGET = 5
+/** At most this many tickets begin in one turn of the event loop. */
+const TICKETS_A_TURN = 100
 /** While tasks end, what is over the retention goes after this many ms. */
 const PRUNE_DELAY = 1_000
 /** After a fault of the store, work is tried again after this many ms. */
@@ -79,6 +82,8 @@ class LocalEngine<Task extends StoredTask> implements Engine {
   /** In no order. An array and not a map: a map that is filled and emptied all the time costs a tenth of a task. */
   readonly #running: Run<Task>[] = []
   readonly #watchers: Set<(ids: readonly string[]) => void> = new Set()
+  /** Handlers run in the context of the runner's maker, not of whoever happened to wake the engine. */
+  readonly #scope: AsyncResource = new AsyncResource('BackgroundRunner')
   #host!: EngineHost
   #clock!: Clock
   #admission!: Admission
@@ -153,8 +158,8 @@ class LocalEngine<Task extends StoredTask> implements Engine {
       this.#running.find((run) => run.task.id === record.id)?.attempt.stop({ type: 'cancel', reason, force })
     } else {
       this.#returned.delete(record.id)
-      this.#host.changed('cancelled', copyJson(record))
       this.#ended()
+      this.#host.changed('cancelled', copyJson(record))
       this.#look()
     }
     this.#tellWatchers([record.id])
@@ -208,14 +213,17 @@ class LocalEngine<Task extends StoredTask> implements Engine {
   #look(): void {
     if (this.#looking || !this.#open) return
     this.#looking = true
-    nextTurn(() => {
-      this.#looking = false
-      if (this.#open) void this.#guard(() => then(this.#store.outlook(this.#clock.now()), this.#act))
-    })
+    nextTurn(() => this.#scope.runInAsyncScope(this.#lookNow))
   }
 
-  #act: (outlook: Outlook) => void = ({ ready, nextDue, idle }) => {
+  #lookNow: () => void = () => {
+    this.#looking = false
+    if (this.#open) void this.#guard(() => then(this.#store.outlook(this.#clock.now()), this.#act))
+  }
+
+  #act: (outlook: Outlook) => void = ({ ready, nextDue, idle, more }) => {
     this.#setBusy(!idle)
+    if (more) this.#look()
     if (!this.#working) return
     this.#issueTickets(ready)
     this.#wakeAt(nextDue)
@@ -223,7 +231,11 @@ class LocalEngine<Task extends StoredTask> implements Engine {
 
   #issueTickets(ready: number): void {
     const free = this.#queue.concurrency - this.#queue.pending - this.#queue.size
-    for (let n = Math.min(free, ready); n > 0; n--) void this.#queue.add(() => this.#guard(() => this.#work()))
+    const wanted = Math.min(free, ready)
+    for (let n = Math.min(wanted, TICKETS_A_TURN); n > 0; n--) {
+      void this.#queue.add(() => this.#guard(() => this.#work()))
+    }
+    if (wanted > TICKETS_A_TURN) this.#look()
   }
 
   #wakeAt(time: number | undefined): void {
@@ -241,6 +253,11 @@ class LocalEngine<Task extends StoredTask> implements Engine {
   /** A ticket: takes the best task that is due, runs it, and goes on while there are any. */
   async #work(): Promise<void> {
     while (this.#working && this.#queue.pending <= this.#queue.concurrency) {
+      const spent = this.#turn.spent()
+      if (spent !== undefined) {
+        await spent
+        continue
+      }
       const claimed = this.#store.claim(this.#admission, this.#clock.now())
       const task = claimed instanceof Promise ? await claimed : claimed
       if (task === undefined) break
@@ -253,8 +270,6 @@ class LocalEngine<Task extends StoredTask> implements Engine {
       if (!this.#open) return // it was abandoned: what it brings is too late
       const settled = this.#store.settle(task, outcome, this.#clock.now())
       this.#settled(run, settled instanceof Promise ? await settled : settled)
-      const spent = this.#turn.spent()
-      if (spent !== undefined) await spent
     }
     // Perhaps nothing is left at all; or the limit was lowered, and more tickets have stopped than had to.
     if (this.#running.length === 0 || this.#queue.pending > this.#queue.concurrency) this.#look()
@@ -264,11 +279,11 @@ class LocalEngine<Task extends StoredTask> implements Engine {
     const { task } = run
     this.#remove(run)
     this.#admission.give(task.name)
-    this.announce(event ?? 'stalled', task)
     if (event === 'retrying') {
       if (task.state === 'queued') this.#returned.add(task.id)
       this.#look()
     } else if (event !== undefined) this.#ended()
+    this.announce(event ?? 'stalled', task)
   }
 
   #remove({ slot }: Run<Task>): void {
@@ -297,8 +312,9 @@ class LocalEngine<Task extends StoredTask> implements Engine {
   #setBusy(busy: boolean): void {
     if (!this.#open) return
     this.#keepAlive.set(busy && this.#working)
-    if (this.#busy && !busy) this.#host.idle()
-    this.#busy = busy
+    const ended = this.#busy && !busy
+    this.#busy = busy // before it is told: a listener may bring new work
+    if (ended) this.#host.idle()
   }
 
   /** Runs what nobody waits for; a fault is told, and the work is looked at again a little later. */
@@ -329,7 +345,7 @@ class LocalEngine<Task extends StoredTask> implements Engine {
 
   #tellWatchers(ids: readonly string[]): void {
     if (ids.length === 0) return
-    for (const listener of this.#watchers) listener(ids)
+    for (const listener of [...this.#watchers]) listener(ids)
   }
 
   // The end.

@@ -26,12 +26,13 @@ import type { Admission } from './admission.js'
 import { Backlog, dueBefore, type Waiting } from './backlog.js'
 import { Chain } from './chain.js'
 import { Heap } from './heap.js'
+import { Sequence } from './sequence.js'
 import type { Cancelled, Inserted, Outlook, Pruned, Store, StoreSettings } from './store.js'
 
 /** Finished tasks kept by default: without a bound a long-lived process would fill up. */
 const DEFAULT_COUNT = 100_000
-/** A step of pruning removes at most this many. */
-const PRUNE_STEP = 500
+/** What may be many goes in steps of this many, so that none of them holds the event loop. */
+const STEP = 1_000
 
 /** One class with every field in place, so that all tasks share a shape. */
 class MemoryTask implements StoredTask, Waiting<MemoryTask> {
@@ -87,8 +88,8 @@ export class MemoryStore implements Store<MemoryTask> {
     cancelled: new Chain<MemoryTask>(),
   }
   readonly #counts: TaskCounts = { queued: 0, scheduled: 0, running: 0, succeeded: 0, failed: 0, cancelled: 0 }
-  /** By submission, for `list`; a removed task stays until there are more removed than kept. */
-  #bySubmission: MemoryTask[] = []
+  /** By submission, for `list`. */
+  readonly #bySubmission: Sequence<MemoryTask> = new Sequence()
   #order = 0
   #paused = false
   #maxPending = Number.POSITIVE_INFINITY
@@ -101,22 +102,29 @@ export class MemoryStore implements Store<MemoryTask> {
     const first = tasks[0]
     if (tasks.length === 1 && first !== undefined && first.extras?.key === undefined)
       return [this.#insertOne(first, now)]
-    // All or nothing: first look at each (one submitMany has one name), then store.
-    const ids = new Set<string>()
-    const keys = new Set<string>()
-    for (const task of tasks) {
-      const { id, extras } = task
-      const key = extras?.key
-      if (this.#existing(task) !== undefined || (key !== undefined && keys.has(key))) continue
-      ids.add(id)
-      if (key !== undefined) keys.add(key)
-    }
-    this.#checkRoom(ids.size)
+    this.#rehearse(tasks)
     return tasks.map((task) => this.#insertOne(task, now))
   }
 
+  /** All or nothing: throws what storing them one by one would throw, before the first is stored. */
+  #rehearse(tasks: readonly NewTask[]): void {
+    const ids = new Map<string, NewTask>()
+    const keys = new Map<string, NewTask>()
+    for (const task of tasks) {
+      const { id, extras } = task
+      const byKey = extras?.key === undefined ? undefined : keys.get(extras.key)
+      const byId = ids.get(id)
+      if (byId !== undefined && byKey !== undefined && byId !== byKey) refuseId(id, 'another task than the key')
+      if (this.#existing(task) !== undefined || byId !== undefined || byKey !== undefined) continue
+      ids.set(id, task)
+      if (extras?.key !== undefined) keys.set(extras.key, task)
+    }
+    this.#checkRoom(ids.size)
+  }
+
   #insertOne(from: NewTask, now: number): Inserted<MemoryTask> {
-    const existing = this.#existing(from)
+    // An id that was made for it is new: looking for it would cost as much as storing it.
+    const existing = from.idIsNew && from.extras === undefined ? undefined : this.#existing(from)
     if (existing !== undefined) return { id: existing.id, deduplicated: true, task: existing }
     this.#checkRoom(1)
     const task = new MemoryTask(from, life.dueAt(from, now), now, ++this.#order)
@@ -147,7 +155,7 @@ export class MemoryStore implements Store<MemoryTask> {
 
   claim(admission: Admission, now: number): MemoryTask | undefined {
     if (this.#paused) return undefined
-    this.#promote(now)
+    if (!this.#promote(now)) return undefined // a better one may be due
     let best: MemoryTask | undefined
     for (const name of admission.open) {
       const first = this.#backlogs.get(name)?.first
@@ -191,9 +199,7 @@ export class MemoryStore implements Store<MemoryTask> {
     const { states, names, tags } = query
     const tasks: TaskRecord[] = []
     let last: MemoryTask | undefined
-    for (let i = this.#indexBefore(before); i >= 0; i--) {
-      const task = this.#bySubmission[i] as MemoryTask
-      if (this.#tasks.get(task.id) !== task) continue
+    for (const task of this.#bySubmission.before(before)) {
       if (states !== undefined && !states.includes(task.state)) continue
       if (names !== undefined && !names.includes(task.name)) continue
       if (tags !== undefined && !tags.every((tag) => task.extras?.tags?.includes(tag))) continue
@@ -202,18 +208,6 @@ export class MemoryStore implements Store<MemoryTask> {
       last = task
     }
     return { tasks }
-  }
-
-  /** The index of the newest task submitted before `order`. */
-  #indexBefore(order: number): number {
-    let low = 0
-    let high = this.#bySubmission.length
-    while (low < high) {
-      const middle = (low + high) >> 1
-      if ((this.#bySubmission[middle] as MemoryTask).order < order) low = middle + 1
-      else high = middle
-    }
-    return low - 1
   }
 
   counts(): TaskCounts {
@@ -259,16 +253,17 @@ export class MemoryStore implements Store<MemoryTask> {
   prune(policy: RetentionPolicy, now: number): Pruned {
     const ids: string[] = []
     const excess = (): boolean => this.#finishedCount() > (policy.count ?? DEFAULT_COUNT)
-    while (ids.length < PRUNE_STEP) {
+    while (ids.length < STEP) {
       let oldest: MemoryTask | undefined
       for (const state of life.FINAL_STATES) {
         const { head } = this.#finished[state]
         if (head === undefined) continue
-        if (head.finishedAt + policy[state] <= now) {
+        const { finishedAt } = head
+        if (finishedAt + policy[state] <= now) {
           oldest = head
           break
         }
-        if (excess() && (oldest === undefined || head.finishedAt < oldest.finishedAt)) oldest = head
+        if (excess() && finishedAt < (oldest?.finishedAt ?? Number.POSITIVE_INFINITY)) oldest = head
       }
       if (oldest === undefined) return { ids, more: false }
       this.#forget(oldest)
@@ -278,11 +273,12 @@ export class MemoryStore implements Store<MemoryTask> {
   }
 
   outlook(now: number): Outlook {
-    this.#promote(now)
+    const all = this.#promote(now)
     const { queued, scheduled, running } = this.#counts
     return {
-      ready: this.#paused ? 0 : queued,
-      nextDue: this.#scheduled.first?.runAt,
+      more: !all,
+      ready: this.#paused || !all ? 0 : queued,
+      nextDue: all ? this.#scheduled.first?.runAt : undefined,
       idle: queued + scheduled + running === 0,
     }
   }
@@ -336,11 +332,15 @@ export class MemoryStore implements Store<MemoryTask> {
     }
   }
 
-  #promote(now: number): void {
-    for (let first = this.#scheduled.first; first !== undefined && first.runAt <= now; first = this.#scheduled.first) {
+  /** Makes what is due claimable, at most a step of it; says whether that was all. */
+  #promote(now: number): boolean {
+    for (let n = 0; n < STEP; n++) {
+      const { first } = this.#scheduled
+      if (first === undefined || first.runAt > now) return true
       life.becomeDue(first)
       this.#moved(first, 'scheduled')
     }
+    return (this.#scheduled.first?.runAt ?? Number.POSITIVE_INFINITY) > now
   }
 
   #forget(task: MemoryTask): void {
@@ -353,9 +353,7 @@ export class MemoryStore implements Store<MemoryTask> {
       keys?.delete(key)
       if (keys?.size === 0) this.#keys.delete(task.name)
     }
-    if (this.#bySubmission.length > 2 * this.#tasks.size + PRUNE_STEP) {
-      this.#bySubmission = this.#bySubmission.filter((each) => this.#tasks.get(each.id) === each)
-    }
+    this.#bySubmission.remove(task)
   }
 }
 

@@ -46,7 +46,7 @@ export interface Store<Task extends StoredTask = StoredTask> {
   pause(paused: boolean): MaybePromise<void>
   /** Removes some of what is over the retention; tells which, and whether there is more. */
   prune(policy: RetentionPolicy, now: number): MaybePromise<Pruned>
-  /** Makes what is due by now claimable; tells how many tasks may be claimed and when the next becomes due. */
+  /** Makes what is due by now claimable, some of it at a time (nothing is claimed until all of it is); tells how many tasks may be claimed and when the next becomes due. */
   outlook(now: number): MaybePromise<Outlook>
   /** `abandoned` tasks are still running: marked, so that their return counts as no crash. */
   close(abandoned: readonly Task[]): MaybePromise<void>
@@ -78,4 +78,6 @@ export interface Outlook {
   readonly nextDue: number | undefined
   /** Nothing is queued, scheduled or running. */
   readonly idle: boolean
+  /** More is due than was made claimable in one go: look again next turn. */
+  readonly more: boolean
 }
