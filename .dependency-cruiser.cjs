@@ -6,7 +6,6 @@
  */
 const STOREYS = {
   leaf: [
-    'check',
     'clock',
     'duration',
     'error-record',
@@ -17,7 +16,9 @@ const STOREYS = {
     'progress',
     'record',
     'retry-policy',
+    'rules',
     'schema',
+    'thenable',
   ],
   seam: ['engine'],
   life: ['lifecycle', 'logger'],

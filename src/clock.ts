@@ -24,7 +24,7 @@ export const systemClock: Clock = {
 }
 
 /** setTimeout overflows at 2^31 ms, and a wall clock may be set: no timer sleeps longer than this. */
-export const LONGEST_SLEEP = 60_000
+const LONGEST_SLEEP = 60_000
 
 /** A running one-shot timer. */
 export interface Alarm {

@@ -71,11 +71,6 @@ export function hasEnded(state: TaskState): boolean {
   return state === 'succeeded' || state === 'failed' || state === 'cancelled'
 }
 
-/** Whether the task waits for its turn or its time. */
-export function isWaiting(state: TaskState): boolean {
-  return state === 'queued' || state === 'scheduled'
-}
-
 /** When a new task is due. One whose time has passed is due now: it does not overtake what has waited. */
 export function dueAt({ delay, runAt }: NewTask, now: number): number {
   return runAt === undefined ? now + delay : Math.max(runAt, now)
@@ -196,21 +191,46 @@ export function checkRemovable(task: StoredTask): void {
   next(task, 'remove')
 }
 
-/** Its process died, or was abandoned: back to the queue at no cost. `counted`: as a death. */
-export function crash(task: StoredTask, counted: boolean, now: number): TaskEvent {
-  const asked = task.extras?.cancelRequestedAt !== undefined
-  task.state = next(task, asked ? 'cancel' : 'crash')
-  record(task, { type: 'crashed' }, now)
-  if (asked) {
+/** Deaths of its process in a row after which a task is a suspect, and runs beside no other one. */
+const SUSPECT = 2
+/** Deaths in a row that end a suspect, if it was the only one running. */
+const CONVICTED = 3
+
+/** Whether it was running at so many deaths in a row that it must run as the only such task of its process. */
+export function isSuspect(task: StoredTask): boolean {
+  return (task.extras?.deaths ?? 0) >= SUSPECT
+}
+
+/**
+ * Its attempt is over without a verdict: its process died, or gave up on it. Back to the queue at no cost.
+ *
+ * @param death `innocent`: no death is counted (an abandoned attempt, a lease taken from a process that lives);
+ *   `counted`: its process died; `alone`: and it was the only suspect running there
+ */
+export function crash(task: StoredTask, death: 'innocent' | 'counted' | 'alone', now: number): TaskEvent {
+  const deaths = (task.extras?.deaths ?? 0) + (death === 'innocent' ? 0 : 1)
+  if (task.extras?.cancelRequestedAt !== undefined) {
+    task.state = next(task, 'cancel')
+    record(task, { type: 'crashed' }, now)
     task.error = cancelledError(task)
     task.finishedAt = now
     return 'cancelled'
   }
-  doNotCount(task)
-  if (counted) {
-    const extras = extrasOf(task)
-    extras.deaths = (extras.deaths ?? 0) + 1
+  if (death === 'alone' && deaths >= CONVICTED) {
+    task.state = next(task, 'fail')
+    task.error = {
+      name: 'TaskCrashedError',
+      code: 'CRASHED',
+      message: `its process died ${deaths} times in a row while it ran`,
+    }
+    record(task, { type: 'crashed' }, now, task.error)
+    task.finishedAt = now
+    return 'failed'
   }
+  task.state = next(task, 'crash')
+  record(task, { type: 'crashed' }, now)
+  doNotCount(task)
+  if (deaths > 0) extrasOf(task).deaths = deaths
   return 'stalled'
 }
 

@@ -103,7 +103,7 @@ export function domainOf({ key }: Mailbox): string {
   return key.slice(key.lastIndexOf('@') + 1)
 }
 
-export const addressExpected = "must be one address such as 'ada@example.com' or 'Ada <ada@example.com>'"
+const addressExpected = "must be one address such as 'ada@example.com' or 'Ada <ada@example.com>'"
 
 function toMailbox(name: string, address: string): Mailbox | undefined {
   const at = address.lastIndexOf('@')

@@ -34,7 +34,7 @@ export interface ModelTask extends Spec {
   readonly events: string[]
 }
 
-export const GRACE = 5_000
+const GRACE = 5_000
 const NEVER = Number.POSITIVE_INFINITY
 
 export class Model {

@@ -257,7 +257,7 @@ class World {
   async #submit(specs: readonly Spec[], submit: () => Promise<{ id: string }[]>): Promise<void> {
     if (!this.model.hasRoomFor(specs.length)) return expect(submit()).rejects.toBeInstanceOf(QueueFullError)
     const handles = await submit()
-    handles.forEach(({ id }, index) => this.model.submit(id, specs[index] as Spec))
+    for (const [index, { id }] of handles.entries()) this.model.submit(id, specs[index] as Spec)
   }
 
   async #steer(
