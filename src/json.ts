@@ -82,24 +82,29 @@ class Walk {
 
   #container(value: object, depth: number): unknown {
     if (depth > MAX_DEPTH) return this.#refuse(`nested more than ${MAX_DEPTH} levels deep`)
-    if (this.#ancestors.includes(value)) return this.#refuse('a cycle is not JSON')
+    if (depth > 0 && this.#ancestors.includes(value)) return this.#refuse('a cycle is not JSON')
     const steps = this.#path.length
     this.#ancestors.push(value)
+    let copied: unknown
     try {
-      if (Array.isArray(value)) return this.#array(value, depth)
-      const prototype: unknown = Object.getPrototypeOf(value)
-      if (prototype !== null && prototype !== Object.prototype && !isForeignPlain(prototype)) {
-        return this.#refuse(`${kindOf(value)} is not JSON`)
-      }
-      const plain = value as Record<string, unknown>
-      if (typeof plain['toJSON'] === 'function') return this.#refuse('an object with toJSON is not JSON')
-      return this.#object(plain, depth)
+      copied = this.#plain(value, depth)
     } catch (error) {
-      return this.#refuse(`cannot be read: ${error instanceof Error ? error.message : 'it threw'}`)
-    } finally {
-      this.#ancestors.pop()
       this.#path.length = steps
+      this.#ancestors.length = depth + 1
+      copied = this.#refuse(`cannot be read: ${error instanceof Error ? error.message : 'it threw'}`)
     }
+    this.#ancestors.pop()
+    return copied
+  }
+
+  #plain(value: object, depth: number): unknown {
+    if (Array.isArray(value)) return this.#array(value, depth)
+    const prototype: unknown = Object.getPrototypeOf(value)
+    // Object.prototype, none, or that of another realm (a vm context, a Jest sandbox): nothing stands above it.
+    if (prototype === Object.prototype || prototype === null || Object.getPrototypeOf(prototype) === null) {
+      return this.#object(value as Record<string, unknown>, depth)
+    }
+    return this.#refuse(`${kindOf(value)} is not JSON`)
   }
 
   #array(value: readonly unknown[], depth: number): unknown {
@@ -183,17 +188,6 @@ class Walk {
 
 function tooLarge(max: number): InputIssue {
   return { message: `is larger than ${max} bytes of JSON`, path: [] }
-}
-
-/** Object.prototype of another realm (a vm context, a Jest sandbox) makes plain objects too. */
-function isForeignPlain(prototype: unknown): boolean {
-  return (
-    typeof prototype === 'object' &&
-    prototype !== null &&
-    Object.getPrototypeOf(prototype) === null &&
-    Object.hasOwn(prototype, 'hasOwnProperty') &&
-    Object.hasOwn(prototype, '__lookupGetter__')
-  )
 }
 
 /** `__proto__` as a key is data: assigning it would set the prototype. */

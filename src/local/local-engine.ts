@@ -122,19 +122,18 @@ class LocalEngine<Task extends StoredTask> implements Engine {
   }
 
   enqueue(tasks: readonly NewTask[]): MaybePromise<readonly Enqueued[]> {
-    return then(this.#store.insert(tasks, this.#clock.now()), (inserted) => {
-      this.#inserted(inserted)
-      return inserted
-    })
+    const inserted = this.#store.insert(tasks, this.#clock.now())
+    return inserted instanceof Promise ? inserted.then((all) => this.#inserted(all)) : this.#inserted(inserted)
   }
 
-  #inserted(inserted: readonly Inserted<Task>[]): void {
+  #inserted(inserted: readonly Inserted<Task>[]): readonly Inserted<Task>[] {
     for (const { task, deduplicated } of inserted) {
       if (deduplicated) continue
       this.#setBusy(true)
       this.announce('submitted', task)
       this.#look()
     }
+    return inserted
   }
 
   get(id: string): MaybePromise<TaskRecord | undefined> {

@@ -12,19 +12,27 @@ interface Numbered {
 
 const LENGTH = 512
 
+interface Block<Item> {
+  readonly items: (Item | undefined)[]
+  /** Items that are still there. */
+  count: number
+}
+
 export class Sequence<Item extends Numbered> {
   /** Number of the block → its items; a Map keeps the order in which blocks were begun. */
-  readonly #blocks: Map<number, { readonly items: (Item | undefined)[]; count: number }> = new Map()
+  readonly #blocks: Map<number, Block<Item>> = new Map()
+  #last: Block<Item> = { items: [], count: 0 }
+  #lastNumber = -1
 
   push(item: Item): void {
     const number = Math.floor(item.order / LENGTH)
-    let block = this.#blocks.get(number)
-    if (block === undefined) {
-      block = { items: new Array<Item | undefined>(LENGTH).fill(undefined), count: 0 }
-      this.#blocks.set(number, block)
+    if (number !== this.#lastNumber) {
+      this.#last = { items: new Array<Item | undefined>(LENGTH).fill(undefined), count: 0 }
+      this.#lastNumber = number
+      this.#blocks.set(number, this.#last)
     }
-    block.items[item.order % LENGTH] = item
-    block.count++
+    this.#last.items[item.order % LENGTH] = item
+    this.#last.count++
   }
 
   remove(item: Item): void {
@@ -32,7 +40,7 @@ export class Sequence<Item extends Numbered> {
     const block = this.#blocks.get(number)
     if (block === undefined) return
     block.items[item.order % LENGTH] = undefined
-    if (--block.count === 0) this.#blocks.delete(number)
+    if (--block.count === 0 && number !== this.#lastNumber) this.#blocks.delete(number)
   }
 
   /** The items with a smaller number, greatest first. */
