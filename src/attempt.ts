@@ -129,24 +129,33 @@ export class Attempt implements EngineAttempt, ContextSource {
 
   /** The handler's own result counts, whatever the app's `context.run` makes of it. */
   #callWithin(restore: NonNullable<AttemptEnvironment['restore']>, input: unknown): unknown {
-    let own: { readonly result: unknown } | { readonly thrown: unknown } | undefined
-    try {
-      restore(copyJson(this.task.extras?.context), () => {
-        try {
-          own = { result: this.#call(input) }
-          return own.result
-        } catch (thrown) {
-          own = { thrown }
-          throw thrown
-        }
-      })
-    } catch (error) {
-      if (own === undefined) throw error
-      if (!('thrown' in own)) this.env.report(error)
+    let call: { readonly result: unknown } | undefined
+    const own = (): unknown => {
+      if (call !== undefined) return call.result
+      throw new Error('context.run did not call the function that it was given')
     }
-    if (own === undefined) throw new Error('context.run did not call the function that it was given')
-    if ('thrown' in own) throw own.thrown
-    return own.result
+    const { report } = this.env
+    try {
+      const returned = restore(copyJson(this.task.extras?.context), () => {
+        try {
+          call = { result: this.#call(input) }
+        } catch (thrown) {
+          call = { result: Promise.reject(thrown) }
+        }
+        return call.result
+      })
+      if (!isThenable(returned) || returned === call?.result) return own()
+      // A `run` that is asynchronous may call it later; what it makes of the handler's result is its own affair.
+      const over = Promise.resolve(returned)
+      if (call === undefined) return over.then(own)
+      over.catch((error) =>
+        Promise.resolve(call?.result).then(undefined, (thrown) => thrown === error || report(error)),
+      )
+    } catch (error) {
+      if (call === undefined) throw error
+      report(error)
+    }
+    return own()
   }
 
   #fulfilled(value: unknown): void {

@@ -69,6 +69,9 @@ export type CloseReport = StopReport
 /** Which tasks `list` shows; see `ListQuery`. */
 export type ListOptions = Partial<ListQuery>
 
+/** What our own words take of the message of a cancelled task's error, in bytes. */
+const CANCEL_WORDS = 100
+
 /** How long `close` waits before it asks handlers to stop, ms. */
 const DEADLINE = 10_000
 
@@ -252,7 +255,8 @@ export class BackgroundRunner<const Tasks extends TaskMap = TaskMap> extends Iso
   async cancel(id: string, options: CancelRequest = {}): Promise<TaskRecord> {
     const request = read('bad cancel options', options, CANCEL)
     const { errorMessage } = this.#options.limits
-    const reason = request.reason === undefined ? {} : { reason: cutText(request.reason, errorMessage) }
+    const reason =
+      request.reason === undefined ? {} : { reason: cutText(request.reason, Math.max(0, errorMessage - CANCEL_WORDS)) }
     return (await this.#use()).cancel(known(id), { ...request, ...reason })
   }
 

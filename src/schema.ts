@@ -41,11 +41,11 @@ export function parse(schema: StandardSchema, value: unknown, subject: string): 
 
 function judge(result: StandardResult<unknown>, subject: string): Parsed {
   if (result.issues === undefined) return { value: result.value }
-  throw new InvalidInputError(subject, result.issues.map(toIssue))
+  throw new InvalidInputError(subject, Array.from(result.issues, toIssue))
 }
 
 function toIssue(issue: StandardIssue): InputIssue {
-  const path = (issue.path ?? []).map((step) => {
+  const path = Array.from(issue.path ?? [], (step) => {
     const key = typeof step === 'object' ? step.key : step
     return typeof key === 'number' ? key : String(key)
   })

@@ -344,7 +344,7 @@ class LocalEngine<Task extends StoredTask> implements Engine {
 
   #tellWatchers(ids: readonly string[]): void {
     if (ids.length === 0) return
-    for (const listener of [...this.#watchers]) listener(ids)
+    for (const listener of [...this.#watchers]) if (this.#watchers.has(listener)) listener(ids)
   }
 
   // The end.
