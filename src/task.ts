@@ -90,7 +90,7 @@ export type OutputOf<Task> = Task extends TaskDefinition<infer _, infer Output> 
 /** `T` where JSON can hold it; `never` wherever it cannot. Mapped and thus lazy: a type may refer to itself. */
 type AsJson<T> = unknown extends T
   ? T
-  : [T] extends [Json | undefined]
+  : [Json] extends [T]
     ? T
     : T extends string | number | boolean | null | undefined
       ? T
@@ -128,7 +128,7 @@ type JsonInput<Input> = [Input] extends [AsJson<Input>]
 export function defineTask<const Schema extends StandardSchema, Output>(
   definition: SchemaTask<Schema, Output>,
 ): TaskDefinition<SchemaInput<Schema>, Output>
-export function defineTask<Input, Output>(
+export function defineTask<Input = undefined, Output = unknown>(
   definition: PlainTask<Input, Output> & JsonInput<Input>,
 ): TaskDefinition<Input, Output>
 export function defineTask(

@@ -252,11 +252,6 @@ class LocalEngine<Task extends StoredTask> implements Engine {
   /** A ticket: takes the best task that is due, runs it, and goes on while there are any. */
   async #work(): Promise<void> {
     while (this.#working && this.#queue.pending <= this.#queue.concurrency) {
-      const spent = this.#turn.spent()
-      if (spent !== undefined) {
-        await spent
-        continue
-      }
       const claimed = this.#store.claim(this.#admission, this.#clock.now())
       const task = claimed instanceof Promise ? await claimed : claimed
       if (task === undefined) break
@@ -266,6 +261,8 @@ class LocalEngine<Task extends StoredTask> implements Engine {
       run.slot = this.#running.push(run) - 1
       this.announce('started', task)
       const outcome = await run.attempt.run()
+      // However many settle at one moment, and however many wait here: the event loop is free in between.
+      for (let spent = this.#turn.spent(); spent !== undefined; spent = this.#turn.spent()) await spent
       if (!this.#open) return // it was abandoned: what it brings is too late
       const settled = this.#store.settle(task, outcome, this.#clock.now())
       this.#settled(run, settled instanceof Promise ? await settled : settled)

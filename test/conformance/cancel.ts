@@ -1,7 +1,7 @@
 /** SEMANTICS.md, line 14 (a second cancel) and "The record says what happened, not what was wished". */
 import assert from 'node:assert/strict'
 import { defineTask } from 'background-runner'
-import { codeOf, every, recordOf, refused, type Topic, topic } from './world.js'
+import { codeOf, every, recorder, recordOf, refused, type Topic, topic } from './world.js'
 
 export const cancel: Topic = topic('cancel', {
   'a second cancel of a running task is no error, and both see cancelRequestedAt': async (t) => {
@@ -19,6 +19,36 @@ export const cancel: Topic = topic('cancel', {
     const record = await t.reaches(runner, task, 'cancelled')
     assert.equal(record.cancelRequestedAt, at)
     assert.match(record.error?.message ?? '', /first/, 'the reason is the first one')
+  },
+
+  'a reason of any length is kept within the limit of an error message': async (t) => {
+    const reason = 'é'.repeat(2_500_000)
+    const work = t.handler()
+    const { logger, lines } = recorder()
+    const runner = await t.runner({ tasks: { work: defineTask({ run: work.run }) }, logger, concurrency: 3 })
+    const told = t.listen(runner)
+    const running = [await runner.submit('work', 'stops'), await runner.submit('work', 'deaf')]
+    const [stops] = [await work.call(1), await work.call(2)]
+    const waiting = await runner.submit('work', 'waits', { delay: '1h' })
+    const records = [await waiting.cancel({ reason })]
+    for (const task of running) records.push(await task.cancel({ reason, force: true }))
+    stops.reject(stops.ctx.signal.reason)
+    await t.advance(5_000)
+    for (const task of [waiting, ...running]) {
+      records.push(await t.reaches(runner, task, 'cancelled'), await task.wait())
+      const error = await refused(task.result(), 'TASK_CANCELLED')
+      assert.ok(Buffer.byteLength(error.message) < 5_000, 'the error of result')
+    }
+    records.push(...(await runner.list()).tasks, ...told.map(({ record }) => record))
+    for (const { state, error, attempts } of records) {
+      for (const each of [error, ...attempts.map((attempt) => attempt.error)]) {
+        const { length } = Buffer.from(each?.message ?? '')
+        assert.ok(length <= 4_000, `a message of ${length} bytes`)
+      }
+      if (state === 'cancelled') assert.match(error?.message ?? '', /the task was cancelled: éé/)
+    }
+    for (const { fields } of lines)
+      assert.ok(Buffer.byteLength(JSON.stringify(fields)) < 5_000, 'a log line is bounded, too')
   },
 
   'two cancels at the same time are both answered': async (t) => {

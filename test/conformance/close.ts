@@ -1,7 +1,18 @@
 /** SEMANTICS.md, line 20 (close, its report, and what comes after) and line 19 (work starts on a later turn). */
 import assert from 'node:assert/strict'
 import { type BackgroundRunner, type CloseReport, defineTask } from 'background-runner'
-import { codeOf, every, type Handler, recordOf, refused, type Setup, type Topic, topic, type World } from './world.js'
+import {
+  codeOf,
+  every,
+  type Handler,
+  nth,
+  recordOf,
+  refused,
+  type Setup,
+  type Topic,
+  topic,
+  type World,
+} from './world.js'
 
 async function working(t: World, setup: Partial<Setup> = {}): Promise<{ runner: BackgroundRunner; work: Handler }> {
   const work = t.handler()
@@ -36,6 +47,53 @@ export const close: Topic = topic('close', {
     bad.reject(new Error('no luck'))
     gone.reject(gone.ctx.signal.reason)
     assert.deepEqual(await numbers(closing), [2, 0, 0, 1], 'one succeeded, one was cancelled, one is to be tried again')
+  },
+
+  'completed counts what ends after a handler called close, its own task included': async (t) => {
+    const closings: Promise<CloseReport>[] = []
+    const runner = await t.runner({
+      tasks: {
+        work: defineTask({
+          run: (): void => {
+            if (closings.length === 0) closings.push(runner.close({ drain: true }))
+          },
+        }),
+      },
+      concurrency: 1,
+    })
+    const told = t.listen(runner)
+    await runner.submitMany('work', [1, 2, 3, 4, 5])
+    await t.until(() => closings.length > 0, 'the handler calls close')
+    assert.deepEqual(await numbers(nth(closings, 0)), [5, 0, 0, 0])
+    assert.equal(told.filter(({ event }) => event === 'succeeded').length, 5)
+  },
+
+  'completed counts what ends after a listener called close': async (t) => {
+    for (const concurrency of [1, 10]) {
+      const runner = await t.runner({ tasks: { work: defineTask({ run: () => 'done' }) }, concurrency })
+      const closings: Promise<CloseReport>[] = []
+      let after = 0
+      runner.on('succeeded', () => {
+        if (closings.length > 0) after++
+        else closings.push(runner.close({ drain: true }))
+      })
+      await runner.submitMany('work', [1, 2, 3, 4, 5])
+      await t.until(() => closings.length > 0, 'the listener calls close')
+      assert.deepEqual(await numbers(nth(closings, 0)), [4, 0, 0, 0], `concurrency ${concurrency}`)
+      assert.equal(after, 4)
+    }
+  },
+
+  'completed counts a cancel that comes right after close was called': async (t) => {
+    const { runner, work } = await working(t)
+    await runner.submit('work', 1)
+    const call = await work.call()
+    const waiting = await runner.submit('work', 2, { delay: '1h' })
+    const closing = runner.close({ drain: false })
+    const cancelling = waiting.cancel()
+    call.resolve()
+    assert.equal((await cancelling).state, 'cancelled')
+    assert.deepEqual(await numbers(closing), [2, 0, 0, 0])
   },
 
   'with drain, what is due is worked off, and what is not yet due waits': async (t) => {

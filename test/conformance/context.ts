@@ -1,7 +1,8 @@
 /** SEMANTICS.md, line 12: what surrounds a submit is captured, and restored around the handler. */
 import assert from 'node:assert/strict'
-import { defineTask, type Json } from 'background-runner'
-import { codeOf, every, type Topic, topic } from './world.js'
+import { AsyncLocalStorage } from 'node:async_hooks'
+import { type BackgroundRunner, defineTask, type Json } from 'background-runner'
+import { codeOf, every, foreign, recordOf, refused, type Topic, topic } from './world.js'
 
 /** Something that surrounds a call, as an AsyncLocalStorage does. */
 class Surroundings {
@@ -108,6 +109,170 @@ export const context: Topic = topic('context', {
       },
     })
     assert.equal((await (await runner.submit('work')).wait()).error?.message, 'cannot restore')
+  },
+
+  'a run that calls the handler is judged by the handler alone, whatever it does itself': async (t) => {
+    const runs: Readonly<Record<string, (value: unknown, fn: () => unknown) => unknown>> = {
+      throws: (_value, fn) => {
+        fn()
+        throw new Error('run bug')
+      },
+      'returns nothing': (_value, fn) => void fn(),
+      'returns something else': (_value, fn) => {
+        fn()
+        return 'of run'
+      },
+      'is asynchronous': async (_value, fn) => fn(),
+      'rejects at once': (_value, fn) => {
+        fn()
+        return Promise.reject(new Error('run bug'))
+      },
+    }
+    for (const [how, run] of Object.entries(runs)) {
+      const work = t.handler()
+      const runner = await t.runner({
+        tasks: {
+          work: defineTask({ retry: { attempts: 1 }, run: work.run }),
+          sync: defineTask({ retry: { attempts: 1 }, run: () => 'sync' }),
+          thrower: defineTask({
+            retry: { attempts: 1 },
+            run: () => {
+              throw new Error('of the handler')
+            },
+          }),
+        },
+        context: { capture: () => undefined, run: run as <Result>(value: unknown, fn: () => Result) => Result },
+        concurrency: 1,
+        faults: 'expected',
+      })
+      await t.handlesAll(async () => {
+        const good = await runner.submit('work', 1)
+        const bad = await runner.submit('work', 2)
+        const first = await work.call(1)
+        await t.settle()
+        assert.equal((await recordOf(good)).state, 'running', how)
+        assert.equal(work.calls.length, 1, 'the slot is held until the handler has settled')
+        first.resolve('of the handler')
+        assert.equal(await good.result(), 'of the handler', how)
+        ;(await work.call(2)).reject(new Error('of the handler'))
+        assert.equal((await bad.wait()).error?.message, 'of the handler', how)
+        assert.equal(await (await runner.submit('sync')).result(), 'sync', how)
+        assert.equal((await (await runner.submit('thrower')).wait()).error?.message, 'of the handler', how)
+      })
+    }
+  },
+
+  'a run that calls the handler later runs it within its attempt, or not at all': async (t) => {
+    const seen: unknown[] = []
+    const later = async (_value: unknown, fn: () => unknown): Promise<unknown> => {
+      await t.settle()
+      return fn()
+    }
+    const runner = await t.runner({
+      tasks: {
+        work: defineTask({
+          retry: { attempts: 1 },
+          run: async (_input: unknown, { id }) => {
+            seen.push((await runner.status(id))?.state)
+            throw new Error('no luck')
+          },
+        }),
+      },
+      context: { capture: () => undefined, run: later as <Result>(value: unknown, fn: () => Result) => Result },
+      faults: 'expected',
+    })
+    await t.handlesAll(async () => {
+      const record = await (await runner.submit('work')).wait()
+      await t.settle()
+      await t.settle()
+      assert.deepEqual(seen, record.error?.message === 'no luck' ? ['running'] : [])
+    })
+  },
+
+  'an asynchronous capture is no context: one that rejects reaches error, and the submit goes on': async (t) => {
+    const captures = [
+      async () => Promise.reject(new Error('no context')),
+      foreign<() => never>('async () => { throw new Error("no context") }'),
+    ]
+    for (const capture of captures) {
+      const runner = await t.runner({
+        tasks: { work: defineTask({ run: (_input: unknown, ctx) => ctx.context === undefined }) },
+        context: { capture: capture as () => never },
+        faults: 'expected',
+      })
+      await t.handlesAll(async () => {
+        assert.equal(await (await runner.submit('work')).result(), true)
+      })
+    }
+    const told = t.faults.filter(({ error }) => /no context/.test(String(error)))
+    assert.equal(told.length, 2)
+  },
+
+  'a submit whose capture calls close is refused, and nothing is stored': async (t) => {
+    for (const submit of [
+      (runner: BackgroundRunner) => runner.submit('work', 1),
+      (runner: BackgroundRunner) => runner.submitMany('work', [1, 2]),
+    ]) {
+      const closings: Promise<unknown>[] = []
+      const runner = await t.runner({
+        tasks: { work: defineTask({ run: t.handler().run }) },
+        context: {
+          capture: () => {
+            closings.push(runner.close({ drain: false }))
+            return 'here'
+          },
+        },
+      })
+      const told = t.listen(runner)
+      await refused(submit(runner), 'RUNNER_CLOSED')
+      assert.deepEqual(await closings[0], { completed: 0, returned: 0, abandoned: 0, pending: 0 })
+      assert.deepEqual(told, [])
+    }
+  },
+
+  'without a context, no handler runs in the asynchronous context of who woke the engine': async (t) => {
+    const storage = new AsyncLocalStorage<string>()
+    const seen: unknown[] = []
+    const runner = await t.runner({
+      tasks: {
+        work: defineTask({
+          retry: every(1_000, 2),
+          run: async (input: unknown, { attempt }) => {
+            seen.push(storage.getStore())
+            await undefined
+            seen.push(storage.getStore())
+            if (input === 'fails' && attempt === 1) throw new Error('once more')
+          },
+        }),
+      },
+      concurrency: 1,
+    })
+    let ran = 0
+    const within = async (who: string, count: number, wake: () => Promise<unknown>): Promise<void> => {
+      await storage.run(who, wake)
+      ran += count
+      await t.until(async () => (await runner.counts()).succeeded === ran, `what was woken by ${who} has run`)
+      await t.settle()
+    }
+    await within('submit', 1, () => runner.submit('work'))
+    await within('submitMany', 3, () => runner.submitMany('work', [1, 2, 3]))
+    await within('two at once', 2, () => Promise.all([runner.submit('work'), runner.submit('work')]))
+    await runner.pause()
+    const waiting = await runner.submit('work')
+    await within('resume', 1, () => runner.resume())
+    assert.equal((await recordOf(waiting)).state, 'succeeded')
+    await storage.run('delay', () => runner.submit('work', 1, { delay: 1_000 }))
+    await t.advance(1_000)
+    await within('time', 1, async () => undefined)
+    const fails = await storage.run('retrying', () => runner.submit('work', 'fails'))
+    await t.reaches(runner, fails, 'scheduled')
+    await t.advance(1_000)
+    await within('time', 1, async () => undefined)
+    const gone = await runner.submit('work', 1, { delay: '1h' })
+    await gone.cancel()
+    await within('retry', 1, () => gone.retry())
+    assert.equal(seen.length, 2 * (ran + 1))
+    assert.deepEqual(new Set(seen), new Set([undefined]))
   },
 
   'a context may be destructured': async (t) => {

@@ -1,7 +1,7 @@
 /** SEMANTICS.md, line 17: events, their order, and the isolation of listeners; and `watch`. */
 import assert from 'node:assert/strict'
 import { defineTask, type Logger, type TaskRecord } from 'background-runner'
-import { EVENTS, every, recordOf, type Topic, topic } from './world.js'
+import { EVENTS, every, foreign, recordOf, type Topic, topic } from './world.js'
 
 export const events: Topic = topic('events', {
   'the events of one task come in order, each with the record of its moment': async (t) => {
@@ -262,6 +262,64 @@ export const events: Topic = topic('events', {
     await t.until(() => ran.length === 2, 'the second task runs')
   },
 
+  'a listener that rejects with a promise of another realm, or a thenable, reaches error': async (t) => {
+    const runner = await t.runner({ tasks: { work: defineTask({ run: () => 'done' }) }, faults: 'expected' })
+    const thenable = {
+      // biome-ignore lint/suspicious/noThenProperty: a thenable is what is tested
+      then: (_resolve: unknown, reject: (error: unknown) => void) => reject(new Error('thenable')),
+    }
+    const messages = (): string[] => t.faults.map(({ error }) => (error as Error).message)
+    await t.handlesAll(async () => {
+      runner.on('succeeded', foreign('async () => { throw new Error("another realm") }'))
+      runner.on('succeeded', (() => thenable) as unknown as () => void)
+      runner.watch(foreign('async () => { throw new Error("watcher of another realm") }'))
+      assert.equal((await (await runner.submit('work')).wait()).state, 'succeeded')
+      await t.until(() => new Set(messages()).size === 3, 'the three are told')
+    })
+    assert.deepEqual(
+      messages()
+        .filter((message) => !message.startsWith('watcher'))
+        .sort(),
+      ['another realm', 'thenable'],
+      'each of them once',
+    )
+  },
+
+  'a listener of watch that ends itself and watches anew is called once for each change': async (t) => {
+    const runner = await t.runner({ tasks: { work: defineTask({ run: t.handler().run }) }, work: false })
+    let [told, calls] = [0, 0]
+    runner.watch(() => void told++)
+    const watch = (): void => {
+      const unwatch = runner.watch(() => {
+        unwatch()
+        if (++calls < 1_000) watch()
+      })
+    }
+    watch()
+    const task = await runner.submit('work')
+    await t.settle()
+    await runner.setPriority(task.id, 3)
+    await t.settle()
+    assert.ok(told >= 2, 'both changes are told')
+    assert.equal(calls, told)
+  },
+
+  'a listener of watch that was ended by another is not called any more, and the others are': async (t) => {
+    const runner = await t.runner({ tasks: { work: defineTask({ run: t.handler().run }) }, work: false })
+    const called: string[] = []
+    const ends: (() => void)[] = []
+    runner.watch(() => {
+      called.push('first')
+      for (const end of ends.splice(0)) end()
+    })
+    ends.push(runner.watch(() => void called.push('ended')))
+    runner.watch(() => void called.push('last'))
+    await runner.submit('work')
+    await t.until(() => called.includes('last'), 'the last one is told')
+    await t.settle()
+    assert.deepEqual([...new Set(called)], ['first', 'last'])
+  },
+
   'watch tells the ids that changed, until it is ended': async (t) => {
     const work = t.handler()
     const runner = await t.runner({ tasks: { work: defineTask({ retry: every(1_000, 2), run: work.run }) } })
@@ -322,12 +380,7 @@ export const events: Topic = topic('events', {
       faults: 'expected',
     })
     const seen: string[] = []
-    const unhandled: unknown[] = []
-    const listener = (error: unknown): void => void unhandled.push(error)
-    const others = process.listeners('unhandledRejection')
-    process.removeAllListeners('unhandledRejection')
-    process.on('unhandledRejection', listener)
-    try {
+    await t.handlesAll(async () => {
       runner.watch(() => {
         throw new Error('watcher threw')
       })
@@ -337,12 +390,7 @@ export const events: Topic = topic('events', {
       runner.watch((changed) => void seen.push(...changed))
       const task = await runner.submit('work')
       await t.until(() => seen.includes(task.id), 'the last one is told')
-      await t.settle()
-    } finally {
-      process.off('unhandledRejection', listener)
-      for (const other of others) process.on('unhandledRejection', other)
-    }
-    assert.deepEqual(unhandled, [])
+    })
     assert.deepEqual(t.faults.map(({ error }) => (error as Error).message).sort(), [
       'watcher rejected',
       'watcher threw',

@@ -1,7 +1,7 @@
 /** SEMANTICS.md, line 5: `key` and `id`, what they deduplicate, and what they may be made of. */
 import assert from 'node:assert/strict'
 import { defineTask } from 'background-runner'
-import { every, pathsOf, recordOf, refused, type Topic, topic } from './world.js'
+import { every, nth, pathsOf, recordOf, refused, type Topic, topic } from './world.js'
 
 export const identity: Topic = topic('key and id', {
   'a key that is submitted again gives the task that has it, whatever the input': async (t) => {
@@ -119,6 +119,58 @@ export const identity: Topic = topic('key and id', {
     assert.deepEqual(pathsOf(await refused(runner.submitMany('work', [1, 2], { id: 'a' }), 'INVALID_INPUT')), ['id'])
     assert.deepEqual(pathsOf(await refused(runner.submitMany('work', [1, 2], { key: 'a' }), 'INVALID_INPUT')), ['key'])
     assert.equal((await runner.counts()).queued, 0)
+  },
+
+  'an id and a key of one submitMany that belong to two of its tasks are refused, and nothing is stored': async (t) => {
+    const runner = await t.runner({ tasks: { work: defineTask({ run: t.handler().run }) }, work: false })
+    const told = t.listen(runner)
+    const twisted = [
+      [
+        { id: 'x', key: 'a' },
+        { id: 'y', key: 'b' },
+        { id: 'y', key: 'a' },
+      ],
+      [{ id: 'x' }, { key: 'a' }, { id: 'x', key: 'a' }],
+    ]
+    for (const options of twisted) {
+      await refused(
+        runner.submitMany('work', [1, 2, 3], (_input, index) => nth(options, index)),
+        'INVALID_STATE',
+      )
+      assert.equal((await runner.counts()).queued, 0)
+      for (const id of ['x', 'y']) assert.equal(await runner.status(id), undefined)
+    }
+    await t.settle()
+    assert.deepEqual(told, [])
+    for (const key of ['a', 'b'])
+      assert.equal((await runner.submit('work', 1, { key })).deduplicated, false, 'the keys are free')
+  },
+
+  'an id or a key that stands twice in one submitMany makes one task': async (t) => {
+    const runner = await t.runner({ tasks: { work: defineTask({ run: t.handler().run }) }, work: false })
+    const told = t.listen(runner)
+    const options = [{ id: 'x' }, { id: 'x', key: 'new' }, { key: 'k' }, { key: 'k' }, { id: 'z', key: 'k' }]
+    const handles = await runner.submitMany('work', [1, 2, 3, 4, 5], (_input, index) => nth(options, index))
+    const byKey = nth(handles, 2).id
+    assert.deepEqual(
+      handles.map(({ id, deduplicated }) => [id, deduplicated]),
+      [
+        ['x', false],
+        ['x', true],
+        [byKey, false],
+        [byKey, true],
+        [byKey, true],
+      ],
+    )
+    assert.equal((await runner.status('x'))?.input, 1, 'the first one counts')
+    assert.equal((await runner.counts()).queued, 2)
+    assert.deepEqual(
+      told.map(({ event, record }) => [event, record.id]),
+      [
+        ['submitted', 'x'],
+        ['submitted', byKey],
+      ],
+    )
   },
 
   'a key and an id are free again when their task is removed': async (t) => {

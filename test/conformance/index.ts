@@ -17,6 +17,7 @@ import { cancel } from './cancel.js'
 import { close } from './close.js'
 import { concurrency } from './concurrency.js'
 import { context } from './context.js'
+import { eventLoop } from './event-loop.js'
 import { events } from './events.js'
 import { identity } from './identity.js'
 import { lifecycle } from './lifecycle.js'
@@ -65,6 +66,7 @@ const TOPICS: readonly Topic[] = [
   identity,
   order,
   concurrency,
+  eventLoop,
   thrown,
   retry,
   progressSave,

@@ -1,20 +1,7 @@
 /** SEMANTICS.md, line 21: what log lines carry, and what they never carry. */
 import assert from 'node:assert/strict'
-import { defineTask, type Logger } from 'background-runner'
-import { every, schema, type Topic, topic } from './world.js'
-
-/** A logger that remembers its lines. */
-function recorder(): { logger: Logger; lines: { level: string; fields: Record<string, unknown>; message: string }[] } {
-  const lines: { level: string; fields: Record<string, unknown>; message: string }[] = []
-  const line =
-    (level: string) =>
-    (fields: object, message: string): void =>
-      void lines.push({ level, fields: { ...fields }, message })
-  return {
-    lines,
-    logger: { debug: line('debug'), info: line('info'), warn: line('warn'), error: line('error') },
-  }
-}
+import { defineTask } from 'background-runner'
+import { every, nth, recorder, schema, type Topic, topic } from './world.js'
 
 export const privacy: Topic = topic('privacy', {
   'log lines carry id, name, state, attempt, duration, error code and message, and nothing else': async (t) => {
@@ -129,5 +116,122 @@ export const privacy: Topic = topic('privacy', {
     assert.deepEqual(levels('failed'), ['error'])
     assert.deepEqual(levels('scheduled'), ['warn'])
     assert.deepEqual(levels('succeeded'), ['info'])
+  },
+
+  'a duration is never negative, whatever is done to the clock': async (t) => {
+    const { logger, lines } = recorder()
+    const work = t.handler()
+    const runner = await t.runner({ tasks: { work: defineTask({ retry: { attempts: 1 }, run: work.run }) }, logger })
+    for (const [n, how] of (['succeeded', 'failed', 'cancelled'] as const).entries()) {
+      const task = await runner.submit('work')
+      const call = await work.call(n + 1)
+      t.clock.setWall(t.clock.now() - 3_600_000)
+      if (how === 'cancelled') await task.cancel()
+      if (how === 'succeeded') call.resolve()
+      else call.reject(new Error('no luck'))
+      await t.reaches(runner, task, how)
+    }
+    await t.settle()
+    const ends = lines.filter(({ fields }) => ['succeeded', 'failed', 'cancelled'].includes(String(fields['state'])))
+    assert.equal(ends.length, 3)
+    for (const { fields } of ends) assert.ok(Number(fields['duration'] ?? 0) >= 0, `${fields['duration']} ms`)
+  },
+
+  'a task that is cancelled while it waits has no duration': async (t) => {
+    const { logger, lines } = recorder()
+    const work = t.handler()
+    const runner = await t.runner({ tasks: { work: defineTask({ retry: every(3_600_000), run: work.run }) }, logger })
+    const fresh = await runner.submit('work', 1, { delay: '1h' })
+    const tried = await runner.submit('work', 2)
+    const call = await work.call()
+    await t.advance(10)
+    call.reject(new Error('no luck'))
+    await t.reaches(runner, tried, 'scheduled')
+    await t.advance(60_000)
+    for (const task of [fresh, tried]) await task.cancel()
+    await t.settle()
+    const ends = lines.filter(({ fields }) => fields['state'] === 'cancelled')
+    assert.deepEqual(
+      ends.map(({ fields }) => [fields['id'], 'duration' in fields]),
+      [
+        [fresh.id, false],
+        [tried.id, false],
+      ],
+    )
+  },
+
+  'what is refused is told without the names of its properties, and its issues have them': async (t) => {
+    const { logger, lines } = recorder()
+    const bad = { 'ada@example.org': [1n] }
+    const caught: unknown[] = []
+    const runner = await t.runner({
+      tasks: {
+        output: defineTask({ run: () => bad as unknown }),
+        progress: defineTask({
+          retry: { attempts: 1 },
+          run: (_input: unknown, ctx) => {
+            try {
+              ctx.progress(bad)
+            } catch (error) {
+              caught.push(error)
+              throw error
+            }
+          },
+        }),
+        saved: defineTask({
+          retry: { attempts: 1 },
+          run: async (_input: unknown, ctx) => {
+            await ctx.save(bad).catch((error: unknown) => {
+              caught.push(error)
+              throw error
+            })
+          },
+        }),
+        context: defineTask({ run: () => 'done' }),
+      },
+      logger,
+      context: { capture: () => (capturing ? (bad as never) : undefined) },
+      faults: 'expected',
+    })
+    let capturing = false
+    const records = []
+    for (const name of ['output', 'progress', 'saved', 'context']) {
+      capturing = name === 'context'
+      records.push(await (await runner.submit(name)).wait())
+    }
+    await t.settle()
+    assert.deepEqual(
+      records.map(({ state }) => state),
+      ['succeeded', 'failed', 'failed', 'succeeded'],
+    )
+    assert.ok(nth(records, 0).outputError !== undefined)
+    // An error is logged; what stands in `outputError` is not, and may say where.
+    for (const { name, error, attempts } of records)
+      assert.doesNotMatch(JSON.stringify([error, attempts]), /ada@/, name)
+    for (const line of lines) assert.doesNotMatch(JSON.stringify(line), /ada@/)
+    assert.deepEqual([caught.length, t.faults.length], [2, 2])
+    for (const error of [...caught, ...t.faults.map((fault) => fault.error)]) {
+      const { message, stack, issues } = error as Error & { issues: { path: unknown }[] }
+      assert.doesNotMatch(`${message} ${stack}`, /ada@/)
+      assert.match(message, /bigint/, 'it says what is wrong')
+      assert.deepEqual(
+        issues.map(({ path }) => path),
+        [['ada@example.org', 0]],
+      )
+    }
+  },
+
+  'a fault that nobody hears is logged without the names of the properties of what was refused': async (t) => {
+    const { logger, lines } = recorder()
+    const bad = { 'ada@example.org': [1n] }
+    const runner = await t.runner({
+      tasks: { work: defineTask({ run: () => bad as unknown }) },
+      logger,
+      context: { capture: () => bad as never },
+      faults: 'unheard',
+    })
+    assert.equal((await (await runner.submit('work')).wait()).state, 'succeeded')
+    await t.until(() => lines.filter(({ level }) => level === 'error').length === 2, 'both faults are logged')
+    for (const line of lines) assert.doesNotMatch(JSON.stringify(line), /ada@/)
   },
 })

@@ -88,6 +88,30 @@ export const progressSave: Topic = topic('progress, save and log', {
     assert.equal((await recordOf(task)).progress, 2)
   },
 
+  'a listener of progress that tells progress itself writes nothing after the end': async (t) => {
+    for (const waiting of [false, true]) {
+      const work = t.handler()
+      const runner = await t.runner({ tasks: { work: defineTask({ run: work.run }) } })
+      const told = t.listen(runner)
+      const task = await runner.submit('work')
+      const call = await work.call()
+      let relayed = 0
+      runner.on('progress', () => {
+        if (++relayed > 50) throw new Error('it never ends')
+        call.ctx.progress({ relayed })
+      })
+      call.ctx.progress('first')
+      if (waiting) call.ctx.progress('second')
+      await t.advance(50)
+      call.resolve('done')
+      await t.reaches(runner, task, 'succeeded')
+      await t.advance(1_000)
+      const last = told.at(-1)
+      assert.equal(last?.event, 'succeeded', 'nothing is told after the end')
+      assert.deepEqual(await recordOf(task), last?.record, 'nothing is written after the end')
+    }
+  },
+
   'a running task tells its progress': async (t) => {
     const work = t.handler()
     const runner = await t.runner({ tasks: { work: defineTask({ run: work.run }) } })

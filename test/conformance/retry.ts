@@ -8,7 +8,7 @@ import {
   type RetryPolicy,
   type TaskRecord,
 } from 'background-runner'
-import { codeOf, every, recordOf, refused, type Topic, topic, type World } from './world.js'
+import { codeOf, every, foreign, recordOf, refused, type Topic, topic, type World } from './world.js'
 
 /** The delays before each retry of a task that always fails, and its last record. */
 async function delays(
@@ -158,6 +158,61 @@ export const retry: Topic = topic('retry', {
     assert.equal((await t.reaches(runner, task, 'failed')).error?.message, 'hopeless')
     assert.equal(seen[0], first, 'it gets what was thrown')
     assert.equal(seen.length, 2)
+  },
+
+  'a RetryLaterError that cannot be read is a failure like any other': async (t) => {
+    const hostile = (): RetryLaterError =>
+      Object.defineProperty(new RetryLaterError({ delay: 5 }), 'delay', {
+        get: () => {
+          throw new Error('do not touch')
+        },
+      })
+    const runner = await t.runner({
+      tasks: {
+        rejecter: defineTask({ retry: every(1_000, 2), run: () => Promise.reject(hostile()) }),
+        thrower: defineTask({
+          retry: every(1_000, 2),
+          run: () => {
+            throw hostile()
+          },
+        }),
+      },
+      concurrency: 1,
+    })
+    await t.handlesAll(async () => {
+      for (const name of ['rejecter', 'thrower']) {
+        const task = await runner.submit(name)
+        const { attempt, runAt } = await t.reaches(runner, task, 'scheduled')
+        assert.deepEqual([attempt, runAt], [1, t.clock.now() + 1_000], 'the delay is that of the policy')
+        await t.advance(1_000)
+        assert.equal((await t.reaches(runner, task, 'failed')).attempt, 2)
+      }
+    })
+  },
+
+  'a when that answers with a promise counts as absent, and one that rejects is told': async (t) => {
+    const answers = [
+      async () => false,
+      async () => Promise.reject(new Error('bug in an asynchronous when')),
+      foreign<() => unknown>('async () => { throw new Error("bug in an asynchronous when") }'),
+    ]
+    for (const when of answers) {
+      const runner = await t.runner({
+        tasks: {
+          work: defineTask({
+            retry: { ...every(1_000, 2), when: when as never },
+            run: () => Promise.reject(new Error('no luck')),
+          }),
+        },
+        faults: 'expected',
+      })
+      await t.handlesAll(async () => {
+        const task = await runner.submit('work')
+        await t.reaches(runner, task, 'scheduled')
+      })
+    }
+    const told = t.faults.map(({ error }) => (error as Error).message)
+    assert.equal(told.filter((message) => message === 'bug in an asynchronous when').length, 2)
   },
 
   'a when that throws is told, and the attempt is tried again': async (t) => {

@@ -1,7 +1,7 @@
 /** SEMANTICS.md, line 4: when a schema runs, what its output is for, and what its refusal means. */
 import assert from 'node:assert/strict'
 import { defineTask } from 'background-runner'
-import { every, pathsOf, recordOf, refused, schema, type Topic, topic } from './world.js'
+import { every, foreign, pathsOf, recordOf, refused, schema, type Topic, topic } from './world.js'
 
 /** Takes `{ at: string }` and makes a Date of it, as `z.coerce.date()` does. */
 const dated = schema((value) => {
@@ -82,19 +82,70 @@ export const schemas: Topic = topic('schemas', {
   'submitMany with inputs that are refused at once and later leaves no rejection unhandled': async (t) => {
     const slow = schema(async () => ({ issues: [{ message: 'never good' }] }))
     const runner = await t.runner({ tasks: { work: defineTask({ input: slow, run: t.handler().run }) }, work: false })
-    const unhandled: unknown[] = []
-    const listener = (error: unknown): void => void unhandled.push(error)
-    const others = process.listeners('unhandledRejection')
-    process.removeAllListeners('unhandledRejection')
-    process.on('unhandledRejection', listener)
-    try {
+    await t.handlesAll(async () => {
       await refused(runner.submitMany('work', [1, Number.NaN, 2]), 'INVALID_INPUT')
-      await t.settle()
-    } finally {
-      process.off('unhandledRejection', listener)
-      for (const other of others) process.on('unhandledRejection', other)
+    })
+  },
+
+  'a schema may answer with a promise of another realm, or with a thenable': async (t) => {
+    const judge =
+      "(value) => typeof value === 'string' ? { value: value.length } : { issues: [{ message: 'no string', path: ['x'] }] }"
+    const anotherRealm = schema(foreign(`async (value) => (${judge})(value)`))
+    const judged = foreign<(value: unknown) => { value: unknown }>(judge)
+    const thenable = schema(
+      (value) =>
+        // biome-ignore lint/suspicious/noThenProperty: a thenable is what is tested
+        ({ then: (resolve: (result: unknown) => void) => resolve(judged(value)) }) as never,
+    )
+    const work = t.handler()
+    const runner = await t.runner({
+      tasks: {
+        'another realm': defineTask({ input: anotherRealm, run: work.run }),
+        thenable: defineTask({ input: thenable, run: work.run }),
+      },
+    })
+    for (const [n, name] of ['another realm', 'thenable'].entries()) {
+      assert.deepEqual(pathsOf(await refused(runner.submit(name, 1), 'INVALID_INPUT')), ['x'], name)
+      const many = await refused(runner.submitMany(name, ['good', 1]), 'INVALID_INPUT')
+      assert.deepEqual(pathsOf(many), ['1.x'], name)
+      assert.equal((await runner.counts()).queued, 0, 'nothing is stored')
+      await runner.submit(name, 'four')
+      assert.equal((await work.call(n + 1)).input, 4, name)
     }
-    assert.deepEqual(unhandled, [])
+  },
+
+  'a schema of another realm that rejects refuses the submit': async (t) => {
+    const broken = schema(foreign('async () => { throw new Error("schema bug") }'))
+    const runner = await t.runner({ tasks: { work: defineTask({ input: broken, run: t.handler().run }) } })
+    await t.handlesAll(async () => {
+      const error = await refused(runner.submit('work', 1), 'INVALID_INPUT')
+      assert.match(String((error.cause as Error).message), /schema bug/)
+    })
+    assert.equal((await runner.counts()).queued, 0)
+  },
+
+  'a submit whose schema calls close is refused, and nothing is stored': async (t) => {
+    const closings: Promise<unknown>[] = []
+    const closer = schema((value) => {
+      closings.push(runner.close({ drain: false }))
+      return { value }
+    })
+    const runner = await t.runner({ tasks: { work: defineTask({ input: closer, run: t.handler().run }) } })
+    const told = t.listen(runner)
+    await refused(runner.submit('work', 1), 'RUNNER_CLOSED')
+    assert.deepEqual(await closings[0], { completed: 0, returned: 0, abandoned: 0, pending: 0 })
+    assert.deepEqual(told, [])
+  },
+
+  'a submitMany whose schema calls close is refused, and nothing is stored': async (t) => {
+    const closings: Promise<unknown>[] = []
+    const closer = schema((value) => {
+      closings.push(runner.close({ drain: false }))
+      return { value }
+    })
+    const runner = await t.runner({ tasks: { work: defineTask({ input: closer, run: t.handler().run }) } })
+    await refused(runner.submitMany('work', [1, 2]), 'RUNNER_CLOSED')
+    assert.deepEqual(await closings[0], { completed: 0, returned: 0, abandoned: 0, pending: 0 })
   },
 
   'a submit whose schema answers after close was called is refused': async (t) => {

@@ -1,7 +1,7 @@
 /** SEMANTICS.md, line 1 (when `submit` resolves, what it rejects with) and line 6 (what is stored at submit). */
 import assert from 'node:assert/strict'
 import { defineTask } from 'background-runner'
-import { codeOf, every, ids, pathsOf, recordOf, refused, type Topic, topic } from './world.js'
+import { codeOf, every, ids, nth, pathsOf, recordOf, refused, type Topic, topic } from './world.js'
 
 const NOTHING = { queued: 0, scheduled: 0, running: 0, succeeded: 0, failed: 0, cancelled: 0 }
 
@@ -251,6 +251,39 @@ export const submit: Topic = topic('submit', {
     const outcome = await runner.submitMany('work', inputs).catch((error: unknown) => codeOf(error))
     assert.ok(outcome === 'INVALID_INPUT' || outcome.length === 3, String(outcome))
     assert.equal((await runner.counts()).queued, outcome === 'INVALID_INPUT' ? 0 : 3)
+  },
+
+  'submitMany counts what stands twice in it once against maxPending': async (t) => {
+    const batches: { id?: string; key?: string }[][] = [
+      [
+        { id: 'x', key: 'a' },
+        { id: 'x', key: 'b' },
+        { id: 'z', key: 'b' },
+      ],
+      [{ id: 'x' }, { id: 'x' }, { key: 'b' }, { key: 'b' }],
+    ]
+    for (const [n, batch] of batches.entries())
+      for (const maxPending of [1, 2]) {
+        const runner = await t.runner({
+          tasks: { work: defineTask({ run: t.handler().run }) },
+          work: false,
+          maxPending,
+        })
+        const submitting = runner.submitMany('work', batch, (_input, index) => nth(batch, index))
+        if (maxPending === 1) await refused(submitting, 'QUEUE_FULL')
+        else await submitting
+        assert.equal((await runner.counts()).queued, maxPending === 1 ? 0 : 2, `batch ${n}`)
+      }
+  },
+
+  'a priority of minus zero is zero': async (t) => {
+    const work = defineTask({ priority: -0, run: t.handler().run })
+    const runner = await t.runner({ tasks: { work }, work: false })
+    for (const options of [{}, { priority: -0 }, { priority: 3 }]) {
+      const task = await runner.submit('work', 1, options)
+      if (options.priority === 3) await runner.setPriority(task.id, -0)
+      assert.ok(Object.is((await recordOf(task)).priority, 0))
+    }
   },
 
   'submitMany counts only what is new against maxPending': async (t) => {

@@ -1,6 +1,6 @@
 /** SEMANTICS.md, line 15: nobody waits for ever. */
 import assert from 'node:assert/strict'
-import { defineTask } from 'background-runner'
+import { type BackgroundRunner, defineTask } from 'background-runner'
 import { every, recordOf, refused, type Topic, topic } from './world.js'
 
 export const wait: Topic = topic('wait, result and onIdle', {
@@ -324,6 +324,72 @@ export const wait: Topic = topic('wait, result and onIdle', {
     assert.equal(told, 1)
   },
 
+  'an onIdle that waits while a listener of idle submits does not resolve before that task has ended': async (t) => {
+    for (const delay of [0, 1_000]) {
+      const work = t.handler()
+      const runner = await t.runner({ tasks: { work: defineTask({ run: work.run }) } })
+      runner.once('idle', () => void runner.submit('work', 2, { delay }))
+      await runner.submit('work', 1)
+      const first = await work.call(1)
+      let idle = false
+      const waiting = runner.onIdle().then(() => {
+        idle = true
+      })
+      await t.settle()
+      first.resolve()
+      await t.until(async () => (await runner.counts()).succeeded === 1, 'the first one has ended')
+      await t.settle()
+      assert.equal(idle, false, 'one is waiting')
+      await t.advance(delay)
+      const second = await work.call(2)
+      await t.settle()
+      assert.equal(idle, false, 'one is running')
+      second.resolve()
+      await waiting
+    }
+  },
+
+  'a listener of idle may submit: idle is told again, and an onIdle that it asks for resolves': async (t) => {
+    // Where the engine stands when it tells of idle: between two looks, within one, or with a look already asked for.
+    const wakes: readonly ((runner: BackgroundRunner) => void)[] = [
+      () => {},
+      (runner) => void runner.resume(),
+      (runner) => {
+        runner.concurrency = 1
+      },
+    ]
+    for (const wake of wakes)
+      for (const event of ['started', 'succeeded', 'in the handler'] as const)
+        for (const count of [1, 2]) {
+          let [told, runs] = [0, 0]
+          const waiting: Promise<void>[] = []
+          const runner = await t.runner({
+            tasks: {
+              work: defineTask({
+                run: () => {
+                  runs++
+                  if (runs === 1 && event === 'in the handler') wake(runner)
+                  if (runs === 2) occupy(7) // a turn that is spent: the engine goes on in the next one
+                },
+              }),
+            },
+            concurrency: 1,
+          })
+          if (event !== 'in the handler') runner.once(event, () => wake(runner))
+          runner.on('idle', () => {
+            if (++told > 1) return
+            void runner.submit('work')
+            waiting.push(runner.onIdle())
+          })
+          await runner.submitMany('work', Array.from({ length: count }))
+          await t.until(() => told === 2, `idle is told again after ${count}, woken at ${event}`)
+          await Promise.all(waiting)
+          await runner.onIdle()
+          assert.equal(runs, count + 1)
+          assert.equal(told, 2)
+        }
+  },
+
   'onIdle rejects on close': async (t) => {
     const runner = await t.runner({ tasks: { work: defineTask({ run: t.handler().run }) } })
     await runner.submit('work', 1, { delay: '1h' })
@@ -334,3 +400,8 @@ export const wait: Topic = topic('wait, result and onIdle', {
     await refused(runner.onIdle(), 'RUNNER_CLOSED')
   },
 })
+
+/** Holds the event loop for so many ms. */
+function occupy(ms: number): void {
+  for (const end = performance.now() + ms; performance.now() < end; );
+}

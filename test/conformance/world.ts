@@ -8,10 +8,12 @@
  * expect, no timer was longer than 60 s, and none that would hold the process is left once its runners are closed.
  */
 import assert from 'node:assert/strict'
+import { runInNewContext } from 'node:vm'
 import {
   BackgroundRunner,
   type Capabilities,
   type Engine,
+  type Logger,
   type RunnerOptions,
   type StandardSchema,
   type TaskContext,
@@ -101,6 +103,11 @@ export class World {
     return (await this.#source.create()).capabilities
   }
 
+  /** So many tasks are a long backlog: many where the engine answers at once, fewer where it has I/O of its own. */
+  get many(): number {
+    return this.#source.latency > 0 ? 2_000 : 20_000
+  }
+
   /** A handler whose calls the test settles by hand. Like most handlers, it does not listen to its signal. */
   handler(): Handler {
     const handler = new Handler(this)
@@ -153,6 +160,23 @@ export class World {
     const told: Told[] = []
     for (const event of EVENTS) runner.on(event, (record: TaskRecord) => void told.push({ event, record }))
     return told
+  }
+
+  /** Does `body`; fails if meanwhile a promise is rejected that nobody handles. */
+  async handlesAll(body: () => Promise<void>): Promise<void> {
+    const unhandled: unknown[] = []
+    const listener = (error: unknown): void => void unhandled.push(error)
+    const others = process.listeners('unhandledRejection')
+    process.removeAllListeners('unhandledRejection')
+    process.on('unhandledRejection', listener)
+    try {
+      await body()
+      await this.settle()
+    } finally {
+      process.off('unhandledRejection', listener)
+      for (const other of others) process.on('unhandledRejection', other)
+    }
+    assert.deepEqual(unhandled, [], 'no rejection is left unhandled')
   }
 
   /** Ends everything that a test has begun, and checks what must hold after every test. */
@@ -258,7 +282,8 @@ export async function refused(promise: Promise<unknown>, code: string): Promise<
 export function pathsOf(error: Record<string, unknown>): string[] {
   const issues = error['issues'] as readonly { readonly path: readonly (string | number)[]; readonly message: string }[]
   for (const issue of issues) assert.ok(issue.message.length > 0, 'each issue has a message')
-  return issues.map((issue) => issue.path.join('.')).sort()
+  // Of our realm, whatever realm the schema that made them is of.
+  return Array.from(issues, (issue) => issue.path.join('.')).sort()
 }
 
 /** A retry policy without jitter. */
@@ -281,6 +306,27 @@ export function nth<Item>(items: readonly Item[], index: number): Item {
 /** A Standard Schema made by hand. */
 export function schema(validate: StandardSchema['~standard']['validate']): StandardSchema {
   return { '~standard': { version: 1, vendor: 'conformance', validate } }
+}
+
+/** `source`, an expression, as another realm makes it: its promises and errors are not instances of ours. */
+export function foreign<Value>(source: string): Value {
+  return runInNewContext(`(${source})`) as Value
+}
+
+/** A logger that remembers its lines. */
+export function recorder(): { readonly logger: Logger; readonly lines: Line[] } {
+  const lines: Line[] = []
+  const line =
+    (level: string) =>
+    (fields: object, message: string): void =>
+      void lines.push({ level, fields: { ...fields }, message })
+  return { lines, logger: { debug: line('debug'), info: line('info'), warn: line('warn'), error: line('error') } }
+}
+
+export interface Line {
+  readonly level: string
+  readonly fields: Record<string, unknown>
+  readonly message: string
 }
 
 /** `times` calls of `make`, one after the other. */

@@ -1,8 +1,108 @@
-import { memory } from 'background-runner'
+import assert from 'node:assert/strict'
+import { BackgroundRunner, defineTask, memory, type TaskRecord } from 'background-runner'
 import { describe, it } from 'vitest'
 import { engineConformance } from '../conformance/index.js'
+import { turns, VirtualClock } from '../support/virtual-clock.js'
 
 engineConformance(
   { describe, it },
   { name: 'memory', create: () => memory(), capabilities: { durable: false, shared: false } },
 )
+
+describe('the engine memory, with very many tasks', () => {
+  it('makes what becomes due at one moment claimable in slices, and starts nothing before all of it is', async () => {
+    const clock = new VirtualClock()
+    let ran = 0
+    const runner = new BackgroundRunner({ clock, tasks: { work: defineTask({ run: () => void ran++ }) } })
+    await runner.submitMany('work', Array.from({ length: 20_000 }), { delay: 1_000 })
+    const seen: number[] = []
+    const watching = (async () => {
+      while (ran === 0) {
+        const { scheduled } = await runner.counts()
+        if (scheduled !== seen.at(-1)) seen.push(scheduled)
+        if (scheduled > 0) assert.equal(ran, 0)
+        await turns(1)
+      }
+    })()
+    await clock.advance(1_000)
+    await watching
+    assert.ok(seen.length > 4, `seen: ${seen.join()}`)
+    const steps = seen.slice(1).map((scheduled, i) => (seen[i] ?? 0) - scheduled)
+    for (const step of steps) assert.ok(step > 0 && step < 10_000, `${step} in one turn`)
+    await runner.onIdle()
+    assert.equal(ran, 20_000)
+    await runner.close()
+  })
+
+  it('lists newest first, with cursors that stay, after very many were pruned', async () => {
+    const clock = new VirtualClock()
+    const runner = new BackgroundRunner({
+      clock,
+      tasks: { work: defineTask({ run: () => {} }) },
+      retention: { count: 100 },
+    })
+    const sooner = await runner.submit('work', 'kept', { delay: '1d' })
+    const first = await runner.submitMany('work', inputs(25_000))
+    const middle = await runner.submit('work', 'kept', { delay: '1d' })
+    const { next: cursor } = await runner.list({ limit: 1_000 })
+    assert.ok(cursor !== undefined, 'there is another page')
+    await drained(clock, runner)
+    const second = await runner.submitMany('work', inputs(25_000))
+    const later = await runner.submit('work', 'kept', { delay: '1d' })
+    await drained(clock, runner)
+    const kept = await all(runner, undefined)
+    const finished = [...first, ...second].slice(-100).map(({ id }) => id)
+    assert.deepEqual(
+      kept.map(({ id }) => id),
+      [later.id, ...finished.reverse(), middle.id, sooner.id],
+    )
+    assert.deepEqual(
+      (await all(runner, cursor)).map(({ id }) => id),
+      [sooner.id],
+      'a cursor from before goes on where it was',
+    )
+    assert.deepEqual((await runner.list({ limit: 1 })).tasks[0]?.id, later.id)
+    for (const task of [later, middle, sooner]) await task.cancel()
+    await runner.close()
+  })
+
+  it('keeps its list in order while single tasks are removed from all over it', async () => {
+    const runner = new BackgroundRunner({ clock: new VirtualClock(), tasks: { work: defineTask({ run: () => {} }) } })
+    const tasks = await runner.submitMany('work', inputs(5_000))
+    await runner.onIdle()
+    const expected = tasks.filter((_task, i) => i % 512 === 0 || i % 7 === 3 || (i > 1_000 && i < 1_100))
+    const kept = new Set(expected)
+    for (const task of tasks) if (!kept.has(task)) await runner.remove(task.id)
+    assert.deepEqual(
+      (await all(runner, undefined)).map(({ id }) => id),
+      expected.map(({ id }) => id).reverse(),
+    )
+    for (const task of expected) await runner.remove(task.id)
+    assert.deepEqual(await runner.list(), { tasks: [] })
+    const again = await runner.submit('work', 1)
+    assert.deepEqual(
+      (await runner.list()).tasks.map(({ id }) => id),
+      [again.id],
+    )
+    await runner.close()
+  })
+})
+
+const inputs = (count: number): number[] => Array.from({ length: count }, (_, i) => i)
+
+/** Waits until nothing is due, and gives what is over the retention its time to go. */
+async function drained(clock: VirtualClock, runner: BackgroundRunner): Promise<void> {
+  for (let { queued } = await runner.counts(); queued > 0; { queued } = await runner.counts()) await turns(1)
+  await clock.advance(2_000)
+}
+
+/** What all pages show. */
+async function all(runner: BackgroundRunner, cursor: string | undefined): Promise<TaskRecord[]> {
+  const tasks: TaskRecord[] = []
+  for (let from = cursor; ; ) {
+    const page = await runner.list({ limit: 70, ...(from !== undefined && { cursor: from }) })
+    tasks.push(...page.tasks)
+    if (page.next === undefined) return tasks
+    from = page.next
+  }
+}

@@ -4,6 +4,7 @@
  * Implements the public `Clock`. `advance` fires timers in their true order and lets everything that hangs on one of
  * them happen before the next one fires, so that a test sees what a real machine would show if its work took no time.
  */
+import { AsyncResource } from 'node:async_hooks'
 import type { Clock } from 'background-runner'
 
 interface Timer {
@@ -45,7 +46,9 @@ export class VirtualClock implements Clock {
   setTimeout(callback: () => void, ms: number): unknown {
     const span = Number.isFinite(ms) ? Math.max(ms, 0) : Number.POSITIVE_INFINITY
     this.longest = Math.max(this.longest, span)
-    const timer: Timer = { at: this.#monotonic + span, order: this.#order++, callback, holds: true }
+    // As a real timer does, it rings in the async context in which it was set.
+    const ring = AsyncResource.bind(callback)
+    const timer: Timer = { at: this.#monotonic + span, order: this.#order++, callback: ring, holds: true }
     this.#timers.add(timer)
     return Object.assign(timer, {
       unref: () => {

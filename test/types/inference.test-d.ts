@@ -1,5 +1,5 @@
 /** What the compiler knows: names, inputs and outputs come from the definitions, and a wrong one does not compile. */
-import { BackgroundRunner, defineTask, type TaskHandle, type TaskRecord } from 'background-runner'
+import { BackgroundRunner, defineTask, type Json, type TaskHandle, type TaskRecord } from 'background-runner'
 import { emailTask } from 'background-runner/email'
 import { describe, expectTypeOf, it } from 'vitest'
 import { z } from 'zod'
@@ -7,6 +7,18 @@ import { z } from 'zod'
 interface Picture {
   path: string
   size?: { width: number; height: number }
+}
+
+/** A type that contains itself, and one that does so by an optional property. */
+interface Tree {
+  name: string
+  children: Tree[]
+}
+type Chain = { value: number; next?: Chain }
+/** Contains itself, and what JSON cannot hold. */
+interface DatedTree {
+  at: Date
+  children: DatedTree[]
 }
 
 const tasks = {
@@ -18,6 +30,11 @@ const tasks = {
   }),
   email: emailTask({ transport: 'smtp://127.0.0.1:2525', from: 'App <app@example.com>' }),
 }
+enum Level {
+  Low = 0,
+  High = 1,
+}
+
 const runner = new BackgroundRunner({ tasks })
 
 describe('submit', () => {
@@ -30,6 +47,58 @@ describe('submit', () => {
 
   it('needs no input where the task takes none', () => {
     expectTypeOf(runner.submit('ping')).resolves.toEqualTypeOf<TaskHandle<'pong'>>()
+  })
+
+  it('refuses an input where the task takes none', () => {
+    runner.submit('ping', undefined, { delay: 1 })
+    runner.submitMany('ping', [undefined, undefined])
+    // @ts-expect-error: it takes no input
+    runner.submit('ping', 5)
+    // @ts-expect-error: nor an empty one
+    runner.submit('ping', {})
+    // @ts-expect-error: nor many
+    runner.submitMany('ping', [1, 2])
+  })
+
+  it('leaves the input out where it is optional, or only the context is wanted', () => {
+    const own = new BackgroundRunner({
+      tasks: {
+        optional: defineTask({ run: (input?: { path: string }) => input?.path ?? '' }),
+        context: defineTask({ run: (_input: undefined, { id }) => id }),
+      },
+    })
+    own.submit('optional')
+    own.submit('optional', { path: 'a' }, { delay: 1 })
+    own.submit('context')
+    // @ts-expect-error: it is an object with a path
+    own.submit('optional', 5)
+    // @ts-expect-error: it takes no input
+    own.submit('context', 5)
+  })
+
+  it('takes the input of a type that contains itself', () => {
+    const own = new BackgroundRunner({
+      tasks: {
+        tree: defineTask({ run: (input: Tree) => input.name }),
+        chain: defineTask({ run: (input: Chain) => input.value }),
+        json: defineTask({ run: (input: { body: Json }) => input.body }),
+      },
+    })
+    expectTypeOf(own.submit('tree', { name: 'a', children: [{ name: 'b', children: [] }] })).resolves.toEqualTypeOf<
+      TaskHandle<string>
+    >()
+    own.submit('chain', { value: 1, next: { value: 2 } })
+    own.submit('json', { body: [1, { a: null }] })
+    // @ts-expect-error: a child is no string
+    own.submit('tree', { name: 'a', children: ['b'] })
+    // @ts-expect-error: a Date is not Json
+    own.submit('json', { body: new Date() })
+  })
+
+  it('takes whatever input where the tasks are not known', () => {
+    const wide: BackgroundRunner = runner
+    wide.submit('anything', { a: 1 }, { delay: 1 })
+    wide.submit('anything')
   })
 
   it('takes what goes into a schema, and the handler gets what comes out', () => {
@@ -93,6 +162,46 @@ describe('defineTask', () => {
     defineTask({ run: (input: bigint) => String(input) })
     // @ts-expect-error: nor a function
     defineTask({ run: (input: { done: () => void }) => input.done() })
+  })
+
+  it('refuses what JSON cannot hold however deep it stands', () => {
+    // @ts-expect-error: a Date, in a type that contains itself
+    defineTask({ run: (input: DatedTree) => input.at })
+    // @ts-expect-error: a Date in a tuple
+    defineTask({ run: (input: { pair: [string, Date] }) => input.pair })
+    // @ts-expect-error: a Date in a union
+    defineTask({ run: (input: { at: string | Date }) => input.at })
+    // @ts-expect-error: a Map in a Map of lists
+    defineTask({ run: (input: Record<string, Map<string, string>[]>) => input })
+    // @ts-expect-error: an optional bigint
+    defineTask({ run: (input: { n?: bigint }) => String(input.n) })
+    // @ts-expect-error: a method
+    defineTask({ run: (input: { list: { done(): void }[] }) => input.list.length })
+    // @ts-expect-error: bytes
+    defineTask({ run: (input: { bytes: Uint8Array }) => input.bytes.length })
+    // @ts-expect-error: a symbol key
+    defineTask({ run: (input: { [key: symbol]: string }) => input })
+    // @ts-expect-error: undefined in an array, where JSON would make null of it
+    defineTask({ run: (input: (string | undefined)[]) => input.length })
+    // @ts-expect-error: and in one that is nested
+    defineTask({ run: (input: { lines: readonly (string | undefined)[] }) => input.lines.length })
+  })
+
+  it('takes types that contain themselves, and the library’s own Json', () => {
+    defineTask({ run: (input: Tree) => input.name })
+    defineTask({ run: (input: Chain) => input.value })
+    defineTask({ run: (input: Json) => input })
+    defineTask({ run: (input: { body: Json; more?: readonly Json[] }) => input.body })
+  })
+
+  it('takes what may be anything, brands, enumerations and records', () => {
+    defineTask({ run: (input: unknown) => input === 1 })
+    // biome-ignore lint/suspicious/noExplicitAny: what is not typed is taken, too
+    defineTask({ run: (input: any) => input === 1 })
+    defineTask({ run: (input: Record<string, unknown>) => Object.keys(input).length })
+    defineTask({ run: (input: { id: string & { readonly brand: 'id' }; level: Level }) => input.id })
+    defineTask({ run: (input: [number, string]) => input[0] })
+    defineTask({ run: (input: { a: 1 } | { b: 2; c?: undefined }) => Object.keys(input).length })
   })
 
   it('takes interfaces, unions, optional properties and lists', () => {
