@@ -330,7 +330,7 @@ export interface Line {
 }
 
 /** `times` calls of `make`, one after the other. */
-export async function repeat<Made>(times: number, make: (index: number) => Promise<Made>): Promise<Made[]> {
+async function repeat<Made>(times: number, make: (index: number) => Promise<Made>): Promise<Made[]> {
   const made: Made[] = []
   for (let i = 0; i < times; i++) made.push(await make(i))
   return made
