@@ -329,13 +329,6 @@ export interface Line {
   readonly message: string
 }
 
-/** `times` calls of `make`, one after the other. */
-async function repeat<Made>(times: number, make: (index: number) => Promise<Made>): Promise<Made[]> {
-  const made: Made[] = []
-  for (let i = 0; i < times; i++) made.push(await make(i))
-  return made
-}
-
 /** The truth about a task that must exist. */
 export async function recordOf(task: TaskHandle): Promise<TaskRecord> {
   const record = await task.status()
