@@ -27,12 +27,18 @@ export class Sequence<Item extends Numbered> {
   push(item: Item): void {
     const number = Math.floor(item.order / LENGTH)
     if (number !== this.#lastNumber) {
+      if (this.#last.count === 0) this.#blocks.delete(this.#lastNumber)
       this.#last = { items: new Array<Item | undefined>(LENGTH).fill(undefined), count: 0 }
       this.#lastNumber = number
       this.#blocks.set(number, this.#last)
     }
     this.#last.items[item.order % LENGTH] = item
     this.#last.count++
+  }
+
+  /** How many blocks it holds. */
+  get blocks(): number {
+    return this.#blocks.size
   }
 
   remove(item: Item): void {
