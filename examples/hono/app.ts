@@ -1,4 +1,5 @@
 /** The routes in Hono. Whatever a handler throws ends in `onError`. */
+import type { HttpBindings } from '@hono/node-server'
 import { Hono } from 'hono'
 import type { ContentfulStatusCode } from 'hono/utils/http-status'
 import { errorAnswer, RequestError, readStatus, taskStatus, WELCOME } from '../shared/answers.js'
@@ -7,8 +8,11 @@ import type { CaughtMail } from '../shared/smtp-catcher.js'
 import type { MailRunner } from '../shared/tasks.js'
 
 /** @param outbox what the SMTP catcher received; without it there is no route for it */
-export function createApp(runner: MailRunner, outbox?: readonly CaughtMail[]): Hono {
-  const app = new Hono()
+export function createApp(runner: MailRunner, outbox?: readonly CaughtMail[]): Hono<{ Bindings: HttpBindings }> {
+  // The path as it was sent: `Request` would resolve /task_status/%2e%2e to another route.
+  const app = new Hono<{ Bindings: HttpBindings }>({
+    getPath: (request, options) => options?.env?.incoming.url?.split('?', 1)[0] ?? new URL(request.url).pathname,
+  })
 
   app.get('/', (c) => c.text(WELCOME))
 

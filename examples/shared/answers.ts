@@ -83,6 +83,9 @@ const FORM_FIELDS: Readonly<Record<string, string>> = { to: 'recipient', subject
 
 function invalidInput(issues: InvalidInputError['issues']): ErrorAnswer {
   const fields: Record<string, string> = {}
-  for (const { path, message } of issues) fields[FORM_FIELDS[String(path[0])] ?? 'body'] ??= message
+  for (const { path, message } of issues) {
+    // "text or html is required": a form without html asks for less.
+    fields[FORM_FIELDS[String(path[0])] ?? 'body'] ??= /required|got undefined/.test(message) ? 'is required' : message
+  }
   return { status: 400, headers: {}, body: { error: 'invalid input', fields } }
 }

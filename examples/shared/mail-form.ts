@@ -20,19 +20,25 @@ export interface BodySource {
 /** Reads a mail; the task checks it when it is submitted. @throws {RequestError} it cannot be read */
 export async function readMail(source: BodySource): Promise<EmailMessage> {
   const { recipient, subject, content } = await readFields(source)
-  return {
-    // The task would take a list of addresses too, this form takes one: '' is refused like anything that is no address.
-    to: typeof recipient === 'string' ? recipient : '',
-    subject,
-    // The task would ask for text or html, this form has no html: null is refused as no text.
-    text: content ?? null,
-  } as EmailMessage
+  return { to: oneAddress(given(recipient)), subject: given(subject), text: given(content) } as EmailMessage
+}
+
+/** The task would take a list too, or an address with its name apart: this form takes one string. */
+function oneAddress(recipient: unknown): unknown {
+  return typeof recipient === 'object' ? [[recipient]] : recipient
+}
+
+/** A field that is left empty, as a browser sends it, is not given; the task tells that it is required. */
+function given(value: unknown): unknown {
+  const blank = value === null || (typeof value === 'string' && value.trim() === '')
+  return blank ? undefined : value
 }
 
 async function readFields({ stream, contentType = '', contentEncoding }: BodySource): Promise<Record<string, unknown>> {
   const body = await readBody(stream)
   if (body.length === 0) return {}
-  if (contentEncoding !== undefined) throw new RequestError(415, 'the body must not be compressed')
+  if (contentEncoding !== undefined && contentEncoding !== 'identity')
+    throw new RequestError(415, 'the body must not be compressed')
   const mediaType = contentType.split(';', 1)[0]?.trim().toLowerCase()
   try {
     switch (mediaType) {

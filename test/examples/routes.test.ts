@@ -1,4 +1,6 @@
 /** What the routes of both examples answer; the mails of these tests go to the examples' own catcher. */
+import { once } from 'node:events'
+import { get, type IncomingMessage } from 'node:http'
 import { connect } from 'node:net'
 import { describe, expect, it } from 'vitest'
 import { FRAMEWORKS, MAIL, startInProcess } from './support.js'
@@ -113,7 +115,25 @@ describe.each(FRAMEWORKS)('the %s example', (framework) => {
       expect(await fieldsOf(framework, {})).toEqual(['content', 'recipient', 'subject'])
       expect(await fieldsOf(framework, '')).toEqual(['content', 'recipient', 'subject'])
       for (const field of ['recipient', 'subject', 'content'])
-        expect(await fieldsOf(framework, { ...MAIL, [field]: undefined })).toEqual([field])
+        for (const empty of [undefined, '', '  \t'])
+          expect(await fieldsOf(framework, { ...MAIL, [field]: empty })).toEqual([field])
+      expect(await fieldsOf(framework, { recipient: 'nobody' })).toEqual(['content', 'recipient', 'subject'])
+    })
+
+    it('takes a path as it was sent: dots lead to no other route', async () => {
+      const example = await startInProcess(framework)
+      for (const path of [
+        '/task_status/%2e%2e',
+        '/task_status/..',
+        '/outbox/%2e%2e',
+        '/./outbox',
+        '/%6futbox',
+        '/x/../outbox',
+      ]) {
+        const [response] = (await once(get(example.url, { path }), 'response')) as [IncomingMessage]
+        response.resume()
+        expect([path, response.statusCode]).toEqual([path, 404])
+      }
     })
 
     it('names every field of a wrong type', async () => {

@@ -1,0 +1,193 @@
+/**
+ * Runs workloads, interleaved, each measurement in a fresh process:
+ *
+ *   node bench/run.mjs [group or workload …] [--rounds 5] [--json file] [--readme]
+ *
+ * Prints two Markdown tables: what each case costs, and how that compares with the targets.
+ */
+import { execFileSync } from 'node:child_process'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import os from 'node:os'
+import { parseArgs } from 'node:util'
+import { median, summary } from './statistics.mjs'
+
+const WORKLOADS = new URL('./workloads/', import.meta.url)
+const README = new URL('./README.md', import.meta.url)
+const MEASURE = new URL('./measure.mjs', import.meta.url)
+/** ms that one measurement may take. */
+const TIMEOUT = 300_000
+
+const { values: flags, positionals: wanted } = parseArgs({
+  allowPositionals: true,
+  options: {
+    rounds: { type: 'string', default: '5' },
+    json: { type: 'string' },
+    readme: { type: 'boolean', default: false },
+  },
+})
+
+const rounds = Number(flags.rounds)
+if (!Number.isInteger(rounds) || rounds < 1) throw new Error(`--rounds: ${flags.rounds}`)
+const workloads = await find(wanted)
+const loadBefore = load()
+for (let round = 0; round < rounds; round++) {
+  for (const workload of workloads) {
+    const names = Object.keys(workload.cases)
+    // Every other round goes backwards: nobody is always measured after the same neighbour.
+    for (const name of round % 2 === 0 ? names : names.reverse()) {
+      workload.rounds[name][round] = measure(workload, name)
+      process.stderr.write('.')
+    }
+  }
+}
+process.stderr.write('\n')
+
+const results = { machine: machine(), rounds, workloads: workloads.map(report) }
+if (flags.json !== undefined) writeFileSync(flags.json, `${JSON.stringify(results, null, 2)}\n`)
+if (flags.readme) for (const group of groups(results)) writeIntoReadme(group, tables(results, group))
+for (const group of groups(results)) console.log(`## ${group}\n\n${tables(results, group)}\n`)
+
+async function find(names) {
+  const files = readdirSync(WORKLOADS, { recursive: true }).filter((file) => file.endsWith('.mjs'))
+  const all = files.map((file) => {
+    const [group, name] = file.replace('.mjs', '').split(/[\\/]/)
+    return { group, name, file: new URL(file, WORKLOADS).href }
+  })
+  for (const name of names)
+    if (!all.some((each) => each.group === name || each.name === name)) throw new Error(`no group or workload: ${name}`)
+  const chosen = all.filter(({ group, name }) => names.length === 0 || names.includes(group) || names.includes(name))
+  if (flags.readme)
+    for (const { group, name } of all)
+      if (
+        chosen.some((each) => each.group === group) &&
+        !chosen.some((each) => each.group === group && each.name === name)
+      )
+        throw new Error(`--readme replaces the tables of a group: ${group} would lose ${name}`)
+  return Promise.all(
+    chosen.map(async (each) => {
+      const { title, unit, cases, targets } = await import(each.file)
+      return {
+        ...each,
+        title,
+        unit,
+        cases,
+        targets,
+        rounds: Object.fromEntries(Object.keys(cases).map((name) => [name, []])),
+      }
+    }),
+  )
+}
+
+function measure(workload, name) {
+  const args = ['--expose-gc', '--max-old-space-size=4096', MEASURE.pathname, workload.file, name]
+  return JSON.parse(execFileSync(process.execPath, args, { encoding: 'utf8', timeout: TIMEOUT }))
+}
+
+/** Medians, spreads and targets of a workload whose rounds are over. */
+function report({ group, name, title, unit, rounds, targets }) {
+  const cases = Object.entries(rounds).map(([name, figures]) => ({
+    name,
+    ...Object.fromEntries(Object.keys(figures[0]).map((key) => [key, summary(figures.map((each) => each[key]))])),
+  }))
+  const judged = targets.map((target) => ({ ...target, ...judge(target, rounds) }))
+  return { group, name, title, unit, cases, targets: judged }
+}
+
+/**
+ * A ratio is the median of the ratios within each round: what slows the machine for a while slows both sides of it. It is
+ * judged `by` one figure, or by CPU and wall alike.
+ */
+function judge({ ratio, value, by, atLeast = 0, atMost = Number.POSITIVE_INFINITY }, rounds) {
+  if (value !== undefined) {
+    const median_ = median(rounds[value].map((each) => each.value))
+    return { value: median_, met: median_ >= atLeast && median_ <= atMost }
+  }
+  const [over, under] = ratio.map((name) => rounds[name])
+  const of = (key) => (key in over[0] ? median(over.map((each, round) => each[key] / under[round][key])) : undefined)
+  const ratios = { cpu: of('cpu'), wall: by === 'value' ? of('value') : of('wall') }
+  const judged = by === undefined ? [ratios.cpu, ratios.wall] : [ratios.wall]
+  return { ...ratios, met: Math.min(...judged) >= atLeast && Math.max(...judged) <= atMost }
+}
+
+function machine() {
+  const require = createRequire(import.meta.url)
+  const version = (name) =>
+    JSON.parse(readFileSync(require.resolve(name).replace(/(node_modules\/[^/]+)\/.*/, '$1/package.json'))).version
+  return {
+    cpu: `${os.availableParallelism()} shared cores of ${os.cpus()[0].model}`,
+    node: process.version,
+    load: `${loadBefore} before, ${load()} after`,
+    library: process.env.BENCH_LIBRARY ?? `dist, commit ${commit()}`,
+    ...Object.fromEntries(['p-queue', 'eventemitter3', 'nodemailer', 'express'].map((name) => [name, version(name)])),
+  }
+}
+
+/** Processes that wanted a core in the minute before: what others do on this machine, and at the end our own too. */
+function load() {
+  return os.loadavg()[0].toFixed(1)
+}
+
+function commit() {
+  try {
+    const git = (...args) => execFileSync('git', args, { cwd: new URL('..', import.meta.url), encoding: 'utf8' }).trim()
+    const changed = git('status', '--porcelain', '--', 'src', 'examples') !== ''
+    return `${git('rev-parse', '--short', 'HEAD')}${changed ? ' with uncommitted changes' : ''}`
+  } catch {
+    return 'unknown'
+  }
+}
+
+function groups({ workloads }) {
+  return [...new Set(workloads.map(({ group }) => group))]
+}
+
+function tables(results, group) {
+  const workloads = results.workloads.filter((each) => each.group === group)
+  return [environment(results), costTable(workloads), targetTable(workloads)].join('\n\n')
+}
+
+function environment({ machine, rounds }) {
+  const parts = Object.entries(machine).map(([name, value]) => `${name} ${value}`)
+  return `${parts.join(' · ')} · ${rounds} rounds · median (least–most)`
+}
+
+function costTable(workloads) {
+  const lines = ['| workload | case | CPU | wall | unit |', '|---|---|---|---|---|']
+  for (const { title, unit, cases } of workloads)
+    for (const { name, cpu, wall, value } of cases)
+      lines.push(`| ${title} | ${name} | ${spread(cpu)} | ${spread(wall ?? value)} | ${unit} |`)
+  return lines.join('\n')
+}
+
+function targetTable(workloads) {
+  const lines = ['| workload | | by CPU | by wall | target | met |', '|---|---|---|---|---|---|']
+  for (const { title, unit, targets } of workloads)
+    for (const { say, cpu, wall, value, atLeast, atMost, met } of targets) {
+      const [show, by] = value === undefined ? [ratio, '×'] : [(n) => n.toFixed(0), ` ${unit}`]
+      const target = atLeast !== undefined ? `≥ ${atLeast}${by}` : atMost !== undefined ? `≤ ${atMost}${by}` : '–'
+      const figures = value === undefined ? `${show(cpu)} | ${show(wall)}` : `– | ${show(value)}`
+      lines.push(`| ${title} | ${say} | ${figures} | ${target} | ${target === '–' ? '' : met ? 'yes' : '**no**'} |`)
+    }
+  return lines.join('\n')
+}
+
+function ratio(n) {
+  return n === undefined ? '–' : `${n.toFixed(2)}×`
+}
+
+function spread(figures) {
+  if (figures === undefined) return '–'
+  const show = (n) => n.toFixed(n < 100 ? 2 : 0)
+  return `${show(figures.median)} (${show(figures.least)}–${show(figures.most)})`
+}
+
+function writeIntoReadme(group, tables) {
+  const readme = readFileSync(README, 'utf8')
+  const place = new RegExp(`(<!-- results ${group} -->\\n)[\\s\\S]*(<!-- /results ${group} -->)`)
+  if (!place.test(readme)) throw new Error(`README.md has no place for the results of ${group}`)
+  writeFileSync(
+    README,
+    readme.replace(place, (_, start, end) => `${start}\n${tables}\n\n${end}`),
+  )
+}

@@ -1,0 +1,36 @@
+/** From `submit` on an idle runner to the first line of the handler: the median of 2 000. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { median } from '../../statistics.mjs'
+
+const SAMPLES = 2_000
+const WARM_UP = 500
+
+export const title = 'pickup from idle, p50'
+export const unit = 'µs'
+
+async function pickUp(adapter) {
+  const { createRunner } = await import(`../../adapters/${adapter}.mjs`)
+  let begun = 0
+  const { submit, onIdle } = createRunner({
+    handler: async () => {
+      begun = performance.now()
+    },
+  })
+  const samples = []
+  for (let i = 0; i < WARM_UP + SAMPLES; i++) {
+    await sleep(1)
+    const start = performance.now()
+    await submit({ user: i })
+    await onIdle()
+    if (i >= WARM_UP) samples.push((begun - start) * 1_000)
+  }
+  return { value: median(samples) }
+}
+
+export const cases = {
+  'background-runner': () => pickUp('background-runner'),
+  'p-queue': () => pickUp('p-queue'),
+  'lean-runner': () => pickUp('lean-runner'),
+}
+
+export const targets = []
