@@ -327,7 +327,7 @@ export class Attempt implements EngineAttempt, ContextSource {
   }
 
   get previous(): AttemptRecord | undefined {
-    return copyJson(attemptsOf(this.task).findLast((each) => each.number < this.#number))
+    return attemptsOf(this.task).findLast((each) => each.number < this.#number)
   }
 
   progress(value: unknown): void {

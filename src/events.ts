@@ -95,16 +95,19 @@ export abstract class IsolatedEmitter extends EventEmitter<RunnerEvents> {
     const isolated = known.get(given)
     if (isolated !== undefined) return isolated as Given
     const emitter = this
+    const failed = (error: unknown, [first, second]: readonly unknown[]): void => {
+      // A listener of `error` that fails itself is not told again: that would never end.
+      if (ofError) emitter.unheard(error, second as TaskRecord | undefined)
+      else emitter.fault(error, first as TaskRecord | undefined)
+    }
     const made: Listener = function (this: unknown, ...args) {
-      guarded(
+      try {
         // Of several listeners each gets a record of its own: what one does to it, the others do not see.
-        () => given.apply(this, emitter.listenerCount(event) > 1 ? (args.map(ownRecord) as never[]) : args),
-        (error) => {
-          // A listener of `error` that fails itself is not told again: that would never end.
-          if (ofError) emitter.unheard(error, args[1])
-          else emitter.fault(error, args[0])
-        },
-      )
+        const result = given.apply(this, emitter.listenerCount(event) > 1 ? (args.map(ownRecord) as never[]) : args)
+        if (isThenable(result)) Promise.resolve(result).catch((error) => failed(error, args))
+      } catch (error) {
+        failed(error, args)
+      }
     }
     known.set(given, made)
     known.set(made, made) // `once` removes what it was given: the listener as it is called

@@ -147,16 +147,15 @@ export function extrasOf(task: StoredTask): TaskExtras {
   return task.extras
 }
 
-/** The history with the attempt that is still derived from the task's own fields. */
+/** The history as a copy, with the attempt that is still derived from the task's own fields. */
 export function attemptsOf(task: StoredTask): AttemptRecord[] {
-  const history = task.extras?.history ?? []
-  const last = history.at(-1)
-  if (task.attempt === 0 || (last !== undefined && last.number >= task.attempt)) return [...history]
-  const { attempt: number, startedAt, finishedAt } = task
-  return addToHistory(
-    history,
-    task.state === 'running' ? { number, startedAt } : { number, startedAt, finishedAt, outcome: 'succeeded' },
-  )
+  const { state, attempt: number, startedAt, finishedAt } = task
+  const history = task.extras?.history
+  const known = history === undefined ? [] : copyJson([...history])
+  if (number === 0 || (known.at(-1)?.number ?? 0) >= number) return known
+  const last: AttemptRecord =
+    state === 'running' ? { number, startedAt } : { number, startedAt, finishedAt, outcome: 'succeeded' }
+  return known.length === 0 ? [last] : addToHistory(known, last)
 }
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] }
@@ -173,7 +172,7 @@ export function toRecord(task: StoredTask): TaskRecord {
     priority: task.priority,
     createdAt: task.createdAt,
     runAt: task.runAt,
-    attempts: attemptsOf(task).map(copyJson),
+    attempts: attemptsOf(task),
   }
   if (task.input !== undefined) record.input = copyJson(task.input)
   if (task.output !== undefined) record.output = copyJson(task.output)
