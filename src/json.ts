@@ -124,16 +124,23 @@ class Walk {
   }
 
   #object(value: Record<string, unknown>, depth: number): unknown {
-    const copy: Record<string, unknown> = {}
+    // The spread reads each property once and makes an object of just the right size; then its values are replaced.
+    let copy: Record<string, unknown> = { ...value }
+    let absent = false
     this.#grow(1)
-    for (const key of Object.keys(value)) {
+    for (const key of Object.keys(copy)) {
       if (this.#full()) break
-      const item = value[key]
-      if (item === undefined) continue
+      const item = copy[key]
+      if (item === undefined) {
+        absent = true
+        continue
+      }
       this.#grow(key.length + 4)
-      assign(copy, key, this.#item(item, key, depth))
+      const copied = this.#item(item, key, depth)
+      if (copied !== item) assign(copy, key, copied)
     }
-    if (Object.getOwnPropertySymbols(value).length > 0) this.#refuse('a symbol key is not JSON')
+    if (Object.getOwnPropertySymbols(copy).length > 0) this.#refuse('a symbol key is not JSON')
+    if (absent) copy = Object.fromEntries(Object.entries(copy).filter(([, item]) => item !== undefined))
     return copy
   }
 

@@ -251,8 +251,9 @@ class LocalEngine<Task extends StoredTask> implements Engine {
 
   /** A ticket: takes the best task that is due, runs it, and goes on while there are any. */
   async #work(): Promise<void> {
+    let now = this.#clock.now()
     while (this.#working && this.#queue.pending <= this.#queue.concurrency) {
-      const claimed = this.#store.claim(this.#admission, this.#clock.now())
+      const claimed = this.#store.claim(this.#admission, now)
       const task = claimed instanceof Promise ? await claimed : claimed
       if (task === undefined) break
       this.#claims++
@@ -264,8 +265,10 @@ class LocalEngine<Task extends StoredTask> implements Engine {
       // However many settle at one moment, and however many wait here: the event loop is free in between.
       for (let spent = this.#turn.spent(); spent !== undefined; spent = this.#turn.spent()) await spent
       if (!this.#open) return // it was abandoned: what it brings is too late
-      const settled = this.#store.settle(task, outcome, this.#clock.now())
+      now = this.#clock.now()
+      const settled = this.#store.settle(task, outcome, now)
       this.#settled(run, settled instanceof Promise ? await settled : settled)
+      if (settled instanceof Promise) now = this.#clock.now()
     }
     // Perhaps nothing is left at all; or the limit was lowered, and more tickets have stopped than had to.
     if (this.#running.length === 0 || this.#queue.pending > this.#queue.concurrency) this.#look()
