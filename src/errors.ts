@@ -105,13 +105,18 @@ export class TaskFailedError extends BackgroundRunnerError {
 
 const CANCELLED = 'the task was cancelled'
 
+/** What the error of a cancelled task says. */
+export function cancelledMessage(reason: string | undefined): string {
+  return reason === undefined ? CANCELLED : `${CANCELLED}: ${reason}`
+}
+
 /** The task was cancelled: what `result` rejects with, and the reason of `ctx.signal` after a cancel. */
 export class TaskCancelledError extends BackgroundRunnerError {
   override readonly name: string = 'TaskCancelledError'
   readonly reason: string | undefined
 
   constructor(reason?: string, options?: Cause) {
-    super('TASK_CANCELLED', reason === undefined ? CANCELLED : `${CANCELLED}: ${reason}`, options)
+    super('TASK_CANCELLED', cancelledMessage(reason), options)
     this.reason = reason
   }
 

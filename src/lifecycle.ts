@@ -5,7 +5,7 @@
  * the task in place and return what happened; persisting it is the store's business.
  */
 import type { CancelRequest, NewTask, Outcome, TaskEvent } from './engine.js'
-import { InvalidStateError, show, TaskCancelledError } from './errors.js'
+import { cancelledMessage, InvalidStateError, show } from './errors.js'
 import {
   type AttemptRecord,
   addToHistory,
@@ -234,10 +234,10 @@ export function crash(task: StoredTask, death: 'innocent' | 'counted' | 'alone',
   return 'stalled'
 }
 
-/** The error of a cancelled task: it was asked for, so where in our code it was made tells nobody anything. */
+/** The error of a cancelled task: plain data, since where in our code it was made tells nobody anything. */
 function cancelledError(task: StoredTask): SerializedError {
-  const { name, message, code } = new TaskCancelledError(task.extras?.cancelReason)
-  return { name, message, code }
+  const message = cancelledMessage(task.extras?.cancelReason)
+  return { name: 'TaskCancelledError', message, code: 'TASK_CANCELLED' }
 }
 
 function doNotCount(task: StoredTask): void {
