@@ -63,7 +63,7 @@ export class Model {
   }
 
   hasRoomFor(more: number): boolean {
-    return this.pending + more <= this.maxPending
+    return more === 0 || this.pending + more <= this.maxPending // retries may have filled it beyond its limit
   }
 
   submit(id: string, spec: Spec): void {
