@@ -36,7 +36,10 @@ export function snapshot(value: unknown, maxBytes: number = MAX_BYTES): Snapshot
   return taken
 }
 
-/** A copy of what is known to be JSON: a snapshot handed out. */
+/**
+ * A copy of what is known to be JSON: a snapshot handed out. The casts carry its type through: records and attempts are
+ * JSON by construction, but as interfaces without an index signature they are not assignable to `Json`.
+ */
 export function copyJson<T>(value: T): T {
   return (typeof value === 'object' && value !== null ? copyPlain(value as unknown as Json) : value) as T
 }
