@@ -35,6 +35,7 @@ const STOREYS = {
 const FOLDERS = {
   local: ['leaf', 'seam', 'life'],
   email: ['leaf', 'life', 'definition'],
+  testing: ['surface'],
 }
 
 /** A third-party package and the one place that may import it. */

@@ -5,7 +5,11 @@ type Plugin = NonNullable<Options['plugins']>[number]
 
 const shared: Options = {
   // One entry for each sub-path: the folder's index.ts.
-  entry: { index: 'src/index.ts', 'email/index': 'src/email/index.ts' },
+  entry: {
+    index: 'src/index.ts',
+    'email/index': 'src/email/index.ts',
+    'testing/index': 'src/testing/index.ts',
+  },
   platform: 'node',
   target: 'node20',
   // What sub-paths share goes into a chunk; otherwise each would carry its own error classes and its own state.

@@ -7,7 +7,7 @@ const config: ViteUserConfig = defineConfig({
   resolve: {
     alias: [
       { find: /^background-runner$/, replacement: at('./src/index.ts') },
-      { find: /^background-runner\/email$/, replacement: at('./src/email/index.ts') },
+      { find: /^background-runner\/(\w+)$/, replacement: at('./src/$1/index.ts') },
     ],
   },
   test: {

@@ -4,9 +4,9 @@
  * answers at once, can never show: what happens between a question and its answer.
  */
 import { localEngine, type Store } from 'background-runner'
+import { engineConformance } from 'background-runner/testing'
 import { describe, it } from 'vitest'
 import { MemoryStore } from '../../src/local/memory-store.js'
-import { engineConformance } from '../conformance/index.js'
 
 const METHODS = [
   'open',

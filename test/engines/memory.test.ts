@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { BackgroundRunner, defineTask, memory, type TaskRecord } from 'background-runner'
+import { engineConformance } from 'background-runner/testing'
 import { describe, it } from 'vitest'
-import { engineConformance } from '../conformance/index.js'
-import { turns, VirtualClock } from '../support/virtual-clock.js'
+import { turns, VirtualClock } from '../../src/testing/virtual-clock.js'
 
 engineConformance(
   { describe, it },

@@ -1,6 +1,6 @@
 /** SEMANTICS.md, "Numbers": `attempt`, `maxAttempts`, the history, and what survives a retry. */
 import assert from 'node:assert/strict'
-import { defineTask, NonRetryableError, RetryLaterError } from 'background-runner'
+import { defineTask, NonRetryableError, RetryLaterError } from '../../index.js'
 import { every, recordOf, type Topic, topic } from './world.js'
 
 export const numbers: Topic = topic('numbers', {

@@ -1,6 +1,6 @@
 /** SEMANTICS.md, line 16: `list`. */
 import assert from 'node:assert/strict'
-import { type BackgroundRunner, defineTask, type ListOptions } from 'background-runner'
+import { type BackgroundRunner, defineTask, type ListOptions } from '../../index.js'
 import { ids, pathsOf, recordOf, refused, type Topic, topic, type World } from './world.js'
 
 /** A runner that keeps what is submitted, and the ids of `count` tasks, newest first. */

@@ -1,6 +1,6 @@
 /** SEMANTICS.md, line 16: `pause` holds for the whole engine. (That it survives a restart is left to durable engines.) */
 import assert from 'node:assert/strict'
-import { defineTask } from 'background-runner'
+import { defineTask } from '../../index.js'
 import { every, recordOf, type Topic, topic } from './world.js'
 
 export const pause: Topic = topic('pause and resume', {

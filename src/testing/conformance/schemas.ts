@@ -1,6 +1,6 @@
 /** SEMANTICS.md, line 4: when a schema runs, what its output is for, and what its refusal means. */
 import assert from 'node:assert/strict'
-import { defineTask } from 'background-runner'
+import { defineTask } from '../../index.js'
 import { every, foreign, pathsOf, recordOf, refused, schema, type Topic, topic } from './world.js'
 
 /** Takes `{ at: string }` and makes a Date of it, as `z.coerce.date()` does. */

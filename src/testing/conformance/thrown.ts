@@ -1,6 +1,6 @@
 /** SEMANTICS.md, line 9: handlers may throw anything; their own task fails, with a readable error. */
 import assert from 'node:assert/strict'
-import { defineTask, NonRetryableError } from 'background-runner'
+import { defineTask, NonRetryableError } from '../../index.js'
 import { type Body, type Topic, topic } from './world.js'
 
 const revoked = (): unknown => {

@@ -4,7 +4,7 @@
  * Not here, since they need several processes: the column "its lease was lost" and the row "its process dies".
  */
 import assert from 'node:assert/strict'
-import { defineTask, RetryLaterError, type TaskHandle, type TaskRecord } from 'background-runner'
+import { defineTask, RetryLaterError, type TaskHandle, type TaskRecord } from '../../index.js'
 import { type Body, type Call, codeOf, every, recordOf, type Topic, topic, type World } from './world.js'
 
 type Row = 'resolves' | 'rejects' | 'throws RetryLaterError' | 'never settles'

@@ -1,6 +1,6 @@
 /** SEMANTICS.md, line 14: unknown ids, wrong states, and what a verb answers. */
 import assert from 'node:assert/strict'
-import { defineTask } from 'background-runner'
+import { defineTask } from '../../index.js'
 import { codeOf, every, recordOf, refused, type Topic, topic } from './world.js'
 
 export const steering: Topic = topic('asking and steering', {

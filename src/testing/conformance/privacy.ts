@@ -1,6 +1,6 @@
 /** SEMANTICS.md, line 21: what log lines carry, and what they never carry. */
 import assert from 'node:assert/strict'
-import { defineTask } from 'background-runner'
+import { defineTask } from '../../index.js'
 import { every, nth, recorder, schema, type Topic, topic } from './world.js'
 
 export const privacy: Topic = topic('privacy', {

@@ -7,7 +7,7 @@ import {
   RetryLaterError,
   type RetryPolicy,
   type TaskRecord,
-} from 'background-runner'
+} from '../../index.js'
 import { codeOf, every, foreign, recordOf, refused, type Topic, topic, type World } from './world.js'
 
 /** The delays before each retry of a task that always fails, and its last record. */

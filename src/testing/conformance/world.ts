@@ -21,8 +21,8 @@ import {
   type TaskMap,
   type TaskRecord,
   type TaskState,
-} from 'background-runner'
-import { turns, VirtualClock } from '../support/virtual-clock.js'
+} from '../../index.js'
+import { turns, VirtualClock } from '../virtual-clock.js'
 
 /** Real ms for which something that must come is waited for. */
 const PATIENCE = 3_000

@@ -1,6 +1,6 @@
 /** SEMANTICS.md, line 13: spans on a monotonic clock, points in time on the wall clock, and no timer over 60 s. */
 import assert from 'node:assert/strict'
-import { type Duration, defineTask } from 'background-runner'
+import { type Duration, defineTask } from '../../index.js'
 import { every, recordOf, refused, type Topic, topic } from './world.js'
 
 const DAY = 86_400_000

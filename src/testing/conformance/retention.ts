@@ -1,6 +1,6 @@
 /** SEMANTICS.md, line 18: nothing grows without bound, and no status is lost early. */
 import assert from 'node:assert/strict'
-import { type BackgroundRunner, defineTask, type TaskHandle } from 'background-runner'
+import { type BackgroundRunner, defineTask, type TaskHandle } from '../../index.js'
 import { ids, recordOf, type Setup, type Topic, topic, type World } from './world.js'
 
 const HOUR = 3_600_000

@@ -1,6 +1,6 @@
 /** SEMANTICS.md, line 15: nobody waits for ever. */
 import assert from 'node:assert/strict'
-import { type BackgroundRunner, defineTask } from 'background-runner'
+import { type BackgroundRunner, defineTask } from '../../index.js'
 import { every, recordOf, refused, type Topic, topic } from './world.js'
 
 export const wait: Topic = topic('wait, result and onIdle', {

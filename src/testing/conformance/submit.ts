@@ -1,6 +1,6 @@
 /** SEMANTICS.md, line 1 (when `submit` resolves, what it rejects with) and line 6 (what is stored at submit). */
 import assert from 'node:assert/strict'
-import { defineTask } from 'background-runner'
+import { defineTask } from '../../index.js'
 import { codeOf, every, ids, nth, pathsOf, recordOf, refused, type Topic, topic } from './world.js'
 
 const NOTHING = { queued: 0, scheduled: 0, running: 0, succeeded: 0, failed: 0, cancelled: 0 }

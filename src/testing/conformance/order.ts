@@ -1,6 +1,6 @@
 /** SEMANTICS.md, line 7: priority, then when it became due, then submission; and a retry is never early. */
 import assert from 'node:assert/strict'
-import { type BackgroundRunner, defineTask, RetryLaterError } from 'background-runner'
+import { type BackgroundRunner, defineTask, RetryLaterError } from '../../index.js'
 import { every, recordOf, refused, type Topic, topic, type World } from './world.js'
 
 /** A runner with one slot whose handler notes the inputs in the order of the calls. */

@@ -1,6 +1,6 @@
 /** Of SEMANTICS.md, line 10: a long backlog of trivial work leaves the event loop free. Counted in turns, not in ms. */
 import assert from 'node:assert/strict'
-import { type BackgroundRunner, defineTask } from 'background-runner'
+import { type BackgroundRunner, defineTask } from '../../index.js'
 import { type Topic, topic, type World } from './world.js'
 
 /** Counts how often others get their turn, and how many handlers begin in one. */

@@ -1,6 +1,6 @@
 /** SEMANTICS.md, line 14 (a second cancel) and "The record says what happened, not what was wished". */
 import assert from 'node:assert/strict'
-import { defineTask } from 'background-runner'
+import { defineTask } from '../../index.js'
 import { codeOf, every, recorder, recordOf, refused, type Topic, topic } from './world.js'
 
 export const cancel: Topic = topic('cancel', {

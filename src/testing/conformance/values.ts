@@ -1,6 +1,6 @@
 /** SEMANTICS.md, line 2 (what a value may be, snapshots, limits) and line 3 (an output that is not JSON). */
 import assert from 'node:assert/strict'
-import { defineTask } from 'background-runner'
+import { defineTask } from '../../index.js'
 import { type Body, codeOf, every, pathsOf, recordOf, refused, type Topic, topic } from './world.js'
 
 class Point {

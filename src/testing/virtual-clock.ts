@@ -5,7 +5,7 @@
  * them happen before the next one fires, so that a test sees what a real machine would show if its work took no time.
  */
 import { AsyncResource } from 'node:async_hooks'
-import type { Clock } from 'background-runner'
+import type { Clock } from '../index.js'
 
 interface Timer {
   /** On the monotonic clock. */

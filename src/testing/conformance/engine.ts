@@ -11,7 +11,7 @@
  * engineConformance({ describe, it }, { name: 'memory', create: () => memory() })
  */
 import assert from 'node:assert/strict'
-import type { Capabilities, Engine } from 'background-runner'
+import type { Capabilities, Engine } from '../../index.js'
 import { attemptTable } from './attempt-table.js'
 import { cancel } from './cancel.js'
 import { close } from './close.js'

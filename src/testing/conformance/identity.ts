@@ -1,6 +1,6 @@
 /** SEMANTICS.md, line 5: `key` and `id`, what they deduplicate, and what they may be made of. */
 import assert from 'node:assert/strict'
-import { defineTask } from 'background-runner'
+import { defineTask } from '../../index.js'
 import { every, nth, pathsOf, recordOf, refused, type Topic, topic } from './world.js'
 
 export const identity: Topic = topic('key and id', {

@@ -3,7 +3,7 @@
  * (`running → queued` by the death of a process is left to the engines' own tests.)
  */
 import assert from 'node:assert/strict'
-import { defineTask, RetryLaterError } from 'background-runner'
+import { defineTask, RetryLaterError } from '../../index.js'
 import { every, recordOf, refused, type Topic, topic } from './world.js'
 
 export const lifecycle: Topic = topic('the life of a task', {

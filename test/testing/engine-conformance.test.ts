@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { type Engine, memory } from 'background-runner'
 import { describe, it } from 'vitest'
-import { ENGINE_TESTS, type EngineUnderTest, engineConformance } from './index.js'
+import { ENGINE_TESTS, type EngineUnderTest, engineConformance } from '../../src/testing/conformance/engine.js'
 
 /** Registers the suite with a framework that runs nothing: the tests by name. */
 function registered(

@@ -1,6 +1,6 @@
 /** SEMANTICS.md, line 17: events, their order, and the isolation of listeners; and `watch`. */
 import assert from 'node:assert/strict'
-import { defineTask, type Logger, type TaskRecord } from 'background-runner'
+import { defineTask, type Logger, type TaskRecord } from '../../index.js'
 import { EVENTS, every, foreign, recordOf, type Topic, topic } from './world.js'
 
 export const events: Topic = topic('events', {

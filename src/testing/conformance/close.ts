@@ -1,6 +1,6 @@
 /** SEMANTICS.md, line 20 (close, its report, and what comes after) and line 19 (work starts on a later turn). */
 import assert from 'node:assert/strict'
-import { type BackgroundRunner, type CloseReport, defineTask } from 'background-runner'
+import { type BackgroundRunner, type CloseReport, defineTask } from '../../index.js'
 import {
   codeOf,
   every,

@@ -1,7 +1,7 @@
 /** SEMANTICS.md, line 12: what surrounds a submit is captured, and restored around the handler. */
 import assert from 'node:assert/strict'
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { type BackgroundRunner, defineTask, type Json } from 'background-runner'
+import { type BackgroundRunner, defineTask, type Json } from '../../index.js'
 import { codeOf, every, foreign, recordOf, refused, type Topic, topic } from './world.js'
 
 /** Something that surrounds a call, as an AsyncLocalStorage does. */

@@ -1,6 +1,6 @@
 /** SEMANTICS.md, line 8 (true concurrency, force), and the `concurrency` of a runner and of a definition. */
 import assert from 'node:assert/strict'
-import { type BackgroundRunner, defineTask } from 'background-runner'
+import { type BackgroundRunner, defineTask } from '../../index.js'
 import { every, type Handler, recordOf, refused, type Topic, topic, type World } from './world.js'
 
 async function slots(t: World, concurrency: number, tasks = 0): Promise<{ runner: BackgroundRunner; work: Handler }> {

@@ -1,6 +1,6 @@
 /** SEMANTICS.md, line 11 (progress, save, log), and of line 10: an attempt that has ended can write no more. */
 import assert from 'node:assert/strict'
-import { defineTask, type Logger } from 'background-runner'
+import { defineTask, type Logger } from '../../index.js'
 import { every, recordOf, refused, type Topic, topic } from './world.js'
 
 export const progressSave: Topic = topic('progress, save and log', {
