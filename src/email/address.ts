@@ -41,9 +41,12 @@ const MAX_ENTRY = 2 * MAX_NAME + MAX_ADDRESS + 8
 /** `Name <address>`; a name with specials must be quoted. */
 const ANGLED = /^(?:(?<plain>[^<>()[\]:;@\\,"]*?) *|"(?<quoted>(?:[^"\\]|\\.)*)" *)<(?<address>[^<>]*)>$/su
 
+/** Nearly every text: told at once, where the properties of Unicode take a while. */
+const PRINTABLE_ASCII = /^[\x20-\x7e]*$/
+
 /** Whether `text` may stand in one line of a message. */
 export function isOneLine(text: string): boolean {
-  return !FORBIDDEN.test(text)
+  return PRINTABLE_ASCII.test(text) || !FORBIDDEN.test(text)
 }
 
 export const oneLineExpected = 'must not hold a line break or another control character'
@@ -61,7 +64,7 @@ export function parseAddress(
   if (typeof value === 'string') {
     if (value.length > MAX_ENTRY) return refuse(`must be at most ${MAX_ENTRY} characters long`)
     if (!isOneLine(value)) return refuse(oneLineExpected)
-    const { plain = '', quoted, address = value } = ANGLED.exec(value)?.groups ?? {}
+    const { plain = '', quoted, address = value } = (value.includes('<') && ANGLED.exec(value)?.groups) || {}
     const name = quoted?.replace(/\\(.)/gsu, '$1') ?? plain
     return toMailbox(name, address) ?? refuse(`${addressExpected}, got ${show(value)}`)
   }
@@ -94,7 +97,8 @@ export function addressKey(address: string): string {
 }
 
 /** Each mailbox once, as it was written first. */
-export function distinct(mailboxes: readonly Mailbox[]): Mailbox[] {
+export function distinct(mailboxes: readonly Mailbox[]): readonly Mailbox[] {
+  if (mailboxes.length === 1) return mailboxes
   return [...new Map(mailboxes.toReversed().map((each) => [each.key, each])).values()].toReversed()
 }
 

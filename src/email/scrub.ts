@@ -11,6 +11,8 @@ const MASK = '***'
 const SHORT = 4
 /** Options that are secret wherever they stand, in `dkim` and `tls` too. */
 const SECRET = /^(?:pass|password|passphrase|secret|clientSecret|privateKey|accessToken|refreshToken|apiKey|key|pfx)$/
+/** A token is secret whoever it belongs to. */
+const BEARER = /(?<=\bBearer )\S+/gi
 /** Options of `auth` that are not. */
 const PUBLIC = /^(?:type|method|service|expires|timeout|accessUrl|scope)$/
 
@@ -18,9 +20,10 @@ const PUBLIC = /^(?:type|method|service|expires|timeout|accessUrl|scope)$/
 export function scrubberOf(options: unknown): Scrub {
   const secrets = new Secrets()
   secrets.collect(options)
-  const mask = masker(secrets.patterns(0))
+  const mask = masker([...secrets.patterns(0), BEARER])
   // Any word decodes to something: a short secret would be found in most of them by chance.
-  const maskDecoded = masker(secrets.patterns(SHORT))
+  const maskDecoded = masker([...secrets.patterns(SHORT), BEARER])
+  if (secrets.none) return mask
   return (text) =>
     mask(text).replace(/[A-Za-z0-9+/_-]{4,}={0,2}/g, (token) => {
       const decoded = Buffer.from(token, 'base64').toString()
@@ -35,6 +38,10 @@ function masker(patterns: readonly RegExp[]): Scrub {
 class Secrets {
   /** Secret → whether it is masked only as a word of its own, as a user's name is: it may be part of a plain word. */
   readonly #found: Map<string, boolean> = new Map()
+
+  get none(): boolean {
+    return this.#found.size === 0
+  }
 
   collect(options: unknown, inAuth: boolean = false, depth: number = 0): void {
     if (typeof options !== 'object' || options === null || Buffer.isBuffer(options) || depth > 3) return
@@ -74,12 +81,11 @@ class Secrets {
   patterns(shortest: number): RegExp[] {
     const found = [...this.#found].filter(([text]) => text.length >= shortest)
     found.sort(([a], [b]) => b.length - a.length)
-    const patterns = found.map(([text, asWord]) =>
+    return found.map(([text, asWord]) =>
       asWord
         ? new RegExp(`(?<![\\p{L}\\p{N}])${escaped(text)}(?![\\p{L}\\p{N}])`, 'giu')
         : new RegExp(escaped(text), 'giu'),
     )
-    return [...patterns, /(?<=\bBearer )\S+/gi]
   }
 }
 
