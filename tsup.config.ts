@@ -9,6 +9,7 @@ const shared: Options = {
     index: 'src/index.ts',
     'email/index': 'src/email/index.ts',
     'testing/index': 'src/testing/index.ts',
+    'sqlite/index': 'src/sqlite/index.ts',
   },
   platform: 'node',
   target: 'node20',

@@ -85,6 +85,8 @@ export interface EngineHost {
 
 export interface EngineSettings {
   readonly clock: Clock
+  /** Numbers in [0, 1). */
+  readonly random: () => number
   /** False: this process only submits. */
   readonly work: boolean
   readonly concurrency: number

@@ -110,10 +110,10 @@ export class BackgroundRunner<const Tasks extends TaskMap = TaskMap> extends Iso
   }
 
   #open(env: AttemptEnvironment, works: ReadonlyMap<string, Work>): void {
-    const { clock, work, concurrency, maxPending, retention, logger } = this.#options
+    const { clock, random, work, concurrency, maxPending, retention, logger } = this.#options
     const names = new Map([...works].map(([name, { definition }]) => [name, definition.concurrency]))
     const host: EngineHost = {
-      settings: { clock, work, concurrency, names, maxPending, retention },
+      settings: { clock, random, work, concurrency, names, maxPending, retention },
       attempt: (task, writer): EngineAttempt => new Attempt(env, works.get(task.name) as Work, task, writer),
       hears: (event) => logger !== undefined || this.listenerCount(event) > 0,
       changed: (event, record) => {

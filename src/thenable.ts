@@ -9,3 +9,8 @@ export function isThenable(value: unknown): value is PromiseLike<unknown> {
     typeof (value as { then?: unknown }).then === 'function'
   )
 }
+
+/** `next` of what may be a promise; at once where it is none. */
+export function andThen<From, To>(from: From | Promise<From>, next: (from: From) => To | Promise<To>): To | Promise<To> {
+  return from instanceof Promise ? from.then(next) : next(from)
+}

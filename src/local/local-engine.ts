@@ -21,6 +21,8 @@ import type {
   ListQuery,
   MaybePromise,
   NewTask,
+  Outcome,
+  StopReason,
   StopReport,
   StopRequest,
   TaskCounts,
@@ -28,9 +30,10 @@ import type {
 } from '../engine.js'
 import { InvalidStateError } from '../errors.js'
 import { copyJson, type Json } from '../json.js'
-import { type StoredTask, type TaskRecord, toRecord } from '../record.js'
+import { extrasOf, type StoredTask, type TaskRecord, toRecord } from '../record.js'
+import { andThen } from '../thenable.js'
 import { Admission } from './admission.js'
-import type { Cancelled, Inserted, Outlook, Store } from './store.js'
+import type { Cancelled, Inserted, Outlook, Store, StoreHost } from './store.js'
 
 /** How long a drain may hold the event loop, ms; with the task that ends the turn it stays below 10. */
 const TURN_BUDGET = 5
@@ -53,6 +56,8 @@ class Run<Task extends StoredTask> implements AttemptWriter {
   attempt!: EngineAttempt
   /** Its place among the engine's running ones. */
   slot = 0
+  /** Its latest progress, when that is stored and told: the end comes after it. */
+  telling: Promise<void> | undefined
 
   constructor(engine: LocalEngine<Task>, task: Task) {
     this.#engine = engine
@@ -60,7 +65,7 @@ class Run<Task extends StoredTask> implements AttemptWriter {
   }
 
   progress(value: Json): void {
-    this.#engine.progress(this.task, value)
+    this.telling = this.#engine.progress(this.task, value)
   }
 
   save(value: Json): MaybePromise<void> {
@@ -115,10 +120,34 @@ class LocalEngine<Task extends StoredTask> implements Engine {
     this.#admission = new Admission(settings.names)
     this.#queue.concurrency = settings.concurrency
     this.#working = settings.work
-    return then(this.#store.open({ maxPending: settings.maxPending }), () => {
+    const { maxPending, work, random } = settings
+    return andThen(this.#store.open({ maxPending, work, random, host: this.#storeHost() }), () => {
       this.#open = true
       this.#look()
     })
+  }
+
+  /** What other processes did to a store that is shared. */
+  #storeHost(): StoreHost<Task> {
+    const stop = (task: Task, why: StopReason): void =>
+      this.#running.find((run) => run.task === task)?.attempt.stop(why)
+    return {
+      changed: (ids) => {
+        this.#tellWatchers(ids)
+        this.#look()
+      },
+      cancelled: (task, { reason, force = false }) => stop(task, { type: 'cancel', reason, force }),
+      lost: (tasks) => {
+        for (const task of tasks) stop(task, { type: 'lost' })
+      },
+      recovered: (event, record) => {
+        if (event !== 'stalled') this.#ended()
+        this.#host.changed(event, record)
+        this.#tellWatchers([record.id])
+        this.#look()
+      },
+      fault: (error) => this.#host.fault(error),
+    }
   }
 
   enqueue(tasks: readonly NewTask[]): MaybePromise<readonly Enqueued[]> {
@@ -137,7 +166,7 @@ class LocalEngine<Task extends StoredTask> implements Engine {
   }
 
   get(id: string): MaybePromise<TaskRecord | undefined> {
-    return then(this.#store.find(id), (task) => task && toRecord(task))
+    return andThen(this.#store.find(id), (task) => task && toRecord(task))
   }
 
   list(query: ListQuery): MaybePromise<ListPage> {
@@ -149,7 +178,7 @@ class LocalEngine<Task extends StoredTask> implements Engine {
   }
 
   cancel(id: string, request: CancelRequest): MaybePromise<TaskRecord> {
-    return then(this.#store.cancel(id, request, this.#clock.now()), (cancelled) => this.#cancelled(cancelled, request))
+    return andThen(this.#store.cancel(id, request, this.#clock.now()), (cancelled) => this.#cancelled(cancelled, request))
   }
 
   #cancelled({ record, effect }: Cancelled, { reason, force = false }: CancelRequest): TaskRecord {
@@ -167,7 +196,7 @@ class LocalEngine<Task extends StoredTask> implements Engine {
 
   retry(id: string, { delay }: { readonly delay: number }): MaybePromise<TaskRecord> {
     const now = this.#clock.now()
-    return then(this.#store.retry(id, now + delay, now), (record) => {
+    return andThen(this.#store.retry(id, now + delay, now), (record) => {
       this.#setBusy(true)
       this.#host.changed('retrying', copyJson(record))
       this.#tellWatchers([id])
@@ -177,21 +206,21 @@ class LocalEngine<Task extends StoredTask> implements Engine {
   }
 
   setPriority(id: string, priority: number): MaybePromise<TaskRecord> {
-    return then(this.#store.setPriority(id, priority), (record) => {
+    return andThen(this.#store.setPriority(id, priority), (record) => {
       this.#tellWatchers([id])
       return record
     })
   }
 
   remove(id: string): MaybePromise<boolean> {
-    return then(this.#store.remove(id), (removed) => {
+    return andThen(this.#store.remove(id), (removed) => {
       if (removed) this.#tellWatchers([id])
       return removed
     })
   }
 
   pause(paused: boolean): MaybePromise<void> {
-    return then(this.#store.pause(paused), () => {
+    return andThen(this.#store.pause(paused), () => {
       if (!paused) this.#look()
     })
   }
@@ -217,7 +246,7 @@ class LocalEngine<Task extends StoredTask> implements Engine {
 
   #lookNow: () => void = () => {
     this.#looking = false
-    if (this.#open) void this.#guard(() => then(this.#store.outlook(this.#clock.now()), this.#act))
+    if (this.#open) void this.#guard(() => andThen(this.#store.outlook(this.#clock.now()), this.#act))
   }
 
   #act: (outlook: Outlook) => void = ({ ready, nextDue, idle, more }) => {
@@ -251,11 +280,10 @@ class LocalEngine<Task extends StoredTask> implements Engine {
 
   /** A ticket: takes the best task that is due, runs it, and goes on while there are any. */
   async #work(): Promise<void> {
-    let now = this.#clock.now()
-    while (this.#working && this.#queue.pending <= this.#queue.concurrency) {
-      const claimed = this.#store.claim(this.#admission, now)
+    let claimed = this.#claim(this.#clock.now())
+    for (;;) {
       const task = claimed instanceof Promise ? await claimed : claimed
-      if (task === undefined) break
+      if (task === undefined || !this.#open) break
       this.#claims++
       const run = new Run(this, task)
       run.attempt = this.#host.attempt(task, run)
@@ -264,20 +292,34 @@ class LocalEngine<Task extends StoredTask> implements Engine {
       const outcome = await run.attempt.run()
       // However many settle at one moment, and however many wait here: the event loop is free in between.
       for (let spent = this.#turn.spent(); spent !== undefined; spent = this.#turn.spent()) await spent
+      if (run.telling !== undefined) await run.telling
       if (!this.#open) return // it was abandoned: what it brings is too late
-      now = this.#clock.now()
+      const now = this.#clock.now()
       const settled = this.#store.settle(task, outcome, now)
-      this.#settled(run, settled instanceof Promise ? await settled : settled)
-      if (settled instanceof Promise) now = this.#clock.now()
+      this.#admission.give(task.name)
+      if (settled instanceof Promise) {
+        // Asked for together, so that both are done at once: what is done first is asked for first.
+        claimed = this.#claim(now)
+        if (claimed instanceof Promise) claimed.catch(() => {})
+        this.#settled(run, await settled)
+      } else {
+        this.#settled(run, settled)
+        claimed = this.#claim(now)
+      }
     }
     // Perhaps nothing is left at all; or the limit was lowered, and more tickets have stopped than had to.
     if (this.#running.length === 0 || this.#queue.pending > this.#queue.concurrency) this.#look()
   }
 
+  /** The next task for a ticket that has a slot. */
+  #claim(now: number): MaybePromise<Task | undefined> {
+    if (!this.#working || this.#queue.pending > this.#queue.concurrency) return undefined
+    return this.#store.claim(this.#admission, now)
+  }
+
   #settled(run: Run<Task>, event: TaskEvent | undefined): void {
     const { task } = run
     this.#remove(run)
-    this.#admission.give(task.name)
     if (event === 'retrying') {
       if (task.state === 'queued') this.#returned.add(task.id)
       this.#look()
@@ -301,7 +343,7 @@ class LocalEngine<Task extends StoredTask> implements Engine {
     this.#pruneAlarm = undefined
     if (!this.#open) return
     void this.#guard(() =>
-      then(this.#store.prune(this.#host.settings.retention, this.#clock.now()), ({ ids, more }) => {
+      andThen(this.#store.prune(this.#host.settings.retention, this.#clock.now()), ({ ids, more }) => {
         this.#tellWatchers(ids)
         if (more) nextTurn(this.#prune)
       }),
@@ -329,8 +371,14 @@ class LocalEngine<Task extends StoredTask> implements Engine {
 
   // What a run writes.
 
-  progress(task: Task, value: Json): void {
-    void this.#guard(() => then(this.#store.progress(task, value), () => this.announce('progress', task)))
+  /** Resolves when it is stored and told; never rejects. */
+  progress(task: Task, value: Json): Promise<void> {
+    return this.#guard(() =>
+      andThen(this.#store.progress(task, value), () => {
+        extrasOf(task).progress = value // several may have been stored at once: each is told with its own
+        this.announce('progress', task)
+      }),
+    )
   }
 
   save(task: Task, value: Json): MaybePromise<void> {
@@ -397,9 +445,4 @@ class LocalEngine<Task extends StoredTask> implements Engine {
     await Promise.race([this.#queue.onIdle(), aborted])
     stopListening()
   }
-}
-
-/** `next` of what may be a promise; at once where it is none. */
-function then<From, To>(from: MaybePromise<From>, next: (from: From) => MaybePromise<To>): MaybePromise<To> {
-  return from instanceof Promise ? from.then(next) : next(from)
 }

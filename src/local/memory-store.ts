@@ -10,7 +10,7 @@ import type {
   TaskCounts,
   TaskEvent,
 } from '../engine.js'
-import { InvalidInputError, InvalidStateError, QueueFullError, show, TaskNotFoundError } from '../errors.js'
+import { QueueFullError, TaskNotFoundError } from '../errors.js'
 import type { Json } from '../json.js'
 import * as life from '../lifecycle.js'
 import {
@@ -25,7 +25,9 @@ import {
 import type { Admission } from './admission.js'
 import { Backlog, dueBefore, type Waiting } from './backlog.js'
 import { Chain } from './chain.js'
+import { fromCursor, toCursor } from './cursor.js'
 import { Heap } from './heap.js'
+import { rehearse, sameTask } from './identity.js'
 import { Sequence } from './sequence.js'
 import type { Cancelled, Inserted, Outlook, Pruned, Store, StoreSettings } from './store.js'
 
@@ -94,7 +96,7 @@ export class MemoryStore implements Store<MemoryTask> {
   #paused = false
   #maxPending = Number.POSITIVE_INFINITY
 
-  open(settings: StoreSettings): void {
+  open(settings: Pick<StoreSettings, 'maxPending'>): void {
     this.#maxPending = settings.maxPending
   }
 
@@ -102,24 +104,8 @@ export class MemoryStore implements Store<MemoryTask> {
     const first = tasks[0]
     if (tasks.length === 1 && first !== undefined && first.extras?.key === undefined)
       return [this.#insertOne(first, now)]
-    this.#rehearse(tasks)
+    this.#checkRoom(rehearse(tasks, (task) => this.#existing(task)))
     return tasks.map((task) => this.#insertOne(task, now))
-  }
-
-  /** All or nothing: throws what storing them one by one would throw, before the first is stored. */
-  #rehearse(tasks: readonly NewTask[]): void {
-    const ids = new Map<string, NewTask>()
-    const keys = new Map<string, NewTask>()
-    for (const task of tasks) {
-      const { id, extras } = task
-      const byKey = extras?.key === undefined ? undefined : keys.get(extras.key)
-      const byId = ids.get(id)
-      if (byId !== undefined && byKey !== undefined && byId !== byKey) refuseId(id, 'another task than the key')
-      if (this.#existing(task) !== undefined || byId !== undefined || byKey !== undefined) continue
-      ids.set(id, task)
-      if (extras?.key !== undefined) keys.set(extras.key, task)
-    }
-    this.#checkRoom(ids.size)
   }
 
   #insertOne(from: NewTask, now: number): Inserted<MemoryTask> {
@@ -143,9 +129,7 @@ export class MemoryStore implements Store<MemoryTask> {
     const key = task.extras?.key
     const byKey = key === undefined ? undefined : this.#keys.get(task.name)?.get(key)
     const byId = this.#tasks.get(task.id)
-    if (byId !== undefined && byId.name !== task.name) refuseId(task.id, `a task of another name, ${show(byId.name)}`)
-    if (byId !== undefined && byKey !== undefined && byId !== byKey) refuseId(task.id, 'another task than the key')
-    return byKey ?? byId
+    return sameTask(task, byId, byKey)
   }
 
   #checkRoom(more: number): void {
@@ -364,21 +348,4 @@ function getOrMake<Value>(map: Map<string, Value>, key: string, make: () => Valu
     map.set(key, value)
   }
   return value
-}
-
-function refuseId(id: string, owner: string): never {
-  throw new InvalidStateError(`the id ${show(id)} belongs to ${owner}`)
-}
-
-/** A cursor is opaque to users: the submission order of the last task of its page. */
-function toCursor(order: number): string {
-  return Buffer.from(`m${order}`).toString('base64url')
-}
-
-function fromCursor(cursor: string): number {
-  const text = Buffer.from(cursor, 'base64url').toString()
-  if (/^m\d{1,15}$/.test(text)) return Number(text.slice(1))
-  throw new InvalidInputError('bad list query', [
-    { path: ['cursor'], message: `is not a cursor of this list: ${show(cursor)}` },
-  ])
 }

@@ -26,7 +26,7 @@ import type { Admission } from './admission.js'
 export interface Store<Task extends StoredTask = StoredTask> {
   readonly name: string
   readonly capabilities: Capabilities
-  open(settings: StoreSettings): MaybePromise<void>
+  open(settings: StoreSettings<Task>): MaybePromise<void>
   /** Stores all or none; tells which tasks are new, in the order of `tasks`. @throws {QueueFullError} {InvalidStateError} */
   insert(tasks: readonly NewTask[], now: number): MaybePromise<readonly Inserted<Task>[]>
   /** Takes the best due task whose name is admitted, marks it as running, and tells `admission`. */
@@ -52,8 +52,28 @@ export interface Store<Task extends StoredTask = StoredTask> {
   close(abandoned: readonly Task[]): MaybePromise<void>
 }
 
-export interface StoreSettings {
+export interface StoreSettings<Task extends StoredTask = StoredTask> {
   readonly maxPending: number
+  /** False: this process claims nothing. */
+  readonly work: boolean
+  /** Numbers in [0, 1). */
+  readonly random: () => number
+  /** Whom a store that others write too tells what they did. */
+  readonly host: StoreHost<Task>
+}
+
+/** What the engine is to a store that several processes share. */
+export interface StoreHost<Task extends StoredTask = StoredTask> {
+  /** Something has changed elsewhere: these tasks, and what there is to do. */
+  changed(ids: readonly string[]): void
+  /** A task that runs here was asked to stop elsewhere; `task` is what `claim` gave. */
+  cancelled(task: Task, request: CancelRequest): void
+  /** These run here no more: another process took this one for dead and has put them back. */
+  lost(tasks: readonly Task[]): void
+  /** This process has put back, or ended, what a process that died was running. */
+  recovered(event: TaskEvent, record: TaskRecord): void
+  /** A fault that no caller can be told of. */
+  fault(error: unknown): void
 }
 
 export interface Inserted<Task> extends Enqueued {

@@ -1,0 +1,86 @@
+/** A row of `tasks` as a task, and back. */
+import type { Json } from '../json.js'
+import type { SerializedError, StoredTask, TaskExtras, TaskState } from '../record.js'
+import type { Row, Value } from './driver.js'
+
+/** By number, as they are stored. */
+export const STATES: readonly TaskState[] = ['queued', 'scheduled', 'running', 'succeeded', 'failed', 'cancelled']
+
+export function stateNumber(state: TaskState): number {
+  return STATES.indexOf(state)
+}
+
+/** A task as it is read from the file. */
+export interface SqliteTask extends StoredTask {
+  readonly seq: number
+  /** The worker that runs it, or ran it last. */
+  worker: number | null
+}
+
+/** @param name of the task, @param input where it is kept apart */
+export function toTask(row: Row, name: string, input: Value): SqliteTask {
+  return {
+    seq: row['seq'] as number,
+    id: row['id'] as string,
+    name,
+    state: STATES[row['state'] as number] as TaskState,
+    input: parsed(input),
+    output: parsed(row['output']),
+    error: parsed(row['error']) as SerializedError | undefined,
+    attempt: row['attempt'] as number,
+    maxAttempts: row['max_attempts'] as number,
+    priority: row['priority'] as number,
+    createdAt: row['created_at'] as number,
+    runAt: row['run_at'] as number,
+    startedAt: row['started_at'] as number,
+    finishedAt: row['finished_at'] as number,
+    worker: row['worker'] as number | null,
+    extras: toExtras(row),
+  }
+}
+
+function toExtras(row: Row): TaskExtras | undefined {
+  const extras = (parsed(row['extras']) ?? {}) as TaskExtras
+  if (row['key'] !== null) extras.key = row['key'] as string
+  if (row['progress'] !== null) extras.progress = parsed(row['progress']) as Json
+  if (row['saved'] !== null) extras.saved = parsed(row['saved']) as Json
+  if (row['cancel_requested_at'] !== null) extras.cancelRequestedAt = row['cancel_requested_at'] as number
+  if (row['cancel_reason'] !== null) extras.cancelReason = row['cancel_reason'] as string
+  if (row['cancel_force'] !== null) extras.cancelForce = true
+  return Object.keys(extras).length === 0 ? undefined : extras
+}
+
+/** What has no column of its own. */
+export function extrasText(extras: TaskExtras | undefined): string | null {
+  if (extras === undefined) return null
+  const {
+    key: _key,
+    progress: _progress,
+    saved: _saved,
+    cancelRequestedAt: _at,
+    cancelReason: _reason,
+    cancelForce: _force,
+    ...rest
+  } = extras
+  const json = JSON.stringify(rest)
+  return json === '{}' ? null : json
+}
+
+/** JSON text, or nothing. */
+export function text(value: unknown): string | null {
+  return value === undefined ? null : JSON.stringify(value)
+}
+
+function parsed(json: Value | undefined): Json | undefined {
+  return json === null || json === undefined ? undefined : (JSON.parse(json as string) as Json)
+}
+
+/** A copy on which a step of its life can be tried. */
+export function draftOf(task: SqliteTask): SqliteTask {
+  return { ...task, extras: task.extras && { ...task.extras } }
+}
+
+/** Whether `current`, as the file has it, is the attempt that `task` stands for. */
+export function isSameAttempt(current: SqliteTask, task: SqliteTask): boolean {
+  return current.state === 'running' && current.worker === task.worker && current.attempt === task.attempt
+}

@@ -1,0 +1,321 @@
+/**
+ * Tasks in one SQLite file: the store behind `sqlite()`.
+ *
+ * What is written goes through the group commit, what is read goes straight to the file. A step of a task's life is tried
+ * on a draft, written, and taken over once it is committed, so that a transaction that comes to nothing leaves no trace.
+ */
+import type {
+  CancelRequest,
+  Capabilities,
+  ListPage,
+  ListQuery,
+  MaybePromise,
+  NewTask,
+  Outcome,
+  RetentionPolicy,
+  TaskCounts,
+  TaskEvent,
+} from '../engine.js'
+import { QueueFullError, TaskNotFoundError } from '../errors.js'
+import type { Json } from '../json.js'
+import * as life from '../lifecycle.js'
+import type { Admission } from '../local/admission.js'
+import { rehearse, sameTask } from '../local/identity.js'
+import type { Cancelled, Inserted, Outlook, Pruned, Store, StoreSettings } from '../local/store.js'
+import { extrasOf, type TaskRecord, toRecord } from '../record.js'
+import { andThen } from '../thenable.js'
+import type { Database } from './driver.js'
+import { GroupCommit } from './group-commit.js'
+import { listPage } from './list.js'
+import { type Durability, openFile } from './open.js'
+import { draftOf, isSameAttempt, type SqliteTask } from './rows.js'
+import { TaskTable } from './task-table.js'
+
+/** So many scheduled tasks become due, or finished ones go, in one transaction. */
+const STEP = 200
+
+export interface SqliteSettings {
+  readonly path: string
+  readonly durability: Durability
+  /** ms */
+  readonly lease: number
+}
+
+export class SqliteStore implements Store<SqliteTask> {
+  readonly name = 'sqlite'
+  readonly capabilities: Capabilities = { durable: true, shared: true, feed: 'all', limits: 'process' }
+  readonly #settings: SqliteSettings
+  #database!: Database
+  #table!: TaskTable
+  #group!: GroupCommit
+  #maxPending = Number.POSITIVE_INFINITY
+  /** What this process runs, by seq. */
+  readonly #running: Map<number, SqliteTask> = new Map()
+  #worker = 0
+
+  constructor(settings: SqliteSettings) {
+    this.#settings = settings
+  }
+
+  async open({ maxPending, random }: StoreSettings<SqliteTask>): Promise<void> {
+    this.#maxPending = maxPending
+    this.#database = await openFile(this.#settings.path, this.#settings.durability)
+    this.#table = new TaskTable(this.#database)
+    this.#group = new GroupCommit(this.#database, random, {
+      begun: () => void this.#table.refresh(),
+      beforeCommit: () => this.#table.tally.write(),
+      committed: () => {},
+      rolledBack: () => this.#table.tally.forget(),
+    })
+    await this.#group.write(() => this.#recover())
+  }
+
+  // Submitting.
+
+  insert(tasks: readonly NewTask[], now: number): Promise<readonly Inserted<SqliteTask>[]> {
+    return this.#group.write(() => {
+      const one = tasks.length === 1 && tasks[0]?.idIsNew === true && tasks[0].extras?.key === undefined
+      this.#checkRoom(one ? 1 : rehearse(tasks, (task) => this.#existing(task)))
+      return tasks.map((task) => this.#insertOne(task, now))
+    })
+  }
+
+  #insertOne(from: NewTask, now: number): Inserted<SqliteTask> {
+    const existing = this.#existing(from)
+    if (existing !== undefined) return { id: existing.id, deduplicated: true, task: existing }
+    return { id: from.id, deduplicated: false, task: this.#table.insert(from, now) }
+  }
+
+  #existing(task: NewTask): SqliteTask | undefined {
+    const key = task.extras?.key
+    if (task.idIsNew && key === undefined) return undefined // an id that was made for it is new
+    return sameTask(
+      task,
+      this.#table.byId(task.id),
+      key === undefined ? undefined : this.#table.byKey(task.name, key),
+    )
+  }
+
+  #checkRoom(more: number): void {
+    if (more === 0 || this.#maxPending === Number.POSITIVE_INFINITY) return
+    const { queued, scheduled } = this.#table.tally.total()
+    if (queued + scheduled + more > this.#maxPending) throw new QueueFullError(queued + scheduled, this.#maxPending)
+  }
+
+  // Working.
+
+  claim(admission: Admission, now: number): Promise<SqliteTask | undefined> {
+    return this.#group.write(() => {
+      if (this.#table.tally.paused || !this.#promote(now)) return undefined
+      const best = this.#best(admission.open)
+      if (best === undefined) return undefined
+      const task = draftOf(best)
+      life.claim(task, now)
+      task.worker = this.#worker
+      this.#table.claim(task)
+      admission.take(task.name)
+      this.#running.set(task.seq, task)
+      this.#group.undo(() => {
+        admission.give(task.name)
+        this.#running.delete(task.seq)
+      })
+      return task
+    })
+  }
+
+  /** The best of the names that are admitted. A suspect runs beside no other one. */
+  #best(names: readonly string[]): SqliteTask | undefined {
+    let best: SqliteTask | undefined
+    const suspects = ![...this.#running.values()].some(life.isSuspect)
+    for (const name of names) {
+      for (const suspect of suspects ? [false, true] : [false]) {
+        const first = this.#table.best(name, suspect)
+        if (first === undefined) continue
+        if (best === undefined || comesBefore(first, best)) best = first
+      }
+    }
+    return best
+  }
+
+  settle(task: SqliteTask, outcome: Outcome, now: number): Promise<TaskEvent | undefined> {
+    const insists = true
+    return this.#group.write(() => {
+      for (let known = task; ; ) {
+        const draft = draftOf(known)
+        const event = life.settle(draft, outcome, now)
+        const settled = this.#table.settle(draft, known)
+        const current = settled ? undefined : this.#table.bySeq(task.seq)
+        if (!settled && current !== undefined && isSameAttempt(current, task)) {
+          known = current // it was cancelled elsewhere
+          continue
+        }
+        this.#group.after(() => {
+          this.#running.delete(task.seq)
+          if (settled) Object.assign(task, draft)
+        })
+        return settled ? event : undefined
+      }
+    }, insists)
+  }
+
+  progress(task: SqliteTask, value: Json): Promise<void> {
+    const json = JSON.stringify(value)
+    return this.#group.write(() => this.#table.put(task, 'progress', json))
+  }
+
+  save(task: SqliteTask, value: Json): Promise<void> {
+    const json = JSON.stringify(value)
+    return this.#group.write(() => {
+      this.#table.put(task, 'saved', json)
+      this.#group.after(() => {
+        extrasOf(task).saved = value
+      })
+    })
+  }
+
+  // Asking.
+
+  find(id: string): MaybePromise<SqliteTask | undefined> {
+    return this.#read(() => this.#table.byId(id))
+  }
+
+  list(query: ListQuery): MaybePromise<ListPage> {
+    return this.#read(() => listPage(this.#table, query))
+  }
+
+  counts(): MaybePromise<TaskCounts> {
+    return this.#read(() => this.#table.tally.total())
+  }
+
+  #read<Answer>(work: () => Answer): MaybePromise<Answer> {
+    return this.#group.read(() => {
+      this.#table.refresh()
+      return work()
+    })
+  }
+
+  // Steering.
+
+  cancel(id: string, request: CancelRequest, now: number): Promise<Cancelled> {
+    return this.#step(id, (task) => {
+      const effect = life.cancel(task, request, now)
+      return () => {
+        const running = this.#running.get(task.seq)
+        if (running !== undefined) running.extras = task.extras
+        return { record: toRecord(task), effect }
+      }
+    })
+  }
+
+  retry(id: string, runAt: number, now: number): Promise<TaskRecord> {
+    return this.#step(id, (task) => {
+      life.retry(task, runAt, now)
+      return () => toRecord(task)
+    })
+  }
+
+  setPriority(id: string, priority: number): Promise<TaskRecord> {
+    return this.#step(id, (task) => {
+      life.reprioritise(task, priority)
+      return () => toRecord(task)
+    })
+  }
+
+  /** One step of a task's life, by a verb. */
+  #step<Answer>(id: string, take: (task: SqliteTask) => () => Answer): Promise<Answer> {
+    let answer: (() => Answer) | undefined
+    return this.#group
+      .write(() => {
+        const task = this.#table.byId(id)
+        if (task === undefined) throw new TaskNotFoundError(id)
+        const from = task.state
+        answer = take(task)
+        this.#table.write(task, from)
+      })
+      .then(() => (answer as () => Answer)())
+  }
+
+  remove(id: string): Promise<boolean> {
+    return this.#group.write(() => {
+      const task = this.#table.byId(id)
+      if (task === undefined) return false
+      life.checkRemovable(task)
+      this.#table.remove(task)
+      return true
+    })
+  }
+
+  pause(paused: boolean): Promise<void> {
+    return this.#group.write(() => this.#table.setPaused(paused))
+  }
+
+  // Keeping house.
+
+  prune(policy: RetentionPolicy, now: number): Promise<Pruned> {
+    return this.#group.write(() => {
+      const over = life.FINAL_STATES.flatMap((state) => this.#table.finished(state, now - policy[state], STEP))
+      const gone = over.length > 0 ? over.slice(0, STEP) : this.#excess(policy)
+      for (const task of gone) this.#table.remove(task)
+      return { ids: gone.map(({ id }) => id), more: gone.length > 0 }
+    })
+  }
+
+  /** The oldest of those that are too many. */
+  #excess({ count = Number.POSITIVE_INFINITY }: RetentionPolicy): SqliteTask[] {
+    const { succeeded, failed, cancelled } = this.#table.tally.total()
+    const excess = Math.min(succeeded + failed + cancelled - count, STEP)
+    if (excess <= 0) return []
+    return life.FINAL_STATES.flatMap((state) => this.#table.finished(state, Number.MAX_SAFE_INTEGER, excess))
+      .sort((a, b) => a.finishedAt - b.finishedAt || a.seq - b.seq)
+      .slice(0, excess)
+  }
+
+  outlook(now: number): MaybePromise<Outlook> {
+    return andThen(
+      this.#read(() => (this.#isDue(now) ? undefined : this.#look(true))),
+      (outlook) => outlook ?? this.#group.write(() => this.#look(this.#promote(now))),
+    )
+  }
+
+  #look(all: boolean): Outlook {
+    const { tally } = this.#table
+    const { queued, scheduled, running } = tally.total()
+    return {
+      more: !all,
+      ready: tally.paused || !all ? 0 : queued,
+      nextDue: all ? tally.nextDue : undefined,
+      idle: queued + scheduled + running === 0,
+    }
+  }
+
+  #isDue(now: number): boolean {
+    return (this.#table.tally.nextDue ?? Number.POSITIVE_INFINITY) <= now
+  }
+
+  /** Makes what is due claimable, at most a step of it; says whether that was all. */
+  #promote(now: number): boolean {
+    if (!this.#isDue(now)) return true
+    for (const task of this.#table.due(now, STEP)) {
+      life.becomeDue(task)
+      this.#table.write(task, 'scheduled')
+    }
+    return !this.#isDue(now)
+  }
+
+  #recover(): void {
+    for (const task of this.#table.runningOf(0)) {
+      life.crash(task, 'counted', task.startedAt)
+      this.#table.write(task, 'running')
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#group.close()
+    this.#database.close()
+  }
+}
+
+function comesBefore(a: SqliteTask, b: SqliteTask): boolean {
+  if (a.priority !== b.priority) return a.priority > b.priority
+  return a.runAt < b.runAt || (a.runAt === b.runAt && a.seq < b.seq)
+}

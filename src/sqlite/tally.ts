@@ -1,0 +1,99 @@
+/**
+ * What would be dear to ask the file for each time: how many tasks of each name are in each state, whether all is paused,
+ * when the next scheduled task is due. Kept in memory, written with each group, and read again when another connection
+ * has written.
+ */
+import type { TaskCounts } from '../engine.js'
+import type { Database, Statement } from './driver.js'
+import { STATES, stateNumber } from './rows.js'
+import type { TaskState } from '../record.js'
+
+const ALIKE = STATES.length
+
+export class Tally {
+  readonly #version: Statement
+  readonly #counts: Statement
+  readonly #add: Statement
+  readonly #paused: Statement
+  readonly #nextDue: Statement
+  /** name × state → how many. */
+  #held: Map<number, number> = new Map()
+  /** Since the last commit. */
+  #added: Map<number, number> = new Map()
+  #seen: unknown
+  #due: number | undefined
+  #dueIsKnown = false
+  paused = false
+
+  constructor(database: Database) {
+    this.#version = database.prepare('PRAGMA data_version')
+    this.#counts = database.prepare('SELECT name, state, n FROM counts WHERE n > 0')
+    this.#add = database.prepare(
+      'INSERT INTO counts (name, state, n) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n',
+    )
+    this.#paused = database.prepare("SELECT value FROM meta WHERE key = 'paused'")
+    this.#nextDue = database.prepare('SELECT run_at FROM tasks INDEXED BY tasks_due WHERE state = 1 ORDER BY run_at LIMIT 1')
+  }
+
+  /** Reads again what another connection may have changed; says whether one has. */
+  refresh(): boolean {
+    const version = this.#version.get()?.['data_version']
+    if (version === this.#seen) return false
+    this.#held = new Map(
+      this.#counts.all().map((row) => [(row['name'] as number) * ALIKE + (row['state'] as number), row['n'] as number]),
+    )
+    this.paused = this.#paused.get()?.['value'] === 1
+    this.#dueIsKnown = false
+    this.#seen = version
+    return true
+  }
+
+  /** A task of this name has come to a state, or has left it. */
+  count(name: number, state: TaskState, by: 1 | -1): void {
+    const at = name * ALIKE + stateNumber(state)
+    this.#held.set(at, (this.#held.get(at) ?? 0) + by)
+    this.#added.set(at, (this.#added.get(at) ?? 0) + by)
+  }
+
+  /** How many tasks of this name are in this state. */
+  of(name: number, state: TaskState): number {
+    return this.#held.get(name * ALIKE + stateNumber(state)) ?? 0
+  }
+
+  total(): TaskCounts {
+    const counts: TaskCounts = { queued: 0, scheduled: 0, running: 0, succeeded: 0, failed: 0, cancelled: 0 }
+    for (const [at, n] of this.#held) counts[STATES[at % ALIKE] as TaskState] += n
+    return counts
+  }
+
+  /** Epoch ms at which the next scheduled task is due. */
+  get nextDue(): number | undefined {
+    if (!this.#dueIsKnown) {
+      this.#due = this.#nextDue.get()?.['run_at'] as number | undefined
+      this.#dueIsKnown = true
+    }
+    return this.#due
+  }
+
+  /** A task is scheduled for this time. */
+  schedules(runAt: number): void {
+    if (this.#dueIsKnown && (this.#due === undefined || runAt < this.#due)) this.#due = runAt
+  }
+
+  /** A scheduled task has become due, was cancelled, or is gone. */
+  unschedules(): void {
+    this.#dueIsKnown = false
+  }
+
+  /** Writes what was counted, within the group's transaction. */
+  write(): void {
+    for (const [at, n] of this.#added) if (n !== 0) this.#add.run(Math.floor(at / ALIKE), at % ALIKE, n)
+    this.#added.clear()
+  }
+
+  /** The transaction came to nothing: what was counted in it is forgotten. */
+  forget(): void {
+    this.#added.clear()
+    this.#seen = undefined
+  }
+}
