@@ -120,8 +120,8 @@ class LocalEngine<Task extends StoredTask> implements Engine {
     this.#admission = new Admission(settings.names)
     this.#queue.concurrency = settings.concurrency
     this.#working = settings.work
-    const { maxPending, work, random } = settings
-    return andThen(this.#store.open({ maxPending, work, random, host: this.#storeHost() }), () => {
+    const { clock, random, maxPending, work } = settings
+    return andThen(this.#store.open({ clock, random, maxPending, work, host: this.#storeHost() }), () => {
       this.#open = true
       this.#look()
     })

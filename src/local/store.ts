@@ -5,6 +5,7 @@
  * What may be answered at once may be answered without a promise: the memory store never makes one. Within one store,
  * things happen in the order in which they were asked.
  */
+import type { Clock } from '../clock.js'
 import type {
   CancelRequest,
   Capabilities,
@@ -56,6 +57,7 @@ export interface StoreSettings<Task extends StoredTask = StoredTask> {
   readonly maxPending: number
   /** False: this process claims nothing. */
   readonly work: boolean
+  readonly clock: Clock
   /** Numbers in [0, 1). */
   readonly random: () => number
   /** Whom a store that others write too tells what they did. */

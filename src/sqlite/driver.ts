@@ -39,6 +39,9 @@ export type Open = (path: string) => Database
 // What the libraries look like, as far as they are used.
 
 interface ForeignStatement {
+  /** Rows as arrays; not in node:sqlite. */
+  raw?(on: boolean): unknown
+  columns?(): readonly { readonly name: string }[]
   run(...values: Value[]): { readonly changes: number | bigint; readonly lastInsertRowid: number | bigint }
   get(...values: Value[]): unknown
   all(...values: Value[]): unknown
@@ -97,13 +100,17 @@ function opener(driver: string, Database: Constructor, options: object): Open {
       exec: (sql) => void database.exec(sql),
       prepare: (sql) => {
         const statement = database.prepare(sql)
+        const toRow = rowMaker(statement)
         return {
           run: (...values) => {
             const { changes, lastInsertRowid } = statement.run(...values)
             return { changes: Number(changes), inserted: Number(lastInsertRowid) }
           },
-          get: (...values) => statement.get(...values) as Row | undefined,
-          all: (...values) => statement.all(...values) as Row[],
+          get: (...values) => {
+            const row = statement.get(...values)
+            return row === undefined ? undefined : toRow(row)
+          },
+          all: (...values) => (statement.all(...values) as unknown[]).map(toRow),
         }
       },
       close: () => {
@@ -111,6 +118,25 @@ function opener(driver: string, Database: Constructor, options: object): Open {
         open = false
       },
     }
+  }
+}
+
+/**
+ * Rows as objects. Where a library can give them as arrays, that takes half the time, and libsql adds nothing of its own.
+ */
+function rowMaker(statement: ForeignStatement): (row: unknown) => Row {
+  let names: readonly string[]
+  try {
+    statement.raw?.(true)
+    names = statement.columns?.().map(({ name }) => name) ?? []
+  } catch {
+    names = [] // it gives no rows
+  }
+  if (statement.raw === undefined || names.length === 0) return (row) => row as Row
+  return (row) => {
+    const made: Record<string, Value> = {}
+    for (let i = 0; i < names.length; i++) made[names[i] as string] = (row as readonly Value[])[i] as Value
+    return made
   }
 }
 

@@ -63,6 +63,11 @@ export class GroupCommit {
     this.#hooks = hooks
   }
 
+  /** Nothing waits to be done. */
+  get isIdle(): boolean {
+    return this.#asked.length === 0
+  }
+
   /** Reads: at once where nothing was asked before, otherwise after that. */
   read<Answer>(work: () => Answer): Answer | Promise<Answer> {
     if (this.#asked.length === 0 && !this.#closed) {

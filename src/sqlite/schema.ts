@@ -33,7 +33,7 @@ const MIGRATIONS: readonly string[] = [
     seen INTEGER NOT NULL DEFAULT 0
   ) STRICT;
   -- What each commit has changed, as a JSON array of ids, while several processes have the file open.
-  CREATE TABLE feed (n INTEGER PRIMARY KEY AUTOINCREMENT, ids TEXT NOT NULL) STRICT;
+  CREATE TABLE feed (n INTEGER PRIMARY KEY AUTOINCREMENT, worker INTEGER NOT NULL, ids TEXT NOT NULL) STRICT;
 
   -- seq is the order of submission; it is never used twice, or a cursor would skip. Times are epoch ms.
   -- state: 0 queued, 1 scheduled, 2 running, 3 succeeded, 4 failed, 5 cancelled. Objects are JSON text.
@@ -66,7 +66,6 @@ const MIGRATIONS: readonly string[] = [
   CREATE INDEX tasks_ready ON tasks (name, priority DESC, run_at, seq) WHERE state = 0 AND suspect = 0;
   CREATE INDEX tasks_suspect ON tasks (name, priority DESC, run_at, seq) WHERE state = 0 AND suspect = 1;
   CREATE INDEX tasks_due ON tasks (run_at, seq) WHERE state = 1;
-  CREATE INDEX tasks_running ON tasks (worker) WHERE state = 2;
   CREATE INDEX tasks_finished ON tasks (state, finished_at, seq) WHERE state >= 3;
   CREATE INDEX tasks_list ON tasks (name, state, seq);
 

@@ -27,6 +27,7 @@ import { andThen } from '../thenable.js'
 import type { Database } from './driver.js'
 import { GroupCommit } from './group-commit.js'
 import { listPage } from './list.js'
+import { Neighbours } from './neighbours.js'
 import { type Durability, openFile } from './open.js'
 import { draftOf, isSameAttempt, type SqliteTask } from './rows.js'
 import { TaskTable } from './task-table.js'
@@ -51,23 +52,33 @@ export class SqliteStore implements Store<SqliteTask> {
   #maxPending = Number.POSITIVE_INFINITY
   /** What this process runs, by seq. */
   readonly #running: Map<number, SqliteTask> = new Map()
-  #worker = 0
+  #neighbours!: Neighbours
 
   constructor(settings: SqliteSettings) {
     this.#settings = settings
   }
 
-  async open({ maxPending, random }: StoreSettings<SqliteTask>): Promise<void> {
+  async open({ clock, random, maxPending, host }: StoreSettings<SqliteTask>): Promise<void> {
+    const { path, durability, lease } = this.#settings
     this.#maxPending = maxPending
-    this.#database = await openFile(this.#settings.path, this.#settings.durability)
+    this.#database = await openFile(path, durability)
     this.#table = new TaskTable(this.#database)
     this.#group = new GroupCommit(this.#database, random, {
-      begun: () => void this.#table.refresh(),
-      beforeCommit: () => this.#table.tally.write(),
+      begun: () => this.#neighbours.begun(),
+      beforeCommit: () => {
+        this.#table.tally.write()
+        this.#neighbours.beforeCommit()
+      },
       committed: () => {},
-      rolledBack: () => this.#table.tally.forget(),
+      rolledBack: () => this.#table.forget(),
     })
-    await this.#group.write(() => this.#recover())
+    this.#neighbours = new Neighbours(this.#database, this.#table, this.#group, this.#running, {
+      path,
+      lease,
+      clock,
+      host,
+    })
+    await this.#neighbours.open()
   }
 
   // Submitting.
@@ -111,7 +122,7 @@ export class SqliteStore implements Store<SqliteTask> {
       if (best === undefined) return undefined
       const task = draftOf(best)
       life.claim(task, now)
-      task.worker = this.#worker
+      task.worker = this.#neighbours.worker
       this.#table.claim(task)
       admission.take(task.name)
       this.#running.set(task.seq, task)
@@ -126,7 +137,7 @@ export class SqliteStore implements Store<SqliteTask> {
   /** The best of the names that are admitted. A suspect runs beside no other one. */
   #best(names: readonly string[]): SqliteTask | undefined {
     let best: SqliteTask | undefined
-    const suspects = ![...this.#running.values()].some(life.isSuspect)
+    const suspects = this.#table.tally.suspects && ![...this.#running.values()].some(life.isSuspect)
     for (const name of names) {
       for (const suspect of suspects ? [false, true] : [false]) {
         const first = this.#table.best(name, suspect)
@@ -189,7 +200,7 @@ export class SqliteStore implements Store<SqliteTask> {
 
   #read<Answer>(work: () => Answer): MaybePromise<Answer> {
     return this.#group.read(() => {
-      this.#table.refresh()
+      if (this.#table.refresh()) this.#neighbours.noticed()
       return work()
     })
   }
@@ -302,14 +313,9 @@ export class SqliteStore implements Store<SqliteTask> {
     return !this.#isDue(now)
   }
 
-  #recover(): void {
-    for (const task of this.#table.runningOf(0)) {
-      life.crash(task, 'counted', task.startedAt)
-      this.#table.write(task, 'running')
-    }
-  }
-
-  async close(): Promise<void> {
+  async close(abandoned: readonly SqliteTask[]): Promise<void> {
+    const left = this.#neighbours.close(abandoned.length > 0)
+    left.catch(() => {}) // the lease will tell
     this.#group.close()
     this.#database.close()
   }

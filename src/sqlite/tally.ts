@@ -16,6 +16,7 @@ export class Tally {
   readonly #add: Statement
   readonly #paused: Statement
   readonly #nextDue: Statement
+  readonly #suspects: Statement
   /** name × state → how many. */
   #held: Map<number, number> = new Map()
   /** Since the last commit. */
@@ -24,6 +25,8 @@ export class Tally {
   #due: number | undefined
   #dueIsKnown = false
   paused = false
+  /** Whether a suspect may be waiting. */
+  suspects = false
 
   constructor(database: Database) {
     this.#version = database.prepare('PRAGMA data_version')
@@ -32,6 +35,9 @@ export class Tally {
       'INSERT INTO counts (name, state, n) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n',
     )
     this.#paused = database.prepare("SELECT value FROM meta WHERE key = 'paused'")
+    this.#suspects = database.prepare(
+      'SELECT 1 FROM tasks INDEXED BY tasks_suspect WHERE state = 0 AND suspect = 1 LIMIT 1',
+    )
     this.#nextDue = database.prepare('SELECT run_at FROM tasks INDEXED BY tasks_due WHERE state = 1 ORDER BY run_at LIMIT 1')
   }
 
@@ -43,6 +49,7 @@ export class Tally {
       this.#counts.all().map((row) => [(row['name'] as number) * ALIKE + (row['state'] as number), row['n'] as number]),
     )
     this.paused = this.#paused.get()?.['value'] === 1
+    this.suspects = this.#suspects.get() !== undefined
     this.#dueIsKnown = false
     this.#seen = version
     return true

@@ -6,6 +6,7 @@ import type { NewTask } from '../engine.js'
 import { bornAs, dueAt, isSuspect } from '../lifecycle.js'
 import type { TaskState } from '../record.js'
 import type { Database, Row, Statement, Value } from './driver.js'
+import { Feed } from './feed.js'
 import { Names } from './names.js'
 import { extrasText, type SqliteTask, stateNumber, text, toTask } from './rows.js'
 import { Tally } from './tally.js'
@@ -19,11 +20,13 @@ const RUNNING = 2
 export class TaskTable {
   readonly names: Names
   readonly tally: Tally
+  readonly feed: Feed
   readonly #statement: (sql: string) => Statement
 
   constructor(database: Database) {
     this.names = new Names(database)
     this.tally = new Tally(database)
+    this.feed = new Feed(database)
     const prepared = new Map<string, Statement>()
     this.#statement = (sql) => {
       let statement = prepared.get(sql)
@@ -40,6 +43,12 @@ export class TaskTable {
     if (!this.tally.refresh()) return false
     this.names.refresh()
     return true
+  }
+
+  /** A transaction came to nothing, and what was kept in memory of it. */
+  forget(): void {
+    this.tally.forget()
+    this.feed.forget()
   }
 
   // Reading.
@@ -81,8 +90,12 @@ export class TaskTable {
 
   /** What a worker was running. */
   runningOf(worker: number): SqliteTask[] {
-    return this.#tasks(
-      this.#statement(`SELECT * FROM tasks INDEXED BY tasks_running WHERE state = ${RUNNING} AND worker = ?`).all(worker),
+    return [...this.names.numbers].flatMap((name) =>
+      this.#tasks(
+        this.#statement(
+          `SELECT * FROM tasks INDEXED BY tasks_list WHERE name = ? AND state = ${RUNNING} AND worker = ?`,
+        ).all(name, worker),
+      ),
     )
   }
 
@@ -147,6 +160,7 @@ export class TaskTable {
         seq,
       )
     this.tally.count(number, state, 1)
+    this.feed.add(id)
     if (state === 'scheduled') this.tally.schedules(runAt)
     return task
   }
@@ -190,6 +204,7 @@ export class TaskTable {
   /** Writes all of it: for what happens seldom. @param from the state that it was in */
   write(task: SqliteTask, from: TaskState): void {
     const { extras } = task
+    if (isSuspect(task)) this.tally.suspects = true
     this.#statement(
       `UPDATE tasks SET state = ?, priority = ?, run_at = ?, attempt = ?, max_attempts = ?, started_at = ?, finished_at = ?,
          worker = ?, suspect = ?, cancel_requested_at = ?, cancel_reason = ?, cancel_force = ?, output = ?, error = ?,
@@ -215,7 +230,8 @@ export class TaskTable {
       extrasText(extras),
       task.seq,
     )
-    if (task.state !== from) this.#moved(task, from)
+    if (task.state === from) this.feed.add(task.id)
+    else this.#moved(task, from)
   }
 
   /** Writes one column of a task, provided that its attempt is still this worker's. */
@@ -223,6 +239,7 @@ export class TaskTable {
     this.#statement(
       `UPDATE tasks SET ${column} = ? WHERE seq = ? AND state = ${RUNNING} AND worker = ? AND attempt = ?`,
     ).run(json, task.seq, task.worker, task.attempt)
+    this.feed.add(task.id)
   }
 
   remove(task: SqliteTask): void {
@@ -237,6 +254,7 @@ export class TaskTable {
         task.seq,
       )
     this.tally.count(number, task.state, -1)
+    this.feed.add(task.id)
   }
 
   setPaused(paused: boolean): void {
@@ -248,6 +266,7 @@ export class TaskTable {
     const number = this.names.number(task.name) as number
     this.tally.count(number, from, -1)
     this.tally.count(number, task.state, 1)
+    this.feed.add(task.id)
     if (from === 'scheduled') this.tally.unschedules()
     if (task.state === 'scheduled') this.tally.schedules(task.runAt)
     for (const tag of task.extras?.tags ?? [])

@@ -1,0 +1,139 @@
+/**
+ * The processes that have the file open: who lives, who is gone, and what the dead were running.
+ *
+ * Each has a row and raises its counter every third of a lease. One whose counter has not moved for a lease, on the
+ * observer's own monotonic clock, is taken for dead; no wall clock is compared between processes. Where the boot, the pid
+ * namespace and the pid show that the process is gone, nobody waits that long. Its tasks go back to the queue, and its
+ * row goes; should it live after all (it was stopped, or its event loop held), it finds its row gone, lets go of what it
+ * runs, and goes on under a new number.
+ */
+import { systemClock } from '../clock.js'
+import type { TaskEvent } from '../engine.js'
+import { crash, isSuspect } from '../lifecycle.js'
+import { type TaskRecord, toRecord } from '../record.js'
+import type { Database, Row, Statement } from './driver.js'
+import { isAlive, type ProcessIdentity, thisProcess } from './process-identity.js'
+import type { TaskTable } from './task-table.js'
+
+/** ms between two looks at the pids of others. */
+const PID_LOOK = 1_000
+
+/** A worker that is gone, and how that is known. */
+export interface Departed {
+  readonly id: number
+  readonly beat: number
+  /** Whether its process has died, as far as can be known: what it ran is then one crash older. */
+  readonly crashed: boolean
+}
+
+export class Workers {
+  /** Our own row. */
+  id = 0
+  /** Whether others have the file open. */
+  hasPeers = false
+  readonly #here: ProcessIdentity = thisProcess()
+  readonly #lease: number
+  readonly #register: Statement
+  readonly #beat: Statement
+  readonly #others: Statement
+  readonly #own: Statement
+  readonly #leave: Statement
+  readonly #abandon: Statement
+  /** Counter of each other worker, and since when it has stood there. */
+  readonly #seen: Map<number, { readonly beat: number; readonly since: number }> = new Map()
+
+  /** @param lease ms */
+  constructor(database: Database, lease: number) {
+    this.#lease = lease
+    this.#register = database.prepare(
+      'INSERT INTO workers (boot, pid, pid_started, lease, seen) VALUES (?, ?, ?, ?, (SELECT coalesce(max(n), 0) FROM feed))',
+    )
+    this.#beat = database.prepare('UPDATE workers SET beat = beat + 1, seen = ? WHERE id = ?')
+    this.#others = database.prepare('SELECT * FROM workers WHERE id <> ?')
+    this.#own = database.prepare('SELECT 1 FROM workers WHERE id = ?')
+    this.#leave = database.prepare('DELETE FROM workers WHERE id = ?')
+    this.#abandon = database.prepare('UPDATE workers SET closed = 1 WHERE id = ?')
+  }
+
+  /** ms between two calls of `departed`: a lease that is over is noticed within a sixth of it. */
+  get lookEvery(): number {
+    return Math.min(PID_LOOK, this.#lease / 6)
+  }
+
+  get beatEvery(): number {
+    return this.#lease / 3
+  }
+
+  // Within a transaction that writes.
+
+  register(): void {
+    const { boot, pid, started } = this.#here
+    this.id = this.#register.run(boot, pid, started, this.#lease).inserted
+  }
+
+  /** Whether our row is still there. */
+  isRegistered(): boolean {
+    return this.#own.get(this.id) !== undefined
+  }
+
+  /** @param seen how far the feed was read */
+  beat(seen: number): void {
+    this.#beat.run(seen, this.id)
+  }
+
+  /** Our row goes, or stays as that of one who left handlers behind. */
+  leave(abandoned: boolean): void {
+    if (abandoned) this.#abandon.run(this.id)
+    else this.#leave.run(this.id)
+  }
+
+  /** Puts back what a departed worker was running; undefined if it has moved since it was looked at, or is gone. */
+  bury(
+    { id, beat, crashed }: Departed,
+    table: TaskTable,
+    now: number,
+  ): { readonly event: TaskEvent; readonly record: TaskRecord }[] | undefined {
+    if (!this.look().some((row) => row['id'] === id && row['beat'] === beat)) return undefined
+    this.#leave.run(id)
+    this.#seen.delete(id)
+    return table.runningOf(id).map((task) => {
+      const event = crash(task, crashed ? (isSuspect(task) ? 'alone' : 'counted') : 'innocent', now)
+      table.write(task, 'running')
+      return { event, record: toRecord(task) }
+    })
+  }
+
+  // Reading.
+
+  /** Looks whether there are others at all. */
+  look(): Row[] {
+    const rows = this.#others.all(this.id)
+    this.hasPeers = rows.length > 0
+    return rows
+  }
+
+  /** Looks at the others: who is gone? */
+  departed(): Departed[] {
+    const now = systemClock.monotonic()
+    const rows = this.look()
+    for (const id of this.#seen.keys()) if (!rows.some((row) => row['id'] === id)) this.#seen.delete(id)
+    return rows.flatMap((row) => this.#judge(row, now) ?? [])
+  }
+
+  #judge(row: Row, now: number): Departed | undefined {
+    const id = row['id'] as number
+    const beat = row['beat'] as number
+    const closed = row['closed'] === 1
+    const process = {
+      boot: row['boot'] as string | null,
+      pid: row['pid'] as number,
+      started: row['pid_started'] as string | null,
+    }
+    const alive = isAlive(process, this.#here)
+    if (alive === false) return { id, beat, crashed: !closed }
+    const seen = this.#seen.get(id)
+    if (seen === undefined || seen.beat !== beat) this.#seen.set(id, { beat, since: now })
+    else if (now - seen.since > (row['lease'] as number)) return { id, beat, crashed: !closed && alive !== true }
+    return undefined
+  }
+}
