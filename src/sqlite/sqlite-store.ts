@@ -24,6 +24,7 @@ import { rehearse, sameTask } from '../local/identity.js'
 import type { Cancelled, Inserted, Outlook, Pruned, Store, StoreSettings } from '../local/store.js'
 import { extrasOf, type TaskRecord, toRecord } from '../record.js'
 import { andThen } from '../thenable.js'
+import { Checkpoints } from './checkpoint.js'
 import type { Database } from './driver.js'
 import { GroupCommit } from './group-commit.js'
 import { listPage } from './list.js'
@@ -63,13 +64,14 @@ export class SqliteStore implements Store<SqliteTask> {
     this.#maxPending = maxPending
     this.#database = await openFile(path, durability)
     this.#table = new TaskTable(this.#database)
+    const checkpoints = new Checkpoints(this.#database)
     this.#group = new GroupCommit(this.#database, random, {
       begun: () => this.#neighbours.begun(),
       beforeCommit: () => {
         this.#table.tally.write()
         this.#neighbours.beforeCommit()
       },
-      committed: () => {},
+      committed: () => checkpoints.committed(),
       rolledBack: () => this.#table.forget(),
     })
     this.#neighbours = new Neighbours(this.#database, this.#table, this.#group, this.#running, {

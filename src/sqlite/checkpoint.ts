@@ -1,0 +1,36 @@
+/**
+ * Checkpoints: what stands in the -wal file is copied into the database, so that the former can begin anew.
+ *
+ * SQLite would do it within whatever commit comes to 1 000 pages, and hold that one's answer for it. Here it is done
+ * between two groups. It is passive: it waits for nobody, and what another process still reads it leaves to the next.
+ */
+import type { Database, Statement } from './driver.js'
+
+/** Pages in the -wal file at which a checkpoint is worth it, as SQLite itself finds. */
+const PAGES = 1_000
+/** How many commits that may be is learnt from the checkpoint before. */
+const FEWEST_COMMITS = 8
+const MOST_COMMITS = 1_000
+
+export class Checkpoints {
+  readonly #checkpoint: Statement
+  #commits = 0
+  #wanted = 50
+
+  constructor(database: Database) {
+    database.exec('PRAGMA wal_autocheckpoint = 0')
+    this.#checkpoint = database.prepare('PRAGMA wal_checkpoint(PASSIVE)')
+  }
+
+  /** To be called after each commit. */
+  committed(): void {
+    if (++this.#commits < this.#wanted) return
+    try {
+      const pages = Number(this.#checkpoint.get()?.['log'])
+      this.#wanted = Math.min(Math.max(Math.round((this.#commits * PAGES) / pages), FEWEST_COMMITS), MOST_COMMITS)
+    } catch {
+      // busy, or the disk is full: the next one may do
+    }
+    this.#commits = 0
+  }
+}
