@@ -1,10 +1,10 @@
 /**
  * Installs the packed package into folders of their own and uses it as others do: test/package/*.ts is compiled under
- * each module resolution with the library's types checked too, run as ESM and as CommonJS, and run under Jest. Once
- * with what the sub-paths need and once without.
+ * each module resolution with the library's types checked too, run as ESM and as CommonJS, and run under Jest; so is the
+ * conformance suite, under node:test and Jest. Once with what the sub-paths need and once without.
  */
 import { execFile } from 'node:child_process'
-import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -24,9 +24,18 @@ const RESOLUTIONS = [
   { name: 'node10', module: 'commonjs', extension: '.cts' },
 ]
 
-/** `typed`: the types of the others need what is not installed; they load and run all the same. */
+/**
+ * `typed`: the types of the others need what is not installed; they load and run all the same. `suites` run under
+ * node:test.
+ */
 const CONSUMERS = [
-  { name: 'alone', packages: [dev('@types/node')], typed: ['core'], programs: ['core', 'email'] },
+  {
+    name: 'alone',
+    packages: [dev('@types/node')],
+    typed: ['core', 'conformance'],
+    programs: ['core', 'email'],
+    suites: ['conformance'],
+  },
   {
     name: 'with nodemailer',
     packages: [dev('@types/node'), dev('nodemailer'), 'jest@30'],
@@ -57,7 +66,7 @@ async function pack() {
   return join(home, filename)
 }
 
-async function use({ name, packages, typed, programs, jest }, tarball) {
+async function use({ name, packages, typed, programs, suites = [], jest }, tarball) {
   const folder = join(home, name.replaceAll(' ', '-'))
   mkdirSync(folder)
   writeFileSync(
@@ -67,23 +76,30 @@ async function use({ name, packages, typed, programs, jest }, tarball) {
   await npm(folder, 'install', '--no-audit', '--no-fund', '--prefer-offline', tarball, ...packages)
 
   const both = (programs) => programs.flatMap((program) => [`${program}.mts`, `${program}.cts`])
-  for (const file of both(programs)) copyFileSync(join(FIXTURES, file.replace(/[mc]ts$/, 'ts')), join(folder, file))
+  const all = both([...programs, ...suites])
+  for (const file of all) copyFileSync(join(FIXTURES, file.replace(/[mc]ts$/, 'ts')), join(folder, file))
   for (const { name: resolution, module, extension = '' } of RESOLUTIONS) {
     await step(`${name}: types under ${resolution}`, async () => {
       const files = both(typed).filter((file) => file.endsWith(extension))
       await compile(folder, files, '--noEmit', '--module', module, '--moduleResolution', resolution)
     })
   }
-  await compile(folder, both(programs), '--noCheck', '--module', 'nodenext')
+  await compile(folder, all, '--noCheck', '--module', 'nodenext')
   for (const file of both(programs).map((file) => file.replace(/ts$/, 'js'))) {
     await step(`${name}: ${file} runs`, async () => {
       const main = `import('./${file}').then((program) => program.run())`
       await exec(process.execPath, ['--eval', main], { cwd: folder, timeout: 30_000 })
     })
   }
+  for (const file of both(suites).map((file) => file.replace(/ts$/, 'js'))) {
+    await step(`${name}: ${file} passes under node:test`, async () => {
+      await exec(process.execPath, ['--test', '--test-reporter=dot', file], { cwd: folder, timeout: 60_000 })
+    })
+  }
   if (!jest) return
-  await step(`${name}: Jest runs every sub-path`, async () => {
-    copyFileSync(join(FIXTURES, 'run.jest.cjs'), join(folder, 'run.jest.cjs'))
+  await step(`${name}: Jest runs every sub-path and the conformance suite`, async () => {
+    const tests = readdirSync(FIXTURES).filter((file) => file.endsWith('.jest.cjs'))
+    for (const file of tests) copyFileSync(join(FIXTURES, file), join(folder, file))
     const options = ['--ci', '--watchman=false', '--cacheDirectory', join(folder, '.jest')]
     await exec(process.execPath, ['node_modules/jest/bin/jest.js', ...options], { cwd: folder, timeout: 60_000 })
   })

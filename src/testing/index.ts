@@ -1,2 +1,16 @@
 /** The public surface of `background-runner/testing`, and nothing else. */
-export { type EngineUnderTest, engineConformance, type Framework } from './conformance/engine.js'
+
+export type { Assertions, RecordOf } from './assertions.js'
+export { type EngineUnderTest, engineConformance } from './conformance/engine.js'
+export { type StoreUnderTest, storeConformance } from './conformance/store.js'
+export type { Framework } from './conformance/suite.js'
+export type { EmailMatcher, SentEmail } from './email-matcher.js'
+export type { EventLog, LogEvent } from './event-log.js'
+export type { LooseMatcher, Matcher } from './match.js'
+export { type MatcherResult, matchers, type TestRunnerMatchers } from './matchers.js'
+export type { SentAttachment } from './mime.js'
+export type { Outbox } from './outbox.js'
+export { type OutcomeOf, type RunTaskArguments, type RunTaskOptions, type RunTaskResult, runTask } from './run-task.js'
+export { type TaskConformanceOptions, taskConformance } from './task-conformance.js'
+export { createTestRunner, type TestClock, type TestRunner, type TestRunnerOptions } from './test-runner.js'
+export { type TestTransport, type TestTransportInfo, testTransport } from './test-transport.js'

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { BackgroundRunner, defineTask, memory, type TaskRecord } from 'background-runner'
 import { engineConformance } from 'background-runner/testing'
 import { describe, it } from 'vitest'
-import { turns, VirtualClock } from '../../src/testing/virtual-clock.js'
+import { nextTurn, turns } from '../../src/testing/real-time.js'
+import { VirtualClock } from '../../src/testing/virtual-clock.js'
 
 engineConformance(
   { describe, it },
@@ -21,7 +22,7 @@ describe('the engine memory, with very many tasks', () => {
         const { scheduled } = await runner.counts()
         if (scheduled !== seen.at(-1)) seen.push(scheduled)
         if (scheduled > 0) assert.equal(ran, 0)
-        await turns(1)
+        await nextTurn()
       }
     })()
     await clock.advance(1_000)

@@ -9,7 +9,8 @@ import {
 } from 'background-runner'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { DAWN, turns, VirtualClock } from '../../src/testing/virtual-clock.js'
+import { turns } from '../../src/testing/real-time.js'
+import { DAWN, VirtualClock } from '../../src/testing/virtual-clock.js'
 import { Model, type ModelTask, type Spec } from './model.js'
 
 const RUNS = Number(process.env['RUNS'] ?? (process.env['CI'] === 'true' ? 500 : 75))

@@ -5,7 +5,9 @@
  */
 import assert from 'node:assert/strict'
 import { defineTask, RetryLaterError, type TaskHandle, type TaskRecord } from '../../index.js'
-import { type Body, type Call, codeOf, every, recordOf, type Topic, topic, type World } from './world.js'
+import type { Call } from './handler.js'
+import { codeOf, every, recordOf, refusedWith, same } from './tools.js'
+import { type Body, type Topic, topic, type World } from './world.js'
 
 type Row = 'resolves' | 'rejects' | 'throws RetryLaterError' | 'never settles'
 type Asked = 'cancel' | 'timeout' | 'shutdown'
@@ -47,7 +49,7 @@ function cell(row: Row, asked: readonly Asked[], check: (seen: Seen) => void, at
     await keeper.call()
     const task = await runner.submit('work', 1)
     const call = await work.call()
-    assert.equal(call.ctx.signal.aborted, false)
+    same(call.ctx.signal.aborted, false, 'its signal is aborted')
     const closing = await ask(t, task, asked, () => runner.close({ deadline: DEADLINE, drain: false }))
     if (asked[0] !== undefined) {
       assert.equal(call.ctx.signal.aborted, true, 'its signal is aborted')
@@ -223,7 +225,7 @@ export const attemptTable: Topic = topic('one attempt', {
     const call = await work.call()
     await t.clock.leap(30 * 86_400_000)
     assert.equal((await recordOf(task)).state, 'running')
-    assert.equal(call.ctx.signal.aborted, false)
+    same(call.ctx.signal.aborted, false, 'its signal is aborted')
     assert.deepEqual(
       told.map(({ event }) => event),
       ['submitted', 'started'],
@@ -258,7 +260,7 @@ export const attemptTable: Topic = topic('one attempt', {
     const task = await runner.submit('work', 1)
     await work.call()
     await t.advance(500 + GRACE - 1)
-    assert.ok(!told.some(({ event }) => event === 'unresponsive'))
+    assert.ok(!told.some(({ event }) => event === 'unresponsive'), 'not before its grace is over')
     await t.advance(1)
     await t.until(() => told.some(({ event }) => event === 'unresponsive'), 'unresponsive is told')
     assert.equal((await recordOf(task)).state, 'running')
@@ -307,10 +309,10 @@ export const attemptTable: Topic = topic('one attempt', {
     const call = await work.call()
     await task.cancel({ reason: 'the order was withdrawn' })
     const reason = call.ctx.signal.reason as Error & { code?: unknown }
-    assert.ok(reason instanceof Error)
+    assert.ok(reason instanceof Error, 'the reason is an Error')
     assert.equal(reason.name, 'TaskCancelledError')
     assert.match(reason.message, /the order was withdrawn/)
-    assert.throws(() => call.ctx.signal.throwIfAborted(), reason)
+    await refusedWith((async () => call.ctx.signal.throwIfAborted())(), reason)
   },
 
   'a signal that is looked at after the abort is aborted already': async (t) => {
@@ -321,7 +323,7 @@ export const attemptTable: Topic = topic('one attempt', {
     await t.advance(100)
     assert.equal((await recordOf(task)).state, 'running')
     const { signal } = ctx
-    assert.equal(signal.aborted, true)
+    same(signal.aborted, true, 'its signal is aborted')
     assert.equal((signal.reason as Error).name, 'TaskTimeoutError')
     assert.match((signal.reason as Error).message, /100/)
   },

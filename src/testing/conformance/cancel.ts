@@ -1,7 +1,8 @@
 /** SEMANTICS.md, line 14 (a second cancel) and "The record says what happened, not what was wished". */
 import assert from 'node:assert/strict'
 import { defineTask } from '../../index.js'
-import { codeOf, every, recorder, recordOf, refused, type Topic, topic } from './world.js'
+import { codeOf, every, recorder, recordOf, refused, same } from './tools.js'
+import { type Topic, topic } from './world.js'
 
 export const cancel: Topic = topic('cancel', {
   'a second cancel of a running task is no error, and both see cancelRequestedAt': async (t) => {
@@ -70,7 +71,8 @@ export const cancel: Topic = topic('cancel', {
     const answer = await cancelling.catch(codeOf)
     const record = await t.reaches(runner, task, 'succeeded')
     assert.equal(record.output, 'sent')
-    if (typeof answer === 'object') assert.ok(record.cancelRequestedAt !== undefined)
+    if (typeof answer === 'object')
+      assert.ok(record.cancelRequestedAt !== undefined, 'a cancel that was answered is in the record')
     else assert.equal(answer, 'INVALID_STATE', 'where the success was there first')
   },
 
@@ -113,7 +115,7 @@ export const cancel: Topic = topic('cancel', {
       await cancelling
       assert.equal((await t.reaches(runner, task, 'cancelled')).error?.code, 'TASK_CANCELLED')
     }
-    assert.equal(work.calls.length, 12, 'none ran again')
+    work.wasCalled(12, 'none ran again')
   },
 
   'cancel asks the handler, and result rejects with TaskCancelledError that tells the reason once': async (t) => {
@@ -181,8 +183,8 @@ export const cancel: Topic = topic('cancel', {
     await task.retry()
     const second = await work.call(2)
     await t.advance(60_000)
-    assert.equal(second.ctx.signal.aborted, false)
-    assert.ok(!told.some(({ event }) => event === 'unresponsive'))
+    same(second.ctx.signal.aborted, false, 'its signal is aborted')
+    assert.ok(!told.some(({ event }) => event === 'unresponsive'), 'unresponsive is not told')
     second.reject(new Error('no luck'))
     await t.reaches(runner, task, 'scheduled')
   },

@@ -1,31 +1,10 @@
-/** SEMANTICS.md, line 20 (close, its report, and what comes after) and line 19 (work starts on a later turn). */
+/** SEMANTICS.md, line 20: how long `close` waits and for whom, and its report. (closing.ts: what comes after.) */
 import assert from 'node:assert/strict'
-import { type BackgroundRunner, type CloseReport, defineTask } from '../../index.js'
-import {
-  codeOf,
-  every,
-  type Handler,
-  nth,
-  recordOf,
-  refused,
-  type Setup,
-  type Topic,
-  topic,
-  type World,
-} from './world.js'
-
-async function working(t: World, setup: Partial<Setup> = {}): Promise<{ runner: BackgroundRunner; work: Handler }> {
-  const work = t.handler()
-  const runner = await t.runner({ tasks: { work: defineTask({ retry: every(1_000), run: work.run }) }, ...setup })
-  return { runner, work }
-}
-
-/** The report as `[completed, returned, abandoned, pending]`; it has these four fields and no other. */
-async function numbers(closing: Promise<CloseReport>): Promise<number[]> {
-  const { completed, returned, abandoned, pending, ...rest } = await closing
-  assert.deepEqual(rest, {})
-  return [completed, returned, abandoned, pending]
-}
+import { type CloseReport, defineTask } from '../../index.js'
+import { nextTurn } from '../real-time.js'
+import { nth, same } from './tools.js'
+import { numbers, working } from './workplace.js'
+import { type Topic, topic } from './world.js'
 
 export const close: Topic = topic('close', {
   'an idle runner closes at once, and reports nothing': async (t) => {
@@ -65,7 +44,7 @@ export const close: Topic = topic('close', {
     await runner.submitMany('work', [1, 2, 3, 4, 5])
     await t.until(() => closings.length > 0, 'the handler calls close')
     assert.deepEqual(await numbers(nth(closings, 0)), [5, 0, 0, 0])
-    assert.equal(told.filter(({ event }) => event === 'succeeded').length, 5)
+    same(told.filter(({ event }) => event === 'succeeded').length, 5, 'such events that were told')
   },
 
   'completed counts what ends after a listener called close': async (t) => {
@@ -80,7 +59,7 @@ export const close: Topic = topic('close', {
       await runner.submitMany('work', [1, 2, 3, 4, 5])
       await t.until(() => closings.length > 0, 'the listener calls close')
       assert.deepEqual(await numbers(nth(closings, 0)), [4, 0, 0, 0], `concurrency ${concurrency}`)
-      assert.equal(after, 4)
+      same(after, 4, 'successes that were told after that')
     }
   },
 
@@ -104,13 +83,13 @@ export const close: Topic = topic('close', {
     const closing = runner.close({ drain: true })
     for (let n = 1; n <= 5; n++) (await work.call(n)).resolve()
     assert.deepEqual(await numbers(closing), [5, 0, 0, 1])
-    assert.equal(work.calls.length, 5)
+    work.wasCalled(5)
   },
 
   'with drain, all names are worked off, those with a limit of their own too': async (t) => {
     const ran: unknown[] = []
     const run = async (input: unknown): Promise<void> => {
-      await new Promise((resolve) => setImmediate(resolve))
+      await nextTurn()
       ran.push(input)
     }
     const runner = await t.runner({
@@ -120,7 +99,7 @@ export const close: Topic = topic('close', {
     await runner.submitMany('narrow', [1, 2, 3, 4, 5])
     await runner.submitMany('wide', [6, 7, 8, 9])
     assert.deepEqual(await numbers(runner.close({ drain: true })), [9, 0, 0, 0])
-    assert.equal(ran.length, 9)
+    same(ran.length, 9, 'tasks that ran')
   },
 
   'without drain, only what runs is waited for': async (t) => {
@@ -131,18 +110,7 @@ export const close: Topic = topic('close', {
     await t.settle()
     for (const call of calls) call.resolve()
     assert.deepEqual(await numbers(closing), [2, 0, 0, 3])
-    assert.equal(work.calls.length, 2)
-  },
-
-  'drain is the default where tasks do not outlive the process': async (t) => {
-    const { runner, work } = await working(t, { concurrency: 1 })
-    const { durable } = await t.capabilities()
-    await runner.submitMany('work', [1, 2])
-    const call = await work.call(1)
-    const closing = runner.close()
-    call.resolve()
-    if (!durable) (await work.call(2)).resolve()
-    assert.deepEqual(await numbers(closing), durable ? [1, 0, 0, 1] : [2, 0, 0, 0])
+    work.wasCalled(2)
   },
 
   'a failure while the runner drains is tried again only if it is due in time': async (t) => {
@@ -152,7 +120,7 @@ export const close: Topic = topic('close', {
     const closing = runner.close({ drain: true })
     call.reject(new Error('no luck'))
     assert.deepEqual(await numbers(closing), [0, 0, 0, 1])
-    assert.equal(work.calls.length, 1)
+    work.wasCalled(1)
   },
 
   'at the deadline the handlers are asked to stop, and those that do are handed back': async (t) => {
@@ -161,9 +129,9 @@ export const close: Topic = topic('close', {
     const [first, second] = [await work.call(1), await work.call(2)]
     const closing = runner.close({ deadline: '3s', drain: false })
     await t.advance(2_999)
-    assert.equal(first.ctx.signal.aborted, false)
+    same(first.ctx.signal.aborted, false, 'its signal is aborted')
     await t.advance(1)
-    assert.equal(first.ctx.signal.aborted, true)
+    same(first.ctx.signal.aborted, true, 'its signal is aborted')
     assert.equal((first.ctx.signal.reason as Error).name, 'RunnerClosedError')
     first.reject(first.ctx.signal.reason)
     await t.advance(500)
@@ -177,9 +145,9 @@ export const close: Topic = topic('close', {
     const { ctx, reject } = await work.call()
     const closing = runner.close()
     await t.advance(9_999)
-    assert.equal(ctx.signal.aborted, false)
+    same(ctx.signal.aborted, false, 'its signal is aborted')
     await t.advance(1)
-    assert.equal(ctx.signal.aborted, true)
+    same(ctx.signal.aborted, true, 'its signal is aborted')
     reject(ctx.signal.reason)
     assert.deepEqual(await numbers(closing), [0, 1, 0, 0])
   },
@@ -194,7 +162,7 @@ export const close: Topic = topic('close', {
       closed = true
     })
     await t.advance(1_999)
-    assert.equal(closed, false)
+    same(closed, false, 'close has resolved')
     late.resolve('in time')
     await t.settle()
     await t.advance(1)
@@ -210,11 +178,11 @@ export const close: Topic = topic('close', {
     work.calls[1]?.resolve()
     const [third, fourth] = [await work.call(3), await work.call(4)]
     await t.advance(1_000)
-    assert.equal(fourth.ctx.signal.aborted, true)
+    same(fourth.ctx.signal.aborted, true, 'its signal is aborted')
     third.reject(third.ctx.signal.reason)
     await t.advance(1_000)
     assert.deepEqual(await numbers(closing), [1, 1, 1, 2])
-    assert.equal(work.calls.length, 4)
+    work.wasCalled(4)
   },
 
   'completed, returned, abandoned and pending together': async (t) => {
@@ -239,209 +207,12 @@ export const close: Topic = topic('close', {
     const [back] = [await work.call(1), await work.call(2)]
     const closing = runner.close({ deadline: 0, drain: false })
     await t.advance(0)
-    assert.equal(back.ctx.signal.aborted, true)
+    same(back.ctx.signal.aborted, true, 'its signal is aborted')
     back.reject(back.ctx.signal.reason)
     await t.until(async () => (await runner.status(back.ctx.id))?.state === 'queued', 'it is handed back')
     await runner.cancel(back.ctx.id)
     await t.advance(1_000)
     const [, , abandoned, pending] = await numbers(closing)
     assert.deepEqual([abandoned, pending], [1, 0])
-  },
-
-  'close is idempotent: the same report, whatever is asked': async (t) => {
-    const { runner, work } = await working(t)
-    await runner.submit('work')
-    const call = await work.call()
-    const first = runner.close({ drain: false })
-    const second = runner.close({ deadline: 0, drain: true })
-    await t.settle()
-    assert.equal(call.ctx.signal.aborted, false, 'the first one counts')
-    call.resolve()
-    const report = await first
-    assert.deepEqual(report, { completed: 1, returned: 0, abandoned: 0, pending: 0 })
-    assert.deepEqual(await second, report)
-    assert.deepEqual(await runner.close(), report)
-  },
-
-  'a close with wrong options is refused, and the runner goes on': async (t) => {
-    const { runner, work } = await working(t)
-    for (const options of [
-      { deadline: -1 },
-      { deadline: 'soon' },
-      { deadline: Number.NaN },
-      { drain: 'yes' },
-      { now: true },
-    ])
-      await refused(runner.close(options as never), 'INVALID_INPUT')
-    await runner.submit('work')
-    await work.call()
-  },
-
-  'verbs work while the runner closes, except those that bring work': async (t) => {
-    const { runner, work } = await working(t, { concurrency: 1 })
-    const running = await runner.submit('work')
-    await work.call()
-    const waiting = await runner.submit('work', 2, { delay: '1h' })
-    const closing = runner.close({ drain: false })
-    await refused(runner.submit('work'), 'RUNNER_CLOSED')
-    assert.equal((await recordOf(running)).state, 'running')
-    assert.equal((await runner.list()).tasks.length, 2)
-    assert.equal((await runner.counts()).scheduled, 1)
-    assert.equal((await waiting.cancel()).state, 'cancelled')
-    work.calls[0]?.resolve()
-    assert.deepEqual(await numbers(closing), [2, 0, 0, 0])
-  },
-
-  'after close everything but close rejects with RunnerClosedError': async (t) => {
-    const { runner, work } = await working(t)
-    const task = await runner.submit('work')
-    ;(await work.call()).resolve()
-    await task.wait()
-    await runner.close()
-    const { id } = task
-    const verbs = [
-      () => runner.ready(),
-      () => runner.submit('work'),
-      () => runner.submit('unknown'),
-      () => runner.submitMany('work', [1]),
-      () => runner.status(id),
-      () => runner.wait(id),
-      () => runner.result(id),
-      () => runner.cancel(id),
-      () => runner.retry(id),
-      () => runner.setPriority(id, 1),
-      () => runner.list(),
-      () => runner.counts(),
-      () => runner.remove(id),
-      () => runner.pause(),
-      () => runner.resume(),
-      () => runner.onIdle(),
-      () => task.status(),
-      () => task.wait(),
-      () => task.result(),
-      () => task.cancel(),
-      () => task.retry(),
-    ]
-    for (const verb of verbs) await refused(verb(), 'RUNNER_CLOSED')
-    assert.throws(() => runner.watch(() => {}), { code: 'RUNNER_CLOSED' })
-  },
-
-  'no verb tells an untruth while setups are torn down': async (t) => {
-    const answers: unknown[] = []
-    const runner = await t.runner({
-      tasks: {
-        work: defineTask({
-          setup: () => async () => {
-            await t.settle()
-            answers.push(await runner.status('mine').then((record) => record?.state, codeOf))
-            answers.push(await runner.wait('mine').then(({ state }) => state, codeOf))
-          },
-          run: () => 'done',
-        }),
-      },
-    })
-    await (await runner.submit('work', 1, { id: 'mine' })).wait()
-    await runner.close()
-    assert.equal(answers.length, 2)
-    for (const answer of answers) assert.ok(answer === 'succeeded' || answer === 'RUNNER_CLOSED', String(answer))
-  },
-
-  'what an abandoned handler does after close reaches nobody': async (t) => {
-    const work = t.handler()
-    const runner = await t.runner({
-      tasks: { work: defineTask({ timeout: '5s', run: work.run }) },
-      cancelGrace: '3s',
-    })
-    await runner.submit('work')
-    const call = await work.call()
-    const closing = runner.close({ deadline: 0, drain: false })
-    await t.advance(1_000)
-    assert.deepEqual(await numbers(closing), [0, 0, 1, 0])
-    const told = t.listen(runner)
-    call.ctx.progress('late')
-    await assert.rejects(call.ctx.save('late'))
-    call.ctx.log('late')
-    await t.advance(20_000)
-    call.ctx.progress('later')
-    call.resolve('late')
-    await t.settle()
-    assert.deepEqual(told, [])
-  },
-
-  'an abandoned handler leaves no timer that would keep the process alive': async (t) => {
-    const work = t.handler()
-    const runner = await t.runner({
-      tasks: { work: defineTask({ timeout: '1h', run: work.run }) },
-      cancelGrace: '30m',
-    })
-    const task = await runner.submit('work')
-    const call = await work.call()
-    call.ctx.progress(1)
-    call.ctx.progress(2)
-    await task.cancel()
-    const closing = runner.close({ deadline: 0, drain: false })
-    await t.advance(1_000)
-    await closing
-    assert.equal(t.clock.holding, 0)
-  },
-
-  'close ends waits and timers of all kinds': async (t) => {
-    const { runner, work } = await working(t)
-    const task = await runner.submit('work')
-    await work.call()
-    await runner.submit('work', 1, { delay: '1h' })
-    const waiting = refused(task.wait({ timeout: '1h' }), 'RUNNER_CLOSED')
-    await t.settle()
-    const closing = runner.close({ deadline: 0, drain: false })
-    await t.advance(1_000)
-    await closing
-    await waiting
-    assert.equal(t.clock.holding, 0)
-  },
-
-  'a runner with slots without end closes': async (t) => {
-    const { runner, work } = await working(t, { concurrency: Number.POSITIVE_INFINITY })
-    await runner.submitMany('work', Array.from({ length: 30 }))
-    await work.call(30)
-    const closing = runner.close({ drain: true })
-    for (const call of work.calls) call.resolve()
-    assert.deepEqual(await numbers(closing), [30, 0, 0, 0])
-  },
-
-  'asyncDispose closes': async (t) => {
-    const { runner, work } = await working(t)
-    await runner.submit('work')
-    const call = await work.call()
-    const disposing = runner[Symbol.asyncDispose]()
-    await refused(runner.submit('work'), 'RUNNER_CLOSED')
-    call.resolve()
-    assert.equal(await disposing, undefined)
-    assert.deepEqual(await numbers(runner.close()), [1, 0, 0, 0])
-  },
-
-  'a runner that was closed at once has done nothing': async (t) => {
-    const { runner, work } = await working(t)
-    const submitting = runner.submit('work')
-    const closing = runner.close({ drain: false })
-    await submitting.catch((error: unknown) => assert.equal(codeOf(error), 'RUNNER_CLOSED'))
-    await t.settle()
-    for (const call of work.calls) call.resolve()
-    const [completed, , , pending] = await numbers(closing)
-    assert.ok((completed ?? 0) + (pending ?? 0) <= 1)
-  },
-
-  'events of what ends while the runner closes are told': async (t) => {
-    const { runner, work } = await working(t)
-    const told = t.listen(runner)
-    await runner.submitMany('work', [1, 2])
-    const [first, second] = [await work.call(1), await work.call(2)]
-    const closing = runner.close({ deadline: 1_000, drain: false })
-    first.resolve()
-    await t.advance(1_000)
-    second.reject(second.ctx.signal.reason)
-    await closing
-    assert.equal(told.filter(({ event }) => event === 'succeeded').length, 1)
-    const back = told.at(-1)
-    assert.deepEqual([back?.event, back?.record.state], ['retrying', 'queued'])
   },
 })

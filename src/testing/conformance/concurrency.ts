@@ -1,7 +1,10 @@
 /** SEMANTICS.md, line 8 (true concurrency, force), and the `concurrency` of a runner and of a definition. */
 import assert from 'node:assert/strict'
 import { type BackgroundRunner, defineTask } from '../../index.js'
-import { every, type Handler, recordOf, refused, type Topic, topic, type World } from './world.js'
+import { nextTurn } from '../real-time.js'
+import type { Handler } from './handler.js'
+import { every, lacks, recordOf, refused, same } from './tools.js'
+import { type Topic, topic, type World } from './world.js'
 
 async function slots(t: World, concurrency: number, tasks = 0): Promise<{ runner: BackgroundRunner; work: Handler }> {
   const work = t.handler()
@@ -48,8 +51,8 @@ export const concurrency: Topic = topic('concurrency', {
     await runner.submitMany('work', ['deaf', 'next'])
     const deaf = await work.call(1)
     await t.advance(60_000)
-    assert.equal(deaf.ctx.signal.aborted, true)
-    assert.equal(work.calls.length, 1)
+    same(deaf.ctx.signal.aborted, true, 'its signal is aborted')
+    work.wasCalled(1)
     assert.deepEqual(await runner.counts().then(({ queued, running }) => [queued, running]), [1, 1])
     deaf.resolve()
     await work.call(2)
@@ -62,7 +65,7 @@ export const concurrency: Topic = topic('concurrency', {
     const deaf = await work.call(1)
     await task.cancel()
     await t.advance(60_000)
-    assert.equal(work.calls.length, 1)
+    work.wasCalled(1)
     assert.equal((await recordOf(task)).state, 'running')
     deaf.reject(new Error('at last'))
     await work.call(2)
@@ -89,9 +92,13 @@ export const concurrency: Topic = topic('concurrency', {
     await t.settle()
     const after = await recordOf(task)
     assert.equal(after.state, 'cancelled', 'its late result is ignored')
-    assert.ok(!('output' in after))
-    assert.equal(work.calls.length, 2, 'its late end frees no second slot')
-    assert.equal(told.filter(({ record, event }) => record.id === task.id && event === 'succeeded').length, 0)
+    lacks(after, 'output')
+    work.wasCalled(2, 'its late end frees no second slot')
+    same(
+      told.filter(({ record, event }) => record.id === task.id && event === 'succeeded').length,
+      0,
+      'such events that were told',
+    )
   },
 
   'cancel with force waits for the grace first': async (t) => {
@@ -146,7 +153,7 @@ export const concurrency: Topic = topic('concurrency', {
     await t.settle()
     const running = await recordOf(task)
     assert.equal(running.state, 'running')
-    assert.ok(!('progress' in running))
+    lacks(running, 'progress')
     call.resolve('new')
     assert.equal(await task.result(), 'new')
   },
@@ -167,10 +174,10 @@ export const concurrency: Topic = topic('concurrency', {
     await runs(t, work, 3)
     work.calls[1]?.resolve()
     await runs(t, work, 2)
-    assert.equal(work.calls.length, 4, 'nothing has started yet')
+    work.wasCalled(4, 'nothing has started yet')
     work.calls[2]?.resolve()
     await runs(t, work, 2)
-    assert.equal(work.calls.length, 5)
+    work.wasCalled(5)
     runner.concurrency = 3
     await runs(t, work, 3)
   },
@@ -193,7 +200,7 @@ export const concurrency: Topic = topic('concurrency', {
     runner.concurrency = 1
     for (const call of work.calls) call.resolve()
     await runs(t, work, 1)
-    assert.equal(work.calls.length, 11)
+    work.wasCalled(11)
   },
 
   'concurrency refuses what is no number of slots': async (t) => {
@@ -229,7 +236,7 @@ export const concurrency: Topic = topic('concurrency', {
     await runs(t, wide, 3)
     wide.calls[0]?.resolve()
     await runs(t, wide, 3)
-    assert.equal(wide.calls.length, 4)
+    wide.wasCalled(4)
     wide.calls[1]?.resolve()
     wide.calls[2]?.resolve()
     await runs(t, narrow, 2)
@@ -264,7 +271,7 @@ export const concurrency: Topic = topic('concurrency', {
         work: defineTask({
           run: async () => {
             most = Math.max(most, ++running)
-            await new Promise((resolve) => setImmediate(resolve))
+            await nextTurn()
             running--
           },
         }),
@@ -273,7 +280,7 @@ export const concurrency: Topic = topic('concurrency', {
     })
     await runner.submitMany('work', Array.from({ length: 100 }))
     await t.until(async () => (await runner.counts()).succeeded === 100, 'all have run')
-    assert.equal(most, 1)
+    same(most, 1, 'handlers that ran at once')
   },
 
   'a long backlog of trivial work is worked off, each task once': async (t) => {
@@ -284,7 +291,11 @@ export const concurrency: Topic = topic('concurrency', {
     const inputs = Array.from({ length: 1_000 }, (_, i) => i)
     await runner.submitMany('work', inputs)
     await t.until(async () => (await runner.counts()).succeeded === 1_000, 'all have run')
-    assert.equal(ran.size, 1_000)
-    assert.ok([...ran.values()].every((count) => count === 1))
+    same(ran.size, 1_000, 'tasks that ran')
+    assert.deepEqual(
+      [...ran].filter(([, count]) => count !== 1),
+      [],
+      'tasks that ran more than once',
+    )
   },
 })

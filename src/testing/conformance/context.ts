@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict'
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { type BackgroundRunner, defineTask, type Json } from '../../index.js'
-import { codeOf, every, foreign, recordOf, refused, type Topic, topic } from './world.js'
+import { codeOf, every, foreign, recordOf, refused, same } from './tools.js'
+import { type Topic, topic } from './world.js'
 
 /** Something that surrounds a call, as an AsyncLocalStorage does. */
 class Surroundings {
@@ -151,7 +152,7 @@ export const context: Topic = topic('context', {
         const first = await work.call(1)
         await t.settle()
         assert.equal((await recordOf(good)).state, 'running', how)
-        assert.equal(work.calls.length, 1, 'the slot is held until the handler has settled')
+        work.wasCalled(1, 'the slot is held until the handler has settled')
         first.resolve('of the handler')
         assert.equal(await good.result(), 'of the handler', how)
         ;(await work.call(2)).reject(new Error('of the handler'))
@@ -205,7 +206,7 @@ export const context: Topic = topic('context', {
       })
     }
     const told = t.faults.filter(({ error }) => /no context/.test(String(error)))
-    assert.equal(told.length, 2)
+    same(told.length, 2, 'events that were told')
   },
 
   'a submit whose capture calls close is refused, and nothing is stored': async (t) => {
@@ -271,7 +272,7 @@ export const context: Topic = topic('context', {
     const gone = await runner.submit('work', 1, { delay: '1h' })
     await gone.cancel()
     await within('retry', 1, () => gone.retry())
-    assert.equal(seen.length, 2 * (ran + 1))
+    same(seen.length, 2 * (ran + 1), 'what was seen')
     assert.deepEqual(new Set(seen), new Set([undefined]))
   },
 

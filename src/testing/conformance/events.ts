@@ -1,7 +1,8 @@
-/** SEMANTICS.md, line 17: events, their order, and the isolation of listeners; and `watch`. */
+/** SEMANTICS.md, line 17: events, their order, and the isolation of listeners. */
 import assert from 'node:assert/strict'
 import { defineTask, type Logger, type TaskRecord } from '../../index.js'
-import { EVENTS, every, foreign, recordOf, type Topic, topic } from './world.js'
+import { every, foreign, recordOf, same } from './tools.js'
+import { EVENTS, type Topic, topic } from './world.js'
 
 export const events: Topic = topic('events', {
   'the events of one task come in order, each with the record of its moment': async (t) => {
@@ -182,29 +183,22 @@ export const events: Topic = topic('events', {
     const task = await runner.submit('work')
     await task.wait()
     await t.until(() => errors.length > 0, 'the logger is told')
-    assert.equal(errors.length, 1)
+    same(errors.length, 1, 'errors that were logged')
     assert.match(JSON.stringify(errors), /listener bug/)
     assert.equal(errors[0]?.[0]['id'], task.id)
   },
 
   'an error that nobody hears, without a logger, is a process warning': async (t) => {
-    const warnings: Error[] = []
-    const listener = (warning: Error): void => void warnings.push(warning)
-    const others = process.listeners('warning')
-    process.removeAllListeners('warning')
-    process.on('warning', listener)
-    try {
+    const warnings = await t.warnings(async () => {
       const runner = await t.runner({ tasks: { work: defineTask({ run: () => 'done' }) }, faults: 'unheard' })
       runner.on('succeeded', () => {
         throw new Error('listener bug')
       })
       await (await runner.submit('work')).wait()
-      await t.until(() => warnings.length > 0, 'a warning is emitted')
-    } finally {
-      process.off('warning', listener)
-      for (const other of others) process.on('warning', other)
-    }
-    assert.match(warnings.map(({ message }) => message).join(), /listener bug/)
+      await t.settle()
+    })
+    assert.equal(warnings.length, 1, `one warning is emitted: ${warnings.join('; ')}`)
+    assert.match(warnings.join(), /listener bug/)
   },
 
   'a listener of error that throws is not told again, and harms nobody': async (t) => {
@@ -224,7 +218,7 @@ export const events: Topic = topic('events', {
     const record = await (await runner.submit('work')).wait()
     assert.equal(record.state, 'succeeded')
     await t.until(() => errors.length > 0, 'the logger is told')
-    assert.equal(calls, 1)
+    same(calls, 1, 'calls')
     assert.match(JSON.stringify(errors), /error listener bug/)
   },
 
@@ -247,7 +241,7 @@ export const events: Topic = topic('events', {
     assert.equal(runner.listenerCount('submitted'), 1)
     runner.removeAllListeners('submitted')
     await runner.submit('work')
-    assert.equal(heard.length, 3)
+    same(heard.length, 3, 'what was heard')
   },
 
   'a listener may use the runner': async (t) => {
@@ -283,118 +277,6 @@ export const events: Topic = topic('events', {
       ['another realm', 'thenable'],
       'each of them once',
     )
-  },
-
-  'a listener of watch that ends itself and watches anew is called once for each change': async (t) => {
-    const runner = await t.runner({ tasks: { work: defineTask({ run: t.handler().run }) }, work: false })
-    let [told, calls] = [0, 0]
-    runner.watch(() => void told++)
-    const watch = (): void => {
-      const unwatch = runner.watch(() => {
-        unwatch()
-        if (++calls < 1_000) watch()
-      })
-    }
-    watch()
-    const task = await runner.submit('work')
-    await t.settle()
-    await runner.setPriority(task.id, 3)
-    await t.settle()
-    assert.ok(told >= 2, 'both changes are told')
-    assert.equal(calls, told)
-  },
-
-  'a listener of watch that was ended by another is not called any more, and the others are': async (t) => {
-    const runner = await t.runner({ tasks: { work: defineTask({ run: t.handler().run }) }, work: false })
-    const called: string[] = []
-    const ends: (() => void)[] = []
-    runner.watch(() => {
-      called.push('first')
-      for (const end of ends.splice(0)) end()
-    })
-    ends.push(runner.watch(() => void called.push('ended')))
-    runner.watch(() => void called.push('last'))
-    await runner.submit('work')
-    await t.until(() => called.includes('last'), 'the last one is told')
-    await t.settle()
-    assert.deepEqual([...new Set(called)], ['first', 'last'])
-  },
-
-  'watch tells the ids that changed, until it is ended': async (t) => {
-    const work = t.handler()
-    const runner = await t.runner({ tasks: { work: defineTask({ retry: every(1_000, 2), run: work.run }) } })
-    let seen: string[] = []
-    const unwatch = runner.watch((changed) => void seen.push(...changed))
-    const changes = async (id: string, what: string): Promise<void> => {
-      await t.until(() => seen.includes(id), `watch tells: ${what}`)
-      await t.settle()
-      seen = []
-    }
-    const task = await runner.submit('work')
-    const call = await work.call(1)
-    await changes(task.id, 'submitted and started')
-    call.ctx.progress(1)
-    await changes(task.id, 'progress')
-    call.reject(new Error('no luck'))
-    await changes(task.id, 'retrying')
-    await runner.setPriority(task.id, 3)
-    await changes(task.id, 'a new priority')
-    await task.cancel()
-    await changes(task.id, 'cancelled')
-    await task.retry({ delay: 1_000 })
-    await changes(task.id, 'retried')
-    await t.advance(1_000)
-    const second = await work.call(2)
-    await changes(task.id, 'started')
-    await task.cancel()
-    await changes(task.id, 'cancel requested')
-    second.resolve()
-    await changes(task.id, 'succeeded')
-    await runner.remove(task.id)
-    await changes(task.id, 'removed')
-    unwatch()
-    unwatch()
-    await runner.submit('work')
-    await t.settle()
-    assert.deepEqual(seen, [])
-  },
-
-  'watch tells of what was pruned': async (t) => {
-    const runner = await t.runner({
-      tasks: { work: defineTask({ run: () => 'done' }) },
-      retention: { succeeded: 100 },
-    })
-    const task = await runner.submit('work')
-    await task.wait()
-    await t.settle()
-    const seen: string[] = []
-    runner.watch((changed) => void seen.push(...changed))
-    await t.advance(2_000)
-    await t.until(() => seen.includes(task.id), 'watch tells')
-  },
-
-  'a listener of watch that throws or rejects reaches error, and the others still run': async (t) => {
-    const runner = await t.runner({
-      tasks: { work: defineTask({ run: t.handler().run }) },
-      work: false,
-      faults: 'expected',
-    })
-    const seen: string[] = []
-    await t.handlesAll(async () => {
-      runner.watch(() => {
-        throw new Error('watcher threw')
-      })
-      runner.watch((async () => {
-        throw new Error('watcher rejected')
-      }) as () => void)
-      runner.watch((changed) => void seen.push(...changed))
-      const task = await runner.submit('work')
-      await t.until(() => seen.includes(task.id), 'the last one is told')
-    })
-    assert.deepEqual(t.faults.map(({ error }) => (error as Error).message).sort(), [
-      'watcher rejected',
-      'watcher threw',
-    ])
   },
 })
 

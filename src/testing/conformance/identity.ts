@@ -1,7 +1,8 @@
 /** SEMANTICS.md, line 5: `key` and `id`, what they deduplicate, and what they may be made of. */
 import assert from 'node:assert/strict'
 import { defineTask } from '../../index.js'
-import { every, nth, pathsOf, recordOf, refused, type Topic, topic } from './world.js'
+import { every, nth, pathsOf, recordOf, refused, same } from './tools.js'
+import { type Topic, topic } from './world.js'
 
 export const identity: Topic = topic('key and id', {
   'a key that is submitted again gives the task that has it, whatever the input': async (t) => {
@@ -14,7 +15,7 @@ export const identity: Topic = topic('key and id', {
     assert.deepEqual([again.id, again.deduplicated, first.deduplicated], [first.id, true, false])
     const record = await recordOf(again)
     assert.deepEqual([record.input, record.priority], [1, 0], 'the first one counts')
-    assert.equal((await runner.counts()).queued, 1)
+    same((await runner.counts()).queued, 1, 'queued tasks')
     assert.deepEqual(
       told.map(({ event }) => event),
       ['submitted'],
@@ -66,7 +67,7 @@ export const identity: Topic = topic('key and id', {
     const mail = await runner.submit('mail', 1, { key: 'same' })
     const resize = await runner.submit('resize', 1, { key: 'same' })
     assert.notEqual(mail.id, resize.id)
-    assert.equal(resize.deduplicated, false)
+    same(resize.deduplicated, false, 'it is deduplicated')
   },
 
   'keys are told apart exactly': async (t) => {
@@ -101,7 +102,7 @@ export const identity: Topic = topic('key and id', {
       'INVALID_STATE',
     )
     assert.equal(await runner.status('other'), undefined, 'all or nothing')
-    assert.equal((await runner.counts()).queued, 1)
+    same((await runner.counts()).queued, 1, 'queued tasks')
   },
 
   'submits at the same time with one key make one task': async (t) => {
@@ -111,14 +112,14 @@ export const identity: Topic = topic('key and id', {
     assert.equal(new Set(handles.map(({ id }) => id)).size, 1)
     assert.equal(handles.filter(({ deduplicated }) => !deduplicated).length, 1)
     await t.settle()
-    assert.equal(work.calls.length, 1)
+    work.wasCalled(1)
   },
 
   'a plain id or key for many inputs is refused': async (t) => {
     const runner = await t.runner({ tasks: { work: defineTask({ run: t.handler().run }) }, work: false })
     assert.deepEqual(pathsOf(await refused(runner.submitMany('work', [1, 2], { id: 'a' }), 'INVALID_INPUT')), ['id'])
     assert.deepEqual(pathsOf(await refused(runner.submitMany('work', [1, 2], { key: 'a' }), 'INVALID_INPUT')), ['key'])
-    assert.equal((await runner.counts()).queued, 0)
+    same((await runner.counts()).queued, 0, 'queued tasks')
   },
 
   'an id and a key of one submitMany that belong to two of its tasks are refused, and nothing is stored': async (t) => {
@@ -137,7 +138,7 @@ export const identity: Topic = topic('key and id', {
         runner.submitMany('work', [1, 2, 3], (_input, index) => nth(options, index)),
         'INVALID_STATE',
       )
-      assert.equal((await runner.counts()).queued, 0)
+      same((await runner.counts()).queued, 0, 'queued tasks')
       for (const id of ['x', 'y']) assert.equal(await runner.status(id), undefined)
     }
     await t.settle()
@@ -163,7 +164,7 @@ export const identity: Topic = topic('key and id', {
       ],
     )
     assert.equal((await runner.status('x'))?.input, 1, 'the first one counts')
-    assert.equal((await runner.counts()).queued, 2)
+    same((await runner.counts()).queued, 2, 'queued tasks')
     assert.deepEqual(
       told.map(({ event, record }) => [event, record.id]),
       [
@@ -179,12 +180,12 @@ export const identity: Topic = topic('key and id', {
     const first = await runner.submit('work', 1, { id: 'mine', key: 'k' })
     ;(await work.call(1)).resolve()
     await first.wait()
-    assert.equal(await runner.remove('mine'), true)
+    same(await runner.remove('mine'), true, 'what remove answers')
     const byKey = await runner.submit('work', 2, { key: 'k' })
-    assert.equal(byKey.deduplicated, false)
+    same(byKey.deduplicated, false, 'it is deduplicated')
     assert.notEqual(byKey.id, 'mine')
     const byId = await runner.submit('work', 3, { id: 'mine' })
-    assert.equal(byId.deduplicated, false)
+    same(byId.deduplicated, false, 'it is deduplicated')
     assert.equal((await recordOf(byId)).input, 3)
     await work.call(3)
   },
@@ -194,7 +195,7 @@ export const identity: Topic = topic('key and id', {
     for (const id of ['a', '-', '_', '0', 'A-b_9', 'x'.repeat(128), 'constructor', '__proto__'])
       assert.equal((await recordOf(await runner.submit('work', 1, { id }))).id, id)
     for (const id of ['', 'x'.repeat(129), 'a b', 'a.b', 'a/b', 'é', 'a\n', 'a:b', '..', 7 as never, null as never])
-      await refused(runner.submit('work', 1, { id }), 'INVALID_INPUT')
+      await refused(runner.submit('work', 1, { id }), 'INVALID_INPUT', id)
   },
 
   'a key and a tag have 1 to 256 characters, no control character, no lone surrogate': async (t) => {

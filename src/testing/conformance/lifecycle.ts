@@ -4,7 +4,8 @@
  */
 import assert from 'node:assert/strict'
 import { defineTask, RetryLaterError } from '../../index.js'
-import { every, recordOf, refused, type Topic, topic } from './world.js'
+import { every, lacks, recordOf, refused, same } from './tools.js'
+import { type Topic, topic } from './world.js'
 
 export const lifecycle: Topic = topic('the life of a task', {
   'a task is queued when it is submitted': async (t) => {
@@ -16,8 +17,7 @@ export const lifecycle: Topic = topic('the life of a task', {
     assert.equal(record.createdAt, t.clock.now())
     assert.equal(record.runAt, t.clock.now())
     assert.deepEqual(record.attempts, [])
-    for (const absent of ['output', 'error', 'startedAt', 'finishedAt', 'cancelRequestedAt', 'progress'])
-      assert.ok(!(absent in record), `${absent} is absent`)
+    lacks(record, 'output', 'error', 'startedAt', 'finishedAt', 'cancelRequestedAt', 'progress')
   },
 
   'a task with a delay is scheduled, and queued when its time has come': async (t) => {
@@ -42,7 +42,7 @@ export const lifecycle: Topic = topic('the life of a task', {
     assert.equal((await recordOf(task)).state, 'scheduled')
     assert.equal((await recordOf(other)).runAt, runAt + 1_000)
     await t.advance(2_999)
-    assert.equal(work.calls.length, 0)
+    work.wasCalled(0)
     await t.advance(1)
     await work.call(1)
     await t.advance(1_000)
@@ -66,7 +66,7 @@ export const lifecycle: Topic = topic('the life of a task', {
     assert.equal(record.state, 'running')
     assert.equal(record.attempt, 1)
     assert.equal(record.startedAt, t.clock.now())
-    assert.ok(!('finishedAt' in record))
+    lacks(record, 'finishedAt')
     assert.deepEqual(record.attempts, [{ number: 1, startedAt: t.clock.now() }])
   },
 
@@ -83,7 +83,7 @@ export const lifecycle: Topic = topic('the life of a task', {
     assert.deepEqual(record.output, { b: [2] })
     assert.equal(record.finishedAt, startedAt + 250)
     assert.deepEqual(record.attempts, [{ number: 1, startedAt, finishedAt: startedAt + 250, outcome: 'succeeded' }])
-    assert.ok(!('error' in record))
+    lacks(record, 'error')
   },
 
   'a task that failed once is scheduled for its backoff, then runs again': async (t) => {
@@ -96,7 +96,7 @@ export const lifecycle: Topic = topic('the life of a task', {
     assert.equal(waiting.error?.message, 'no luck')
     assert.equal(waiting.attempts[0]?.outcome, 'retry')
     assert.equal(waiting.attempts[0]?.error?.message, 'no luck')
-    assert.ok(!('finishedAt' in waiting))
+    lacks(waiting, 'finishedAt')
     await t.advance(2_000)
     ;(await work.call(2)).resolve('done')
     const record = await t.reaches(runner, task, 'succeeded')
@@ -108,7 +108,7 @@ export const lifecycle: Topic = topic('the life of a task', {
         [2, 'succeeded'],
       ],
     )
-    assert.ok(!('error' in record), 'an error that was overcome is told by the history only')
+    lacks(record, 'error')
   },
 
   'RetryLaterError schedules a task': async (t) => {
@@ -118,7 +118,7 @@ export const lifecycle: Topic = topic('the life of a task', {
     ;(await work.call(1)).reject(new RetryLaterError({ delay: '7s' }))
     assert.equal((await t.reaches(runner, task, 'scheduled')).runAt, t.clock.now() + 7_000)
     await t.advance(6_999)
-    assert.equal(work.calls.length, 1)
+    work.wasCalled(1)
     await t.advance(1)
     await work.call(2)
   },
@@ -139,7 +139,7 @@ export const lifecycle: Topic = topic('the life of a task', {
       ['retry', 'failed'],
     )
     await t.advance(60_000)
-    assert.equal(work.calls.length, 2)
+    work.wasCalled(2)
   },
 
   'a queued task and a scheduled task can be cancelled, and never run': async (t) => {
@@ -159,7 +159,7 @@ export const lifecycle: Topic = topic('the life of a task', {
     }
     await runner.resume()
     await t.advance(2_000)
-    assert.equal(work.calls.length, 0)
+    work.wasCalled(0)
   },
 
   'a task that waits for its backoff can be cancelled': async (t) => {
@@ -172,7 +172,7 @@ export const lifecycle: Topic = topic('the life of a task', {
     assert.equal(record.state, 'cancelled')
     assert.equal(record.attempts.length, 1)
     await t.advance(5_000)
-    assert.equal(work.calls.length, 1)
+    work.wasCalled(1)
   },
 
   'a failed task that is retried is queued, or scheduled with a delay': async (t) => {
@@ -184,7 +184,7 @@ export const lifecycle: Topic = topic('the life of a task', {
     await runner.pause()
     const queued = await task.retry()
     assert.equal(queued.state, 'queued')
-    for (const absent of ['error', 'finishedAt']) assert.ok(!(absent in queued), `${absent} is absent`)
+    lacks(queued, 'error', 'finishedAt')
     await runner.resume()
     ;(await work.call(2)).reject(new Error('no luck'))
     await t.reaches(runner, task, 'failed')
@@ -192,7 +192,7 @@ export const lifecycle: Topic = topic('the life of a task', {
     assert.equal(scheduled.state, 'scheduled')
     assert.equal(scheduled.runAt, t.clock.now() + 3_000)
     await t.advance(2_999)
-    assert.equal(work.calls.length, 2)
+    work.wasCalled(2)
     await t.advance(1)
     ;(await work.call(3)).resolve()
     await t.reaches(runner, task, 'succeeded')
@@ -209,11 +209,10 @@ export const lifecycle: Topic = topic('the life of a task', {
     await task.cancel()
     const queued = await task.retry()
     assert.equal(queued.state, 'queued')
-    for (const absent of ['error', 'finishedAt', 'cancelRequestedAt'])
-      assert.ok(!(absent in queued), `${absent} is absent`)
+    lacks(queued, 'error', 'finishedAt', 'cancelRequestedAt')
     await runner.resume()
     const call = await work.call(1)
-    assert.equal(call.ctx.signal.aborted, false)
+    same(call.ctx.signal.aborted, false, 'its signal is aborted')
     call.resolve()
     await t.reaches(runner, task, 'succeeded')
   },

@@ -1,7 +1,8 @@
 /** SEMANTICS.md, line 16: `list`. */
 import assert from 'node:assert/strict'
 import { type BackgroundRunner, defineTask, type ListOptions } from '../../index.js'
-import { ids, pathsOf, recordOf, refused, type Topic, topic, type World } from './world.js'
+import { ids, pathsOf, recordOf, refused } from './tools.js'
+import { type Topic, topic, type World } from './world.js'
 
 /** A runner that keeps what is submitted, and the ids of `count` tasks, newest first. */
 async function filled(t: World, count: number): Promise<{ runner: BackgroundRunner; newest: string[] }> {
@@ -57,7 +58,7 @@ export const list: Topic = topic('list', {
     assert.equal(typeof page.next, 'string')
     assert.equal((await runner.list({ limit: 1_000 })).tasks.length, 1_000)
     for (const limit of [0, 1_001, -1, 1.5, Number.NaN, '5' as never])
-      assert.deepEqual(pathsOf(await refused(runner.list({ limit }), 'INVALID_INPUT')), ['limit'])
+      assert.deepEqual(pathsOf(await refused(runner.list({ limit }), 'INVALID_INPUT', limit)), ['limit'])
   },
 
   'a cursor walks through everything once': async (t) => {
@@ -119,7 +120,7 @@ export const list: Topic = topic('list', {
   'what is no cursor is refused': async (t) => {
     const { runner } = await filled(t, 3)
     for (const cursor of ['', 'nonsense', '1', "' OR 1=1 --", 7 as never])
-      assert.deepEqual(pathsOf(await refused(runner.list({ cursor }), 'INVALID_INPUT')), ['cursor'])
+      assert.deepEqual(pathsOf(await refused(runner.list({ cursor }), 'INVALID_INPUT', cursor)), ['cursor'])
   },
 
   'states, names and tags choose; all of them together, and every tag': async (t) => {
@@ -161,6 +162,9 @@ export const list: Topic = topic('list', {
       { order: 'oldest' },
     ]
     for (const options of bad)
-      assert.deepEqual(pathsOf(await refused(runner.list(options as never), 'INVALID_INPUT')), Object.keys(options))
+      assert.deepEqual(
+        pathsOf(await refused(runner.list(options as never), 'INVALID_INPUT', options)),
+        Object.keys(options),
+      )
   },
 })

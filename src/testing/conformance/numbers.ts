@@ -1,7 +1,8 @@
 /** SEMANTICS.md, "Numbers": `attempt`, `maxAttempts`, the history, and what survives a retry. */
 import assert from 'node:assert/strict'
 import { defineTask, NonRetryableError, RetryLaterError } from '../../index.js'
-import { every, recordOf, type Topic, topic } from './world.js'
+import { every, recordOf, same } from './tools.js'
+import { type Topic, topic } from './world.js'
 
 export const numbers: Topic = topic('numbers', {
   'attempt counts executions, and maxAttempts is where the budget ends': async (t) => {
@@ -138,7 +139,7 @@ export const numbers: Topic = topic('numbers', {
     const call = await work.call()
     const closing = runner.close({ deadline: 0, drain: false })
     await t.advance(0)
-    assert.equal(call.ctx.signal.aborted, true)
+    same(call.ctx.signal.aborted, true, 'its signal is aborted')
     call.reject(call.ctx.signal.reason)
     const { attempt, maxAttempts, attempts } = await t.reaches(runner, task, 'queued')
     assert.deepEqual([attempt, maxAttempts], [1, 2])
@@ -162,7 +163,7 @@ export const numbers: Topic = topic('numbers', {
     })
     const task = await runner.submit('work', 1)
     const record = await t.reaches(runner, task, 'failed')
-    assert.equal(calls, 45)
+    same(calls, 45, 'calls')
     assert.equal(record.attempt, 45)
     const kept = [...Array.from({ length: 20 }, (_, i) => i + 1), ...Array.from({ length: 20 }, (_, i) => i + 26)]
     assert.deepEqual(

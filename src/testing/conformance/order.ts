@@ -1,7 +1,8 @@
 /** SEMANTICS.md, line 7: priority, then when it became due, then submission; and a retry is never early. */
 import assert from 'node:assert/strict'
 import { type BackgroundRunner, defineTask, RetryLaterError } from '../../index.js'
-import { every, recordOf, refused, type Topic, topic, type World } from './world.js'
+import { every, recordOf, refused } from './tools.js'
+import { type Topic, topic, type World } from './world.js'
 
 /** A runner with one slot whose handler notes the inputs in the order of the calls. */
 async function queue(t: World): Promise<{ runner: BackgroundRunner; ran: unknown[] }> {
@@ -168,7 +169,7 @@ export const order: Topic = topic('order', {
     ;(await work.call(1)).reject(new Error('no luck'))
     await t.reaches(runner, task, 'scheduled')
     await t.advance(999)
-    assert.equal(work.calls.length, 1)
+    work.wasCalled(1)
     await runner.submit('work', 'b')
     const b = await work.call(2)
     await t.advance(500)
@@ -199,7 +200,7 @@ export const order: Topic = topic('order', {
     ;(await work.call(1)).reject(new RetryLaterError({ delay: '2m' }))
     await t.reaches(runner, task, 'scheduled')
     await t.advance(119_999)
-    assert.equal(work.calls.length, 1)
+    work.wasCalled(1)
     await t.advance(1)
     await work.call(2)
   },
@@ -208,7 +209,7 @@ export const order: Topic = topic('order', {
     const { runner } = await queue(t)
     const task = await runner.submit('work', 1, { priority: 3 })
     for (const priority of [1.5, Number.NaN, 1_000_001, '1' as never, undefined as never])
-      await refused(runner.setPriority(task.id, priority), 'INVALID_INPUT')
+      await refused(runner.setPriority(task.id, priority), 'INVALID_INPUT', priority)
     assert.equal((await recordOf(task)).priority, 3)
   },
 })

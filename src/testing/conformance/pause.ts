@@ -1,7 +1,8 @@
 /** SEMANTICS.md, line 16: `pause` holds for the whole engine. (That it survives a restart is left to durable engines.) */
 import assert from 'node:assert/strict'
 import { defineTask } from '../../index.js'
-import { every, recordOf, type Topic, topic } from './world.js'
+import { every, recordOf, same } from './tools.js'
+import { type Topic, topic } from './world.js'
 
 export const pause: Topic = topic('pause and resume', {
   'nothing starts while the engine is paused, and all goes on after resume': async (t) => {
@@ -12,7 +13,7 @@ export const pause: Topic = topic('pause and resume', {
     const tasks = await runner.submitMany('work', [1, 2, 3])
     const delayed = await runner.submit('work', 4, { delay: 1_000 })
     await t.advance(10_000)
-    assert.equal(work.calls.length, 0)
+    work.wasCalled(0)
     for (const task of [...tasks, delayed]) assert.equal((await recordOf(task)).state, 'queued')
     await runner.resume()
     await runner.resume()
@@ -30,11 +31,11 @@ export const pause: Topic = topic('pause and resume', {
     const first = await work.call(1)
     const second = await work.call(2)
     await runner.pause()
-    assert.equal(first.ctx.signal.aborted, false)
+    same(first.ctx.signal.aborted, false, 'its signal is aborted')
     first.resolve('done')
     second.reject(new Error('no luck'))
     await t.advance(10_000)
-    assert.equal(work.calls.length, 2)
+    work.wasCalled(2)
     const counts = await runner.counts()
     assert.deepEqual([counts.succeeded, counts.queued, counts.running], [1, 2, 0])
     await runner.resume()
@@ -67,7 +68,7 @@ export const pause: Topic = topic('pause and resume', {
       idle = true
     })
     await t.advance(1_000)
-    assert.equal(idle, false)
+    same(idle, false, 'onIdle has resolved')
     await runner.resume()
     await waiting
   },

@@ -1,7 +1,8 @@
 /** SEMANTICS.md, line 21: what log lines carry, and what they never carry. */
 import assert from 'node:assert/strict'
 import { defineTask } from '../../index.js'
-import { every, nth, recorder, schema, type Topic, topic } from './world.js'
+import { every, nth, recorder, same, schema } from './tools.js'
+import { type Topic, topic } from './world.js'
 
 export const privacy: Topic = topic('privacy', {
   'log lines carry id, name, state, attempt, duration, error code and message, and nothing else': async (t) => {
@@ -22,8 +23,15 @@ export const privacy: Topic = topic('privacy', {
     for (const { fields } of lines)
       for (const field of Object.keys(fields)) assert.ok(allowed.has(field), `a line carries ${field}`)
     for (const { fields } of lines) assert.deepEqual([fields['id'], fields['name']], [task.id, 'work'])
-    assert.ok(lines.some(({ fields }) => fields['code'] === 'ECONN' && fields['error'] === 'no luck'))
-    assert.ok(lines.some(({ fields }) => fields['state'] === 'succeeded' && fields['duration'] === 250))
+    const one = (has: (fields: Record<string, unknown>) => boolean): boolean => lines.some(({ fields }) => has(fields))
+    assert.ok(
+      one(({ code, error }) => code === 'ECONN' && error === 'no luck'),
+      'a line has the code and the message of the error',
+    )
+    assert.ok(
+      one(({ state, duration }) => state === 'succeeded' && duration === 250),
+      'a line has the duration of the success',
+    )
   },
 
   'no line carries input, output, metadata, progress, saved state, context, tags or key': async (t) => {
@@ -71,7 +79,7 @@ export const privacy: Topic = topic('privacy', {
     await runner.submit('strict', { password: secret('input') }).catch(() => undefined)
     await runner.submit('work', { password: secret('input'), at: new Date(0) }).catch(() => undefined)
     await t.settle()
-    assert.ok(lines.length > 10)
+    assert.ok(lines.length > 10, `there are lines to look at, not only ${lines.length}`)
     for (const line of lines) assert.ok(!JSON.stringify(line).includes('SECRET'), JSON.stringify(line))
   },
 
@@ -85,13 +93,17 @@ export const privacy: Topic = topic('privacy', {
       logger: { debug: angry, info: angry, warn: angry, error: angry },
       faults: 'expected',
     })
-    const task = await runner.submit('work')
-    const first = await work.call(1)
-    first.reject(new Error('no luck'))
-    await t.advance(0)
-    ;(await work.call(2)).resolve('done')
-    assert.equal(await task.result(), 'done')
-    await runner.onIdle()
+    const warnings = await t.warnings(async () => {
+      const task = await runner.submit('work')
+      const first = await work.call(1)
+      first.reject(new Error('no luck'))
+      await t.advance(0)
+      ;(await work.call(2)).resolve('done')
+      assert.equal(await task.result(), 'done')
+      await runner.onIdle()
+      await t.settle()
+    })
+    assert.equal(warnings.length, 1, `it is told of once: ${warnings.join('; ')}`)
   },
 
   'a failure is an error, a retry a warning, a success information': async (t) => {
@@ -133,7 +145,7 @@ export const privacy: Topic = topic('privacy', {
     }
     await t.settle()
     const ends = lines.filter(({ fields }) => ['succeeded', 'failed', 'cancelled'].includes(String(fields['state'])))
-    assert.equal(ends.length, 3)
+    same(ends.length, 3, 'lines that tell of an end')
     for (const { fields } of ends) assert.ok(Number(fields['duration'] ?? 0) >= 0, `${fields['duration']} ms`)
   },
 
@@ -204,7 +216,7 @@ export const privacy: Topic = topic('privacy', {
       records.map(({ state }) => state),
       ['succeeded', 'failed', 'failed', 'succeeded'],
     )
-    assert.ok(nth(records, 0).outputError !== undefined)
+    assert.ok(nth(records, 0).outputError !== undefined, 'the first record has an outputError')
     // An error is logged; what stands in `outputError` is not, and may say where.
     for (const { name, error, attempts } of records)
       assert.doesNotMatch(JSON.stringify([error, attempts]), /ada@/, name)

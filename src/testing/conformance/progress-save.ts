@@ -1,7 +1,8 @@
 /** SEMANTICS.md, line 11 (progress, save, log), and of line 10: an attempt that has ended can write no more. */
 import assert from 'node:assert/strict'
 import { defineTask, type Logger } from '../../index.js'
-import { every, recordOf, refused, type Topic, topic } from './world.js'
+import { every, recordOf, refused, same } from './tools.js'
+import { type Topic, topic } from './world.js'
 
 export const progressSave: Topic = topic('progress, save and log', {
   'the latest progress wins, at most one write each 100 ms': async (t) => {
@@ -18,7 +19,7 @@ export const progressSave: Topic = topic('progress, save and log', {
     await t.advance(50)
     ctx.progress(3)
     await t.advance(49)
-    assert.equal(told.length, 1)
+    same(told.length, 1, 'events that were told')
     await t.advance(1)
     await t.until(() => told.length === 2, 'the second one is written')
     assert.equal((await recordOf(task)).progress, 3)
@@ -48,7 +49,7 @@ export const progressSave: Topic = topic('progress, save and log', {
       await t.clock.leap(10)
     }
     await t.settle()
-    assert.ok(writes >= 9 && writes <= 11, `${writes}`)
+    assert.ok(writes >= 9 && writes <= 11, `${writes} writes`)
   },
 
   'the last progress is always there before the verdict': async (t) => {
@@ -149,7 +150,7 @@ export const progressSave: Topic = topic('progress, save and log', {
     await task.wait()
     await late()
     assert.equal((await recordOf(task)).progress, 'first')
-    assert.ok(!told.some(({ record }) => record.progress === 'late'))
+    assert.ok(!told.some(({ record }) => record.progress === 'late'), 'late progress is not told')
   },
 
   'a save that a handler does not await and that comes too late ends nothing': async (t) => {

@@ -1,7 +1,8 @@
 /** SEMANTICS.md, line 18: nothing grows without bound, and no status is lost early. */
 import assert from 'node:assert/strict'
 import { type BackgroundRunner, defineTask, type TaskHandle } from '../../index.js'
-import { ids, recordOf, type Setup, type Topic, topic, type World } from './world.js'
+import { ids, recordOf, same } from './tools.js'
+import { type Setup, type Topic, topic, type World } from './world.js'
 
 const HOUR = 3_600_000
 
@@ -152,11 +153,11 @@ export const retention: Topic = topic('retention', {
     await task.wait()
     await t.advance(2_000)
     assert.equal(await task.status(), undefined)
-    assert.equal(await runner.remove('mine'), false)
+    same(await runner.remove('mine'), false, 'what remove answers')
     assert.deepEqual((await runner.list()).tasks, [])
-    assert.equal((await runner.counts()).succeeded, 0)
-    assert.equal((await runner.submit('work', 'succeed', { key: 'k' })).deduplicated, false)
-    assert.equal((await runner.submit('work', 'succeed', { id: 'mine' })).deduplicated, false)
+    same((await runner.counts()).succeeded, 0, 'succeeded tasks')
+    same((await runner.submit('work', 'succeed', { key: 'k' })).deduplicated, false, 'it is deduplicated')
+    same((await runner.submit('work', 'succeed', { id: 'mine' })).deduplicated, false, 'it is deduplicated')
   },
 
   'far more than one step of what is over goes within 2 s': async (t) => {

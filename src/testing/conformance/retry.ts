@@ -8,7 +8,8 @@ import {
   type RetryPolicy,
   type TaskRecord,
 } from '../../index.js'
-import { codeOf, every, foreign, recordOf, refused, type Topic, topic, type World } from './world.js'
+import { codeOf, every, foreign, recordOf, refused, same } from './tools.js'
+import { type Topic, topic, type World } from './world.js'
 
 /** The delays before each retry of a task that always fails, and its last record. */
 async function delays(
@@ -60,9 +61,9 @@ export const retry: Topic = topic('retry', {
     const random = (): number => (i++ % 97) / 97
     const { delays: seen, record } = await delays(t, {}, random)
     assert.equal(record.attempt, 3)
-    assert.equal(seen.length, 2)
-    assert.ok((seen[0] ?? -1) >= 0 && (seen[0] ?? 0) <= 1_000, `${seen[0]}`)
-    assert.ok((seen[1] ?? -1) >= 0 && (seen[1] ?? 0) <= 2_000, `${seen[1]}`)
+    same(seen.length, 2, 'what was seen')
+    assert.ok((seen[0] ?? -1) >= 0 && (seen[0] ?? 0) <= 1_000, `the first delay: ${seen[0]}`)
+    assert.ok((seen[1] ?? -1) >= 0 && (seen[1] ?? 0) <= 2_000, `the second delay: ${seen[1]}`)
   },
 
   'full jitter spreads from 0 to the whole delay': async (t) => {
@@ -72,10 +73,13 @@ export const retry: Topic = topic('retry', {
       next = (next * 1_103_515_245 + 12_345) % 2_147_483_648
       return next / 2_147_483_648
     })
-    assert.ok(seen.every((delay) => delay >= 0 && delay <= 10_000))
-    assert.ok(Math.min(...seen) < 1_000 && Math.max(...seen) > 9_000)
+    assert.ok(
+      seen.every((delay) => delay >= 0 && delay <= 10_000),
+      `delays are from 0 to 10 000: ${seen.join()}`,
+    )
+    assert.ok(Math.min(...seen) < 1_000 && Math.max(...seen) > 9_000, `delays are spread: ${seen.join()}`)
     const mean = seen.reduce((sum, each) => sum + each, 0) / seen.length
-    assert.ok(mean > 4_000 && mean < 6_000, `${mean}`)
+    assert.ok(mean > 4_000 && mean < 6_000, `their mean is about 5 000: ${mean}`)
   },
 
   'a policy is merged field by field: submit over definition over defaults; a backoff as a whole': async (t) => {
@@ -134,9 +138,9 @@ export const retry: Topic = topic('retry', {
     await t.advance(5_000)
     const second = await work.call(2)
     await t.advance(999)
-    assert.equal(second.ctx.signal.aborted, false)
+    same(second.ctx.signal.aborted, false, 'its signal is aborted')
     await t.advance(1)
-    assert.equal(second.ctx.signal.aborted, true)
+    same(second.ctx.signal.aborted, true, 'its signal is aborted')
   },
 
   'when decides by the error whether another attempt is worth it': async (t) => {
@@ -157,7 +161,7 @@ export const retry: Topic = topic('retry', {
     ;(await work.call(2)).reject(new Error('hopeless'))
     assert.equal((await t.reaches(runner, task, 'failed')).error?.message, 'hopeless')
     assert.equal(seen[0], first, 'it gets what was thrown')
-    assert.equal(seen.length, 2)
+    same(seen.length, 2, 'what was seen')
   },
 
   'a RetryLaterError that cannot be read is a failure like any other': async (t) => {
@@ -212,7 +216,7 @@ export const retry: Topic = topic('retry', {
       })
     }
     const told = t.faults.map(({ error }) => (error as Error).message)
-    assert.equal(told.filter((message) => message === 'bug in an asynchronous when').length, 2)
+    same(told.filter((message) => message === 'bug in an asynchronous when').length, 2, 'such events that were told')
   },
 
   'a when that throws is told, and the attempt is tried again': async (t) => {

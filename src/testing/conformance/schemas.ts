@@ -1,7 +1,8 @@
 /** SEMANTICS.md, line 4: when a schema runs, what its output is for, and what its refusal means. */
 import assert from 'node:assert/strict'
 import { defineTask } from '../../index.js'
-import { every, foreign, pathsOf, recordOf, refused, schema, type Topic, topic } from './world.js'
+import { every, foreign, pathsOf, recordOf, refused, same, schema } from './tools.js'
+import { type Topic, topic } from './world.js'
 
 /** Takes `{ at: string }` and makes a Date of it, as `z.coerce.date()` does. */
 const dated = schema((value) => {
@@ -35,7 +36,7 @@ export const schemas: Topic = topic('schemas', {
     await refused(runner.submit('work'), 'INVALID_INPUT')
     const many = await refused(runner.submitMany('work', [1, 2]), 'INVALID_INPUT')
     assert.deepEqual(pathsOf(many), ['0', '0.a.0', '0.b', '1', '1.a.0', '1.b'])
-    assert.equal((await runner.counts()).queued, 0)
+    same((await runner.counts()).queued, 0, 'queued tasks')
   },
 
   'a schema sees a copy: what it changes is not stored': async (t) => {
@@ -76,7 +77,7 @@ export const schemas: Topic = topic('schemas', {
     const runner = await t.runner({ tasks: { work: defineTask({ input: slow, run: t.handler().run }) }, work: false })
     const error = await refused(runner.submitMany('work', ['good', 1, 'good', 2]), 'INVALID_INPUT')
     assert.deepEqual(pathsOf(error), ['1.x', '3.x'])
-    assert.equal((await runner.counts()).queued, 0)
+    same((await runner.counts()).queued, 0, 'queued tasks')
   },
 
   'submitMany with inputs that are refused at once and later leaves no rejection unhandled': async (t) => {
@@ -121,7 +122,7 @@ export const schemas: Topic = topic('schemas', {
       const error = await refused(runner.submit('work', 1), 'INVALID_INPUT')
       assert.match(String((error.cause as Error).message), /schema bug/)
     })
-    assert.equal((await runner.counts()).queued, 0)
+    same((await runner.counts()).queued, 0, 'queued tasks')
   },
 
   'a submit whose schema calls close is refused, and nothing is stored': async (t) => {
@@ -182,7 +183,7 @@ export const schemas: Topic = topic('schemas', {
     assert.match(record.error?.message ?? '', /no longer taken/)
     assert.equal(record.attempt, 1)
     await t.advance(10_000)
-    assert.equal(work.calls.length, 0)
+    work.wasCalled(0)
     strict = false
     await task.retry()
     assert.deepEqual((await work.call()).input, { to: 'ada' }, 'the next deploy may take it again')
@@ -200,7 +201,7 @@ export const schemas: Topic = topic('schemas', {
     const record = await t.reaches(runner, task, 'failed')
     assert.equal(record.error?.code, 'INVALID_INPUT')
     assert.equal(record.attempt, 1)
-    assert.equal(work.calls.length, 0)
+    work.wasCalled(0)
   },
 
   'a schema that throws refuses the submit, and says why': async (t) => {
@@ -220,7 +221,7 @@ export const schemas: Topic = topic('schemas', {
       const error = await refused(runner.submit(name, 1), 'INVALID_INPUT')
       assert.match((error.cause as Error).message, /schema bug/)
     }
-    assert.equal((await runner.counts()).queued, 0)
+    same((await runner.counts()).queued, 0, 'queued tasks')
   },
 
   'a task that is cancelled while its schema thinks never runs': async (t) => {
@@ -243,6 +244,6 @@ export const schemas: Topic = topic('schemas', {
     await task.cancel()
     answer?.()
     await t.reaches(runner, task, 'cancelled')
-    assert.equal(work.calls.length, 0)
+    work.wasCalled(0)
   },
 })

@@ -1,14 +1,15 @@
 /** SEMANTICS.md, line 14: unknown ids, wrong states, and what a verb answers. */
 import assert from 'node:assert/strict'
 import { defineTask } from '../../index.js'
-import { codeOf, every, recordOf, refused, type Topic, topic } from './world.js'
+import { codeOf, every, lacks, nth, recordOf, refused, same } from './tools.js'
+import { type Topic, topic } from './world.js'
 
 export const steering: Topic = topic('asking and steering', {
   'an unknown id: status gives undefined, remove false, all else TaskNotFoundError': async (t) => {
     const runner = await t.runner({ tasks: { work: defineTask({ run: t.handler().run }) } })
     for (const id of ['unknown', '', 'no such id!', '__proto__', 'x'.repeat(10_000), "' OR 1=1 --"]) {
       assert.equal(await runner.status(id), undefined)
-      assert.equal(await runner.remove(id), false)
+      same(await runner.remove(id), false, 'what remove answers')
       await refused(runner.wait(id), 'TASK_NOT_FOUND')
       await refused(runner.result(id), 'TASK_NOT_FOUND')
       await refused(runner.cancel(id), 'TASK_NOT_FOUND')
@@ -22,7 +23,7 @@ export const steering: Topic = topic('asking and steering', {
     const runner = await t.runner({ tasks: { work: defineTask({ run: t.handler().run }) } })
     for (const id of [undefined, null, 7, {}, Symbol('id')] as never[]) {
       assert.equal(await runner.status(id), undefined)
-      assert.equal(await runner.remove(id), false)
+      same(await runner.remove(id), false, 'what remove answers')
       await refused(runner.wait(id), 'TASK_NOT_FOUND')
       await refused(runner.cancel(id), 'TASK_NOT_FOUND')
       await refused(runner.retry(id), 'TASK_NOT_FOUND')
@@ -33,14 +34,13 @@ export const steering: Topic = topic('asking and steering', {
   'cancel of a finished task is refused in each of its three ends': async (t) => {
     const work = t.handler()
     const runner = await t.runner({ tasks: { work: defineTask({ retry: { attempts: 1 }, run: work.run }) } })
-    const [ok, bad, gone] = await runner.submitMany('work', ['ok', 'bad', 'gone'])
-    assert.ok(ok && bad && gone)
+    const tasks = await runner.submitMany('work', ['ok', 'bad', 'gone'])
     ;(await work.call(1)).resolve()
     ;(await work.call(2)).reject(new Error('no luck'))
     const call = await work.call(3)
-    await gone.cancel()
+    await nth(tasks, 2).cancel()
     call.reject(call.ctx.signal.reason)
-    for (const task of [ok, bad, gone]) {
+    for (const task of tasks) {
       const record = await task.wait()
       const error = await refused(task.cancel({ reason: 'too late' }), 'INVALID_STATE')
       assert.match(error.message, new RegExp(record.state), 'the message tells the state')
@@ -100,9 +100,9 @@ export const steering: Topic = topic('asking and steering', {
     await t.reaches(runner, queued, 'failed')
     await scheduled.cancel()
     for (const task of [running, queued, scheduled]) {
-      assert.equal(await runner.remove(task.id), true)
+      same(await runner.remove(task.id), true, 'what remove answers')
       assert.equal(await task.status(), undefined)
-      assert.equal(await runner.remove(task.id), false)
+      same(await runner.remove(task.id), false, 'what remove answers')
       await refused(task.retry(), 'TASK_NOT_FOUND')
     }
     assert.deepEqual((await runner.list()).tasks, [])
@@ -118,7 +118,7 @@ export const steering: Topic = topic('asking and steering', {
     await task.retry()
     ;(await work.call(2)).resolve()
     await task.wait()
-    assert.equal(await runner.remove(task.id), true)
+    same(await runner.remove(task.id), true, 'what remove answers')
     assert.deepEqual(Object.values(await runner.counts()), [0, 0, 0, 0, 0, 0])
   },
 
@@ -141,12 +141,12 @@ export const steering: Topic = topic('asking and steering', {
     assert.equal(asked.state, 'running', 'it was asked to stop, no more')
     assert.equal(asked.cancelRequestedAt, t.clock.now())
     assert.equal(asked.attempt, 1)
-    assert.ok(!('finishedAt' in asked))
+    lacks(asked, 'finishedAt')
     await t.reaches(runner, eager, 'cancelled')
 
     const again = await eager.retry()
     assert.equal(again.state, 'queued', 'it is queued, although a slot is free')
-    assert.ok(!('cancelRequestedAt' in again))
+    lacks(again, 'cancelRequestedAt')
 
     const failed = await runner.submit('work')
     ;(await work.call(1)).reject(new Error('no luck'))
@@ -211,170 +211,5 @@ export const steering: Topic = topic('asking and steering', {
     await refused(task.retry({ delay: 'soon' as never }), 'INVALID_INPUT')
     await refused(task.wait({ timeout: 'soon' as never }), 'INVALID_INPUT')
     assert.equal((await recordOf(task)).state, 'queued')
-  },
-
-  'ready resolves when the engine is open': async (t) => {
-    const runner = await t.runner({ tasks: {} })
-    assert.equal(await runner.ready(), undefined)
-  },
-
-  'what is asked before the engine is open is answered when it is': async (t) => {
-    const work = t.handler()
-    const runner = await t.opening({ tasks: { work: defineTask({ run: work.run }) } })
-    const ready = runner.ready()
-    const seen: string[] = []
-    runner.watch((changed) => void seen.push(...changed))
-    runner.concurrency = 2
-    const asked = Promise.all([
-      runner.submit('work', 1, { id: 'mine' }),
-      runner.submitMany('work', [2, 3]),
-      runner.status('unknown'),
-      runner.onIdle(),
-    ])
-    const waiting = refused(runner.wait('unknown'), 'TASK_NOT_FOUND')
-    await ready
-    await waiting
-    await work.call(2)
-    await t.settle()
-    assert.equal(work.running, 2)
-    work.calls[0]?.resolve()
-    ;(await work.call(3)).resolve()
-    work.calls[1]?.resolve()
-    const [handle, many, status] = await asked
-    assert.deepEqual([handle.id, many.length, status], ['mine', 2, undefined])
-    assert.ok(seen.includes('mine'))
-  },
-
-  'a runner that is closed before its engine is open closes': async (t) => {
-    const runner = await t.opening({ tasks: { work: defineTask({ run: t.handler().run }) } })
-    const ready = runner.ready().catch((error: unknown) => assert.equal(codeOf(error), 'RUNNER_CLOSED'))
-    assert.deepEqual(await runner.close(), { completed: 0, returned: 0, abandoned: 0, pending: 0 })
-    await ready
-  },
-
-  'setup is called once, before the first attempt, and its teardown at the end of close': async (t) => {
-    const log: string[] = []
-    let finish: (() => void) | undefined
-    const runner = await t.runner({
-      tasks: {
-        work: defineTask({
-          setup: async () => {
-            log.push('setup')
-            await new Promise<void>((resolve) => {
-              finish = resolve
-            })
-            log.push('ready')
-            return async () => {
-              log.push('teardown')
-            }
-          },
-          run: () => void log.push('run'),
-        }),
-        unused: defineTask({ setup: () => void log.push('unused'), run: () => undefined }),
-      },
-    })
-    const tasks = await runner.submitMany('work', [1, 2, 3])
-    await t.until(() => finish, 'setup is called')
-    await t.settle()
-    assert.deepEqual(log, ['setup'])
-    finish?.()
-    for (const task of tasks) await task.wait()
-    assert.deepEqual(log, ['setup', 'ready', 'run', 'run', 'run'])
-    await runner.close()
-    assert.deepEqual(log, ['setup', 'ready', 'run', 'run', 'run', 'teardown'])
-    await runner.close()
-    assert.equal(log.length, 6)
-  },
-
-  'a setup that throws fails its attempts, and is called again by the next': async (t) => {
-    let setups = 0
-    const runner = await t.runner({
-      tasks: {
-        work: defineTask({
-          retry: every(1_000, 2),
-          setup: () => {
-            if (++setups === 1) throw new Error('no connection')
-          },
-          run: () => 'done',
-        }),
-      },
-    })
-    const task = await runner.submit('work')
-    assert.equal((await t.reaches(runner, task, 'scheduled')).error?.message, 'no connection')
-    await t.advance(1_000)
-    assert.equal(await task.result(), 'done')
-    assert.equal(setups, 2)
-  },
-
-  'a task that is cancelled during setup never runs': async (t) => {
-    let finish: (() => void) | undefined
-    const work = t.handler()
-    const runner = await t.runner({
-      tasks: {
-        work: defineTask({
-          setup: () =>
-            new Promise<void>((resolve) => {
-              finish = resolve
-            }),
-          run: work.run,
-        }),
-      },
-    })
-    const task = await runner.submit('work')
-    await t.until(() => finish, 'setup is called')
-    await task.cancel()
-    finish?.()
-    await t.reaches(runner, task, 'cancelled')
-    assert.equal(work.calls.length, 0)
-  },
-
-  'a setup that fails later fails its attempts, and is called again by the next': async (t) => {
-    let setups = 0
-    const runner = await t.runner({
-      tasks: {
-        work: defineTask({
-          retry: every(1_000, 2),
-          setup: async () => {
-            await undefined
-            if (++setups === 1) throw new Error('no connection')
-          },
-          run: () => 'done',
-        }),
-      },
-    })
-    const task = await runner.submit('work')
-    await t.reaches(runner, task, 'scheduled')
-    await t.advance(1_000)
-    assert.equal(await task.result(), 'done')
-    assert.equal(setups, 2)
-  },
-
-  'a teardown that fails is told, and close reports all the same': async (t) => {
-    const runner = await t.runner({
-      tasks: {
-        work: defineTask({
-          setup: () => () => {
-            throw new Error('teardown bug')
-          },
-          run: () => 'done',
-        }),
-      },
-      faults: 'expected',
-    })
-    await (await runner.submit('work')).wait()
-    assert.deepEqual(await runner.close(), { completed: 0, returned: 0, abandoned: 0, pending: 0 })
-    assert.match(String(t.faults[0]?.error), /teardown bug/)
-  },
-
-  'a teardown that hangs is told, and close reports all the same': async (t) => {
-    const runner = await t.runner({
-      tasks: { work: defineTask({ setup: () => () => new Promise(() => {}), run: () => 'done' }) },
-      faults: 'expected',
-    })
-    await (await runner.submit('work')).wait()
-    const closing = runner.close()
-    await t.advance(30_000)
-    assert.deepEqual(await closing, { completed: 0, returned: 0, abandoned: 0, pending: 0 })
-    assert.equal(t.faults.length, 1)
   },
 })

@@ -1,7 +1,8 @@
 /** SEMANTICS.md, line 1 (when `submit` resolves, what it rejects with) and line 6 (what is stored at submit). */
 import assert from 'node:assert/strict'
 import { defineTask } from '../../index.js'
-import { codeOf, every, ids, nth, pathsOf, recordOf, refused, type Topic, topic } from './world.js'
+import { every, ids, lacks, pathsOf, recordOf, refused, same } from './tools.js'
+import { type Topic, topic } from './world.js'
 
 const NOTHING = { queued: 0, scheduled: 0, running: 0, succeeded: 0, failed: 0, cancelled: 0 }
 
@@ -9,13 +10,13 @@ export const submit: Topic = topic('submit', {
   'submit resolves when the engine has the task': async (t) => {
     const runner = await t.runner({ tasks: { work: defineTask({ run: t.handler().run }) } })
     const handle = await runner.submit('work', { to: 'ada' })
-    assert.equal(handle.deduplicated, false)
+    same(handle.deduplicated, false, 'it is deduplicated')
     const record = await recordOf(handle)
     assert.equal(record.id, handle.id)
     assert.equal(record.name, 'work')
     assert.deepEqual(record.input, { to: 'ada' })
     assert.match(handle.id, /^[A-Za-z0-9_-]{1,128}$/)
-    assert.ok(!('then' in handle), 'a handle is not thenable')
+    lacks(handle, 'then')
   },
 
   'ids are unique': async (t) => {
@@ -28,7 +29,7 @@ export const submit: Topic = topic('submit', {
     const work = t.handler()
     const runner = await t.runner({ tasks: { work: defineTask({ run: work.run }) } })
     const submitting = runner.submit('work', 1)
-    assert.equal(work.calls.length, 0)
+    work.wasCalled(0)
     await submitting
     await work.call()
   },
@@ -37,7 +38,7 @@ export const submit: Topic = topic('submit', {
     const work = t.handler()
     const runner = await t.runner({ tasks: { work: defineTask({ run: work.run }) } })
     const handle = await runner.submit('work')
-    assert.ok(!('input' in (await recordOf(handle))))
+    lacks(await recordOf(handle), 'input')
     assert.equal((await work.call()).input, undefined)
   },
 
@@ -105,7 +106,8 @@ export const submit: Topic = topic('submit', {
       'tags',
       'timeout',
     ])
-    for (const options of [null, 'fast', 7]) await refused(runner.submit('work', 1, options as never), 'INVALID_INPUT')
+    for (const options of [null, 'fast', 7])
+      await refused(runner.submit('work', 1, options as never), 'INVALID_INPUT', options)
     assert.deepEqual(await runner.counts(), NOTHING)
   },
 
@@ -126,7 +128,7 @@ export const submit: Topic = topic('submit', {
     for (const priority of [1_000_000, -1_000_000])
       assert.equal((await recordOf(await runner.submit('work', 1, { priority }))).priority, priority)
     for (const priority of [1_000_001, -1_000_001, 0.5, Number.NaN, Number.POSITIVE_INFINITY, '1' as never])
-      await refused(runner.submit('work', 1, { priority }), 'INVALID_INPUT')
+      await refused(runner.submit('work', 1, { priority }), 'INVALID_INPUT', priority)
   },
 
   'maxPending counts what is queued and scheduled, not what runs': async (t) => {
@@ -188,115 +190,14 @@ export const submit: Topic = topic('submit', {
     await refused(runner.submit('work', 2), 'RUNNER_CLOSED')
   },
 
-  'submitMany gives a handle for each input, in their order': async (t) => {
-    const work = t.handler()
-    const runner = await t.runner({ tasks: { work: defineTask({ run: work.run }) }, concurrency: 1 })
-    await runner.pause()
-    const handles = await runner.submitMany('work', ['a', 'b', 'c'], { priority: 3, tags: ['lot'] })
-    const records = await Promise.all(handles.map(recordOf))
-    assert.deepEqual(
-      records.map(({ input, priority, tags }) => [input, priority, tags]),
-      [
-        ['a', 3, ['lot']],
-        ['b', 3, ['lot']],
-        ['c', 3, ['lot']],
-      ],
-    )
-    assert.equal(new Set(ids(handles)).size, 3)
-    await runner.resume()
-    for (const n of [1, 2, 3]) (await work.call(n)).resolve()
-    assert.deepEqual(work.inputs, ['a', 'b', 'c'])
-    assert.deepEqual(await runner.submitMany('work', []), [])
-  },
-
-  'submitMany takes options for each input': async (t) => {
-    const runner = await t.runner({ tasks: { work: defineTask({ run: t.handler().run }) }, work: false })
-    const handles = await runner.submitMany('work', ['a', 'b'], (input, index) => ({
-      key: `key-${String(input)}`,
-      priority: index,
-    }))
-    const records = await Promise.all(handles.map(recordOf))
-    assert.deepEqual(
-      records.map(({ key, priority }) => [key, priority]),
-      [
-        ['key-a', 0],
-        ['key-b', 1],
-      ],
-    )
-  },
-
-  'submitMany stores all or nothing, and tells which inputs are wrong': async (t) => {
-    const runner = await t.runner({ tasks: { work: defineTask({ run: t.handler().run }) }, work: false, maxPending: 3 })
-    const told = t.listen(runner)
-    const error = await refused(
-      runner.submitMany('work', ['good', { at: new Date(0) }, 'good', [Number.NaN]]),
-      'INVALID_INPUT',
-    )
-    assert.deepEqual(pathsOf(error), ['1.at', '3.0'])
-    await refused(
-      runner.submitMany('work', ['good', 'good'], (_input, index) => ({ priority: index / 2 })),
-      'INVALID_INPUT',
-    )
-    await refused(runner.submitMany('work', [1, 2, 3, 4]), 'QUEUE_FULL')
-    await refused(runner.submitMany('work', 'not a list' as never), 'INVALID_INPUT')
-    assert.deepEqual(await runner.counts(), NOTHING)
-    assert.deepEqual(told, [])
-    assert.equal((await runner.submitMany('work', [1, 2, 3])).length, 3)
-  },
-
-  'submitMany of a list with a hole takes it for no input, or refuses it by its index': async (t) => {
-    const runner = await t.runner({ tasks: { work: defineTask({ run: t.handler().run }) }, work: false })
-    const inputs: unknown[] = [1]
-    inputs[2] = 3
-    const outcome = await runner.submitMany('work', inputs).catch((error: unknown) => codeOf(error))
-    assert.ok(outcome === 'INVALID_INPUT' || outcome.length === 3, String(outcome))
-    assert.equal((await runner.counts()).queued, outcome === 'INVALID_INPUT' ? 0 : 3)
-  },
-
-  'submitMany counts what stands twice in it once against maxPending': async (t) => {
-    const batches: { id?: string; key?: string }[][] = [
-      [
-        { id: 'x', key: 'a' },
-        { id: 'x', key: 'b' },
-        { id: 'z', key: 'b' },
-      ],
-      [{ id: 'x' }, { id: 'x' }, { key: 'b' }, { key: 'b' }],
-    ]
-    for (const [n, batch] of batches.entries())
-      for (const maxPending of [1, 2]) {
-        const runner = await t.runner({
-          tasks: { work: defineTask({ run: t.handler().run }) },
-          work: false,
-          maxPending,
-        })
-        const submitting = runner.submitMany('work', batch, (_input, index) => nth(batch, index))
-        if (maxPending === 1) await refused(submitting, 'QUEUE_FULL')
-        else await submitting
-        assert.equal((await runner.counts()).queued, maxPending === 1 ? 0 : 2, `batch ${n}`)
-      }
-  },
-
   'a priority of minus zero is zero': async (t) => {
     const work = defineTask({ priority: -0, run: t.handler().run })
     const runner = await t.runner({ tasks: { work }, work: false })
     for (const options of [{}, { priority: -0 }, { priority: 3 }]) {
       const task = await runner.submit('work', 1, options)
       if (options.priority === 3) await runner.setPriority(task.id, -0)
-      assert.ok(Object.is((await recordOf(task)).priority, 0))
+      assert.ok(Object.is((await recordOf(task)).priority, 0), 'its priority is 0, and not minus zero')
     }
-  },
-
-  'submitMany counts only what is new against maxPending': async (t) => {
-    const runner = await t.runner({ tasks: { work: defineTask({ run: t.handler().run }) }, work: false, maxPending: 2 })
-    const handles = await runner.submitMany('work', [1, 2, 1], (input) => ({ key: `key-${String(input)}` }))
-    assert.deepEqual(
-      handles.map(({ deduplicated }) => deduplicated),
-      [false, false, true],
-    )
-    assert.equal(handles[2]?.id, handles[0]?.id)
-    const again = await runner.submitMany('work', [2, 1], (input) => ({ key: `key-${String(input)}` }))
-    assert.deepEqual(ids(again), [handles[1]?.id, handles[0]?.id])
-    assert.equal((await runner.counts()).queued, 2)
   },
 
   'what is given at submit is in the record: priority, metadata, tags, key': async (t) => {
@@ -305,7 +206,7 @@ export const submit: Topic = topic('submit', {
     await runner.pause()
     const plain = await recordOf(await runner.submit('work', 1))
     assert.equal(plain.priority, 4, "the definition's")
-    for (const absent of ['metadata', 'tags', 'key']) assert.ok(!(absent in plain), `${absent} is absent`)
+    lacks(plain, 'metadata', 'tags', 'key')
     const handle = await runner.submit('work', 1, {
       id: 'my-id_1',
       key: 'my key',
@@ -331,7 +232,7 @@ export const submit: Topic = topic('submit', {
     const task = await runner.submit('work', 1, { timeout: '2s', retry: { attempts: 2 } })
     const call = await work.call(1)
     await t.advance(2_000)
-    assert.equal(call.ctx.signal.aborted, true)
+    same(call.ctx.signal.aborted, true, 'its signal is aborted')
     call.reject(call.ctx.signal.reason)
     const { maxAttempts, runAt } = await t.reaches(runner, task, 'scheduled')
     assert.deepEqual([maxAttempts, runAt - t.clock.now()], [2, 9_000], 'field by field')

@@ -1,6 +1,7 @@
 /** SEMANTICS.md, line 9: handlers may throw anything; their own task fails, with a readable error. */
 import assert from 'node:assert/strict'
 import { defineTask, NonRetryableError } from '../../index.js'
+import { same } from './tools.js'
 import { type Body, type Topic, topic } from './world.js'
 
 const revoked = (): unknown => {
@@ -91,7 +92,7 @@ function fails(make: () => unknown): Body {
       assert.deepEqual(JSON.parse(JSON.stringify(record)), record, 'the record is JSON')
       assert.equal(await neighbour.result(), 'fine')
     }
-    assert.equal(told.filter(({ event }) => event === 'failed').length, 2)
+    same(told.filter(({ event }) => event === 'failed').length, 2, 'such events that were told')
   }
 }
 

@@ -1,0 +1,137 @@
+/**
+ * The memory engine behind a gate: nothing starts but when the harness says so, and nothing happens unseen.
+ *
+ * It lives on the public seam: the gate is the engine's own `pause`, told apart from the user's, and what happens is seen
+ * through the host that the engine is given.
+ */
+import {
+  type CancelRequest,
+  type Capabilities,
+  type Engine,
+  type EngineAttempt,
+  type EngineHost,
+  type Enqueued,
+  type ListPage,
+  type ListQuery,
+  memory,
+  type NewTask,
+  type StopReport,
+  type StopRequest,
+  type StoredTask,
+  type TaskCounts,
+  type TaskEvent,
+  type TaskRecord,
+} from '../index.js'
+
+/** Whoever looks on. */
+export interface Observer {
+  /** An attempt is about to begin; gives it back as it shall run. */
+  attempt(task: StoredTask, attempt: EngineAttempt): EngineAttempt
+  changed(event: TaskEvent, record: TaskRecord): void
+  idle(): void
+  /** Calls `tell`, which calls listeners. */
+  telling(tell: () => void): void
+}
+
+type Answer<T> = T | Promise<T>
+
+export class GatedEngine implements Engine {
+  readonly name: string
+  readonly capabilities: Capabilities
+  readonly #inner: Engine = memory()
+  readonly #observer: Observer
+  #held = true
+  #paused = false
+  #work = true
+
+  constructor(observer: Observer) {
+    this.#observer = observer
+    this.name = this.#inner.name
+    this.capabilities = this.#inner.capabilities
+  }
+
+  /** Whether what is due can begin, once the gate is open: the user may have paused it. */
+  get works(): boolean {
+    return this.#work && !this.#paused
+  }
+
+  /** Closes or opens the gate; what runs goes on. */
+  hold(held: boolean): void {
+    this.#held = held
+    void this.#inner.pause(this.#held || this.#paused)
+  }
+
+  start(host: EngineHost): Answer<void> {
+    const observer = this.#observer
+    this.#work = host.settings.work
+    const started = this.#inner.start({
+      settings: host.settings,
+      attempt: (task, writer) => observer.attempt(task, host.attempt(task, writer)),
+      hears: () => true,
+      changed: (event, record) => {
+        observer.changed(event, record)
+        observer.telling(() => host.changed(event, record))
+      },
+      idle: () => {
+        observer.idle()
+        observer.telling(() => host.idle())
+      },
+      fault: (error) => host.fault(error),
+    })
+    this.hold(true)
+    return started
+  }
+
+  pause(paused: boolean): Answer<void> {
+    this.#paused = paused
+    return this.#inner.pause(this.#held || this.#paused)
+  }
+
+  enqueue(tasks: readonly NewTask[]): Answer<readonly Enqueued[]> {
+    return this.#inner.enqueue(tasks)
+  }
+
+  get(id: string): Answer<TaskRecord | undefined> {
+    return this.#inner.get(id)
+  }
+
+  list(query: ListQuery): Answer<ListPage> {
+    return this.#inner.list(query)
+  }
+
+  counts(): Answer<TaskCounts> {
+    return this.#inner.counts()
+  }
+
+  cancel(id: string, options: CancelRequest): Answer<TaskRecord> {
+    return this.#inner.cancel(id, options)
+  }
+
+  retry(id: string, options: { readonly delay: number }): Answer<TaskRecord> {
+    return this.#inner.retry(id, options)
+  }
+
+  setPriority(id: string, priority: number): Answer<TaskRecord> {
+    return this.#inner.setPriority(id, priority)
+  }
+
+  remove(id: string): Answer<boolean> {
+    return this.#inner.remove(id)
+  }
+
+  watch(listener: (ids: readonly string[]) => void): () => void {
+    return this.#inner.watch(listener)
+  }
+
+  setConcurrency(concurrency: number): void {
+    this.#inner.setConcurrency(concurrency)
+  }
+
+  stop(request: StopRequest): Promise<StopReport> {
+    return this.#inner.stop(request)
+  }
+
+  close(): Answer<void> {
+    return this.#inner.close()
+  }
+}

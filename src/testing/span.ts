@@ -1,0 +1,32 @@
+/** Spans of time as a user gives them and as a message shows them. */
+import { type Duration, defineTask } from '../index.js'
+
+/** `duration` in ms, by the rule of the library itself. @throws {TypeError} it is no duration */
+export function toMs(duration: Duration, what: string): number {
+  try {
+    return defineTask({ timeout: duration, run: () => {} }).timeout ?? 0
+  } catch (error) {
+    const [issue] = (error as { readonly issues?: readonly { readonly message: string }[] }).issues ?? []
+    throw new TypeError(`${what} ${issue?.message ?? 'must be a duration'}`, { cause: error })
+  }
+}
+
+const UNITS = [
+  ['d', 86_400_000],
+  ['h', 3_600_000],
+  ['m', 60_000],
+  ['s', 1_000],
+  ['ms', 1],
+] as const
+
+/** `1h30m`, `2s500ms`, `0ms`. */
+export function showSpan(ms: number): string {
+  let left = Math.round(ms)
+  let text = ''
+  for (const [unit, size] of UNITS) {
+    const count = Math.floor(left / size)
+    if (count > 0) text += `${count}${unit}`
+    left -= count * size
+  }
+  return text || '0ms'
+}

@@ -1,0 +1,260 @@
+/**
+ * What every good task type does, whatever it does: refuses bad input at submit, gives an output that JSON can hold, obeys
+ * its signal, can run again after any failure, and leaves nothing open.
+ *
+ * The runs are real ones: of a real runner, in real time, with whatever the task does to the world. Each has a runner of
+ * its own, so `setup` and its teardown are tried as often.
+ */
+import {
+  BackgroundRunner,
+  type Duration,
+  type InputOf,
+  type TaskContext,
+  type TaskDefinition,
+  type TaskRecord,
+} from '../index.js'
+import { failure, show } from './match.js'
+import { nextTurn, sleep, stopwatch, turns } from './real-time.js'
+import { showSpan, toMs } from './span.js'
+
+export interface TaskConformanceOptions<Input> {
+  /** Inputs with which the task succeeds, each time. Each is run about ten times. */
+  readonly valid: readonly Input[]
+  /** Inputs that are refused at submit; of no type, as a request brings them. */
+  readonly invalid: readonly unknown[]
+  /** How long a run may take, and what it leaves behind to go away, in real time. @default '2s' */
+  readonly realTimeout?: Duration
+  /** How long a handler has to settle when its signal is aborted, in real time. @default '2s' */
+  readonly grace?: Duration
+}
+
+/**
+ * Tries a task type. Anything that it does wrong is listed in one error.
+ *
+ * @example
+ * it('is a good task type', () => taskConformance(resize, { valid: [{ width: 80 }], invalid: [{ width: -1 }, null] }))
+ *
+ * @throws {AssertionError} (rejects with it) naming each input and what was wrong with it
+ */
+export async function taskConformance<Task extends TaskDefinition>(
+  definition: Task,
+  options: TaskConformanceOptions<InputOf<Task>>,
+): Promise<void> {
+  const { valid, invalid } = options
+  const realTimeout = toMs(options.realTimeout ?? '2s', 'realTimeout')
+  const grace = toMs(options.grace ?? '2s', 'grace')
+  const before = openHandles()
+  const trial = new Trial(definition, realTimeout, grace)
+  if (valid.length === 0) trial.wrong.push('valid is empty: with no input that it takes nothing can be tried')
+  for (const [i, input] of invalid.entries()) await trial.refuses(`invalid[${i}] ${show(input)}`, input)
+  for (const [i, input] of valid.entries()) await trial.runs(`valid[${i}] ${show(input)}`, input)
+  const left = await leftOpen(before, realTimeout)
+  if (left.length > 0) trial.wrong.push(`it leaves open what it opened: ${left.join(', ')}`)
+  if (trial.wrong.length === 0) return
+  throw failure(`this is not a good task type:\n${trial.wrong.map((each) => `  - ${each}`).join('\n')}`, {
+    actual: trial.wrong,
+    expected: [],
+    caller: taskConformance,
+  })
+}
+
+/** When the signal of an attempt is aborted; `usual`: ms that the handler takes. */
+interface Moment {
+  readonly name: string
+  readonly comes: (run: WatchedRun, usual: number) => Promise<unknown>
+}
+
+const BEFORE: Moment = { name: 'before its handler was called', comes: (run) => run.ready.opened }
+
+const MOMENTS: readonly Moment[] = [
+  BEFORE,
+  { name: 'as soon as its handler was called', comes: (run) => run.called.opened },
+  { name: 'on the next turn of the event loop', comes: (run) => run.called.opened.then(nextTurn) },
+  { name: 'half-way', comes: (run, usual) => run.called.opened.then(() => sleep(usual / 2)) },
+]
+const AFTER_SAVE: Moment = { name: 'after its first save', comes: (run) => run.saved.opened }
+
+class Trial {
+  /** What the task does wrong, a sentence each. */
+  readonly wrong: string[] = []
+  readonly #definition: TaskDefinition
+  readonly #realTimeout: number
+  readonly #grace: number
+
+  constructor(definition: TaskDefinition, realTimeout: number, grace: number) {
+    this.#definition = definition
+    this.#realTimeout = realTimeout
+    this.#grace = grace
+  }
+
+  async refuses(name: string, input: unknown): Promise<void> {
+    await this.#withRunner(new WatchedRun(this.#definition), async (runner) => {
+      await runner.pause() // what is taken by mistake shall do no harm
+      const taken = await runner.submit('task', input).then(
+        () => true,
+        () => false,
+      )
+      if (taken) this.wrong.push(`${name}: submit takes it`)
+    })
+  }
+
+  /** Twice in one runner, then stopped at each moment and run again. */
+  async runs(name: string, input: unknown): Promise<void> {
+    const first = new WatchedRun(this.#definition)
+    const good = await this.#withRunner(first, async (runner) => {
+      for (const time of ['', ', run a second time'])
+        if (!this.#isGood(`${name}${time}`, await this.#submit(runner, input, this.#realTimeout))) return false
+      return true
+    })
+    if (!good) return
+    for (const moment of first.hasSaved ? [...MOMENTS, AFTER_SAVE] : MOMENTS)
+      if (!(await this.#stops(name, input, moment, first.took))) return // the next one would tell the same
+  }
+
+  async #stops(name: string, input: unknown, moment: Moment, usual: number): Promise<boolean> {
+    const run = new WatchedRun(this.#definition, { held: moment === BEFORE })
+    return this.#withRunner(run, async (runner) => {
+      let obeys = true
+      // One that ends before it can be stopped is good, too.
+      const stop = (force: boolean): Promise<unknown> => runner.cancel(run.id, { force }).catch(() => {})
+      runner.on('unresponsive', () => {
+        obeys = false
+        return stop(true)
+      })
+      const ending = this.#submit(runner, input, this.#realTimeout + this.#grace)
+      await Promise.race([ending, moment.comes(run, usual).then(() => stop(false))])
+      run.released.open()
+      const end = await ending
+      if (!obeys) {
+        const when = `when its signal is aborted ${moment.name}`
+        this.wrong.push(`${name}: its handler does not settle within ${showSpan(this.#grace)} ${when}`)
+        return false
+      }
+      if (typeof end === 'string' || end.state !== 'cancelled') return this.#isGood(name, end)
+      await runner.retry(end.id)
+      const next = await this.#end(runner, end.id, this.#realTimeout)
+      return this.#isGood(`${name}, run again after it was aborted ${moment.name}`, next)
+    })
+  }
+
+  #isGood(name: string, end: TaskRecord | string): boolean {
+    if (typeof end === 'string') this.wrong.push(`${name}: ${end}`)
+    else if (end.state !== 'succeeded') this.wrong.push(`${name}: it is ${end.state}: ${told(end.error)}`)
+    else if (end.outputError !== undefined) this.wrong.push(`${name}: its output is lost: ${told(end.outputError)}`)
+    else return true
+    return false
+  }
+
+  /** How it ended, or why it did not. */
+  async #submit(runner: BackgroundRunner, input: unknown, within: number): Promise<TaskRecord | string> {
+    try {
+      const { id } = await runner.submit('task', input, { retry: { attempts: 1 } })
+      return await this.#end(runner, id, within)
+    } catch (error) {
+      return `submit refuses it: ${told(error)}`
+    }
+  }
+
+  async #end(runner: BackgroundRunner, id: string, within: number): Promise<TaskRecord | string> {
+    try {
+      return await runner.wait(id, { timeout: within })
+    } catch {
+      const { state, error } = (await runner.status(id)) ?? {}
+      return `it is ${state} after ${showSpan(within)}${error === undefined ? '' : `: ${told(error)}`}`
+    }
+  }
+
+  async #withRunner<Result>(run: WatchedRun, use: (runner: BackgroundRunner) => Promise<Result>): Promise<Result> {
+    const runner: BackgroundRunner = new BackgroundRunner({
+      tasks: { task: run.definition },
+      cancelGrace: this.#grace,
+    })
+    let closing = false
+    runner.on('error', (error) => {
+      const sentence = `its teardown fails: ${told(error)}`
+      if (closing && !this.wrong.includes(sentence)) this.wrong.push(sentence)
+    })
+    try {
+      return await use(runner)
+    } finally {
+      closing = true
+      await runner.close({ deadline: 0, drain: false })
+    }
+  }
+}
+
+/** A definition whose first attempt tells how far it is. */
+class WatchedRun {
+  readonly definition: TaskDefinition
+  readonly ready: Gate = new Gate()
+  readonly called: Gate = new Gate()
+  readonly saved: Gate = new Gate()
+  /** What a handler that is held waits for. */
+  readonly released: Gate = new Gate()
+  id = ''
+  hasSaved = false
+  /** ms */
+  took = 0
+
+  constructor(definition: TaskDefinition, { held = false } = {}) {
+    if (!held) this.released.open()
+    const watched = async (input: never, ctx: TaskContext): Promise<unknown> => {
+      this.id = ctx.id
+      this.ready.open()
+      await this.released.opened
+      const save: TaskContext['save'] = async (value) => {
+        await ctx.save(value)
+        this.hasSaved = true
+        this.saved.open()
+      }
+      const seen = new Proxy(ctx, { get: (target, key) => (key === 'save' ? save : Reflect.get(target, key)) })
+      const took = stopwatch()
+      this.called.open()
+      try {
+        return await definition.run(input, seen)
+      } finally {
+        this.took = took()
+      }
+    }
+    this.definition = {
+      ...definition,
+      run: (input, ctx) => (ctx.attempt === 1 ? watched(input, ctx) : definition.run(input, ctx)),
+    }
+  }
+}
+
+class Gate {
+  readonly opened: Promise<void>
+  open!: () => void
+
+  constructor() {
+    this.opened = new Promise((resolve) => {
+      this.open = resolve
+    })
+  }
+}
+
+function told(error: unknown): string {
+  const { code, message } = (error ?? {}) as { code?: unknown; message?: unknown }
+  // An error may bring a diff of many lines; this is a list.
+  return `${code === undefined ? '' : `${String(code)}: `}${String(message).split('\n', 1)[0]}`
+}
+
+/** What keeps this process alive: how many of each kind. */
+function openHandles(): Map<string, number> {
+  const found = new Map<string, number>()
+  for (const kind of process.getActiveResourcesInfo()) found.set(kind, (found.get(kind) ?? 0) + 1)
+  return found
+}
+
+/** What is open now and was not before; a socket, say, gets some time to close. */
+async function leftOpen(before: ReadonlyMap<string, number>, patience: number): Promise<string[]> {
+  for (const waited = stopwatch(); ; await sleep(10)) {
+    await turns()
+    const more = [...openHandles()].map(([kind, count]): [string, number] => [kind, count - (before.get(kind) ?? 0)])
+    const left = more
+      .filter(([, count]) => count > 0)
+      .map(([kind, count]) => (count === 1 ? kind : `${kind} × ${count}`))
+    if (left.length === 0 || waited() >= patience) return left
+  }
+}
