@@ -11,6 +11,9 @@ export function isThenable(value: unknown): value is PromiseLike<unknown> {
 }
 
 /** `next` of what may be a promise; at once where it is none. */
-export function andThen<From, To>(from: From | Promise<From>, next: (from: From) => To | Promise<To>): To | Promise<To> {
+export function andThen<From, To>(
+  from: From | Promise<From>,
+  next: (from: From) => To | Promise<To>,
+): To | Promise<To> {
   return from instanceof Promise ? from.then(next) : next(from)
 }

@@ -1,8 +1,10 @@
 /**
- * Which task names may start another attempt now. A store asks it while it chooses, so that the answer is exact also
+ * The limits of task names on their running attempts. A store asks it while it chooses, so that the answer is exact also
  * where several claims share one transaction.
  */
-export class Admission {
+import type { Admission } from './store.js'
+
+export class NameLimits implements Admission {
   readonly #limits: ReadonlyMap<string, number>
   readonly #running: Map<string, number> = new Map()
   readonly #limited: boolean

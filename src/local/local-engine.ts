@@ -32,7 +32,7 @@ import { InvalidStateError } from '../errors.js'
 import { copyJson, type Json } from '../json.js'
 import { extrasOf, type StoredTask, type TaskRecord, toRecord } from '../record.js'
 import { andThen } from '../thenable.js'
-import { Admission } from './admission.js'
+import { NameLimits } from './admission.js'
 import type { Cancelled, Inserted, Outlook, Store, StoreHost } from './store.js'
 
 /** How long a drain may hold the event loop, ms; with the task that ends the turn it stays below 10. */
@@ -91,7 +91,7 @@ class LocalEngine<Task extends StoredTask> implements Engine {
   readonly #scope: AsyncResource = new AsyncResource('BackgroundRunner')
   #host!: EngineHost
   #clock!: Clock
-  #admission!: Admission
+  #admission!: NameLimits
   /** Whether tickets may take tasks. */
   #working = false
   #looking = false
@@ -117,11 +117,19 @@ class LocalEngine<Task extends StoredTask> implements Engine {
     if (this.#host !== undefined) throw new InvalidStateError('an engine belongs to one runner: make another one')
     this.#host = host
     this.#clock = settings.clock
-    this.#admission = new Admission(settings.names)
+    this.#admission = new NameLimits(settings.names)
     this.#queue.concurrency = settings.concurrency
     this.#working = settings.work
-    const { clock, random, maxPending, work } = settings
-    return andThen(this.#store.open({ clock, random, maxPending, work, host: this.#storeHost() }), () => {
+    const { clock, random, maxPending, work, names } = settings
+    const opening = this.#store.open({
+      clock,
+      random,
+      maxPending,
+      work,
+      names: [...names.keys()],
+      host: this.#storeHost(),
+    })
+    return andThen(opening, () => {
       this.#open = true
       this.#look()
     })
@@ -178,7 +186,9 @@ class LocalEngine<Task extends StoredTask> implements Engine {
   }
 
   cancel(id: string, request: CancelRequest): MaybePromise<TaskRecord> {
-    return andThen(this.#store.cancel(id, request, this.#clock.now()), (cancelled) => this.#cancelled(cancelled, request))
+    return andThen(this.#store.cancel(id, request, this.#clock.now()), (cancelled) =>
+      this.#cancelled(cancelled, request),
+    )
   }
 
   #cancelled({ record, effect }: Cancelled, { reason, force = false }: CancelRequest): TaskRecord {

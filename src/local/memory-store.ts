@@ -22,14 +22,13 @@ import {
   type TaskState,
   toRecord,
 } from '../record.js'
-import type { Admission } from './admission.js'
 import { Backlog, dueBefore, type Waiting } from './backlog.js'
 import { Chain } from './chain.js'
 import { fromCursor, toCursor } from './cursor.js'
 import { Heap } from './heap.js'
 import { rehearse, sameTask } from './identity.js'
 import { Sequence } from './sequence.js'
-import type { Cancelled, Inserted, Outlook, Pruned, Store, StoreSettings } from './store.js'
+import type { Admission, Cancelled, Inserted, Outlook, Pruned, Store, StoreSettings } from './store.js'
 
 /** Finished tasks kept by default: without a bound a long-lived process would fill up. */
 const DEFAULT_COUNT = 100_000

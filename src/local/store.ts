@@ -21,7 +21,15 @@ import type {
 } from '../engine.js'
 import type { Json } from '../json.js'
 import type { StoredTask, TaskRecord } from '../record.js'
-import type { Admission } from './admission.js'
+
+/** Which names may start another attempt now. */
+export interface Admission {
+  readonly open: readonly string[]
+  /** An attempt of this name starts. */
+  take(name: string): void
+  /** It does not, after all: the transaction that marked it as running came to nothing. */
+  give(name: string): void
+}
 
 /** A store keeps tasks of its own type; the engine hands back what it was given. */
 export interface Store<Task extends StoredTask = StoredTask> {
@@ -30,9 +38,12 @@ export interface Store<Task extends StoredTask = StoredTask> {
   open(settings: StoreSettings<Task>): MaybePromise<void>
   /** Stores all or none; tells which tasks are new, in the order of `tasks`. @throws {QueueFullError} {InvalidStateError} */
   insert(tasks: readonly NewTask[], now: number): MaybePromise<readonly Inserted<Task>[]>
-  /** Takes the best due task whose name is admitted, marks it as running, and tells `admission`. */
+  /**
+   * Takes the best due task whose name is admitted, and tells `take` in the step that marks it as running; `open` is asked
+   * anew for each claim. Undefined if nothing is due and admitted, all is paused, or not all that is due is claimable yet.
+   */
   claim(admission: Admission, now: number): MaybePromise<Task | undefined>
-  /** Writes a verdict down; undefined if the attempt is no longer this worker's. */
+  /** Writes a verdict down, once for each claim; undefined, and nothing is written, if another worker has taken it over. */
   settle(task: Task, outcome: Outcome, now: number): MaybePromise<TaskEvent | undefined>
   progress(task: Task, value: Json): MaybePromise<void>
   save(task: Task, value: Json): MaybePromise<void>
@@ -49,12 +60,17 @@ export interface Store<Task extends StoredTask = StoredTask> {
   prune(policy: RetentionPolicy, now: number): MaybePromise<Pruned>
   /** Makes what is due by now claimable, some of it at a time (nothing is claimed until all of it is); tells how many tasks may be claimed and when the next becomes due. */
   outlook(now: number): MaybePromise<Outlook>
-  /** `abandoned` tasks are still running: marked, so that their return counts as no crash. */
+  /**
+   * `abandoned` tasks are still running. They are claimable again after the next open, where the store is shared once
+   * their process is gone or a lease is over; no death is counted.
+   */
   close(abandoned: readonly Task[]): MaybePromise<void>
 }
 
 export interface StoreSettings<Task extends StoredTask = StoredTask> {
   readonly maxPending: number
+  /** The names of tasks that this process can run. */
+  readonly names: readonly string[]
   /** False: this process claims nothing. */
   readonly work: boolean
   readonly clock: Clock
@@ -94,7 +110,7 @@ export interface Pruned {
 }
 
 export interface Outlook {
-  /** Due tasks that are not held by a pause. */
+  /** Due tasks of names that this process can run, none while there is `more` or all is paused. */
   readonly ready: number
   /** Epoch ms at which the next scheduled task is due. */
   readonly nextDue: number | undefined

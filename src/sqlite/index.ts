@@ -21,7 +21,8 @@ export interface SqliteOptions {
 const OPTIONS = fields({
   path: required(
     rule<string>(
-      (value) => typeof value === 'string' && value !== '' && !/^(?::memory:|file:)/.test(value) && !value.includes('\0'),
+      (value) =>
+        typeof value === 'string' && value !== '' && !/^(?::memory:|file:)/.test(value) && !value.includes('\0'),
       'must be the path of a file',
     ),
   ),

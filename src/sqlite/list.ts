@@ -2,7 +2,7 @@
 import type { ListPage, ListQuery } from '../engine.js'
 import { fromCursor, toCursor } from '../local/cursor.js'
 import { toRecord } from '../record.js'
-import { STATES, type SqliteTask, stateNumber } from './rows.js'
+import { type SqliteTask, STATES, stateNumber } from './rows.js'
 import type { TaskTable } from './task-table.js'
 
 /** @throws {InvalidInputError} a cursor that is none */

@@ -170,9 +170,7 @@ export class Neighbours {
   async #buryTheDead(): Promise<void> {
     const departed = await this.#group.read(() => this.#workers.departed())
     for (const each of departed) {
-      const recovered = await this.#group.write(() =>
-        this.#workers.bury(each, this.#table, this.#settings.clock.now()),
-      )
+      const recovered = await this.#group.write(() => this.#workers.bury(each, this.#table, this.#settings.clock.now()))
       for (const { event, record } of recovered ?? []) this.#settings.host.recovered(event, record)
     }
   }

@@ -19,9 +19,8 @@ import type {
 import { QueueFullError, TaskNotFoundError } from '../errors.js'
 import type { Json } from '../json.js'
 import * as life from '../lifecycle.js'
-import type { Admission } from '../local/admission.js'
 import { rehearse, sameTask } from '../local/identity.js'
-import type { Cancelled, Inserted, Outlook, Pruned, Store, StoreSettings } from '../local/store.js'
+import type { Admission, Cancelled, Inserted, Outlook, Pruned, Store, StoreSettings } from '../local/store.js'
 import { extrasOf, type TaskRecord, toRecord } from '../record.js'
 import { andThen } from '../thenable.js'
 import { Checkpoints } from './checkpoint.js'
@@ -51,6 +50,7 @@ export class SqliteStore implements Store<SqliteTask> {
   #table!: TaskTable
   #group!: GroupCommit
   #maxPending = Number.POSITIVE_INFINITY
+  #names: readonly string[] = []
   /** What this process runs, by seq. */
   readonly #running: Map<number, SqliteTask> = new Map()
   #neighbours!: Neighbours
@@ -59,9 +59,10 @@ export class SqliteStore implements Store<SqliteTask> {
     this.#settings = settings
   }
 
-  async open({ clock, random, maxPending, host }: StoreSettings<SqliteTask>): Promise<void> {
+  async open({ clock, random, maxPending, names, host }: StoreSettings<SqliteTask>): Promise<void> {
     const { path, durability, lease } = this.#settings
     this.#maxPending = maxPending
+    this.#names = names
     this.#database = await openFile(path, durability)
     this.#table = new TaskTable(this.#database)
     const checkpoints = new Checkpoints(this.#database)
@@ -102,11 +103,7 @@ export class SqliteStore implements Store<SqliteTask> {
   #existing(task: NewTask): SqliteTask | undefined {
     const key = task.extras?.key
     if (task.idIsNew && key === undefined) return undefined // an id that was made for it is new
-    return sameTask(
-      task,
-      this.#table.byId(task.id),
-      key === undefined ? undefined : this.#table.byKey(task.name, key),
-    )
+    return sameTask(task, this.#table.byId(task.id), key === undefined ? undefined : this.#table.byKey(task.name, key))
   }
 
   #checkRoom(more: number): void {
@@ -295,7 +292,7 @@ export class SqliteStore implements Store<SqliteTask> {
     const { queued, scheduled, running } = tally.total()
     return {
       more: !all,
-      ready: tally.paused || !all ? 0 : queued,
+      ready: tally.paused || !all ? 0 : this.#table.waiting(this.#names),
       nextDue: all ? tally.nextDue : undefined,
       idle: queued + scheduled + running === 0,
     }

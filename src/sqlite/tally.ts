@@ -4,9 +4,9 @@
  * has written.
  */
 import type { TaskCounts } from '../engine.js'
+import type { TaskState } from '../record.js'
 import type { Database, Statement } from './driver.js'
 import { STATES, stateNumber } from './rows.js'
-import type { TaskState } from '../record.js'
 
 const ALIKE = STATES.length
 
@@ -38,7 +38,9 @@ export class Tally {
     this.#suspects = database.prepare(
       'SELECT 1 FROM tasks INDEXED BY tasks_suspect WHERE state = 0 AND suspect = 1 LIMIT 1',
     )
-    this.#nextDue = database.prepare('SELECT run_at FROM tasks INDEXED BY tasks_due WHERE state = 1 ORDER BY run_at LIMIT 1')
+    this.#nextDue = database.prepare(
+      'SELECT run_at FROM tasks INDEXED BY tasks_due WHERE state = 1 ORDER BY run_at LIMIT 1',
+    )
   }
 
   /** Reads again what another connection may have changed; says whether one has. */

@@ -79,6 +79,16 @@ export class TaskTable {
     return this.#task(row)
   }
 
+  /** How many tasks of these names are queued. */
+  waiting(names: readonly string[]): number {
+    let waiting = 0
+    for (const name of names) {
+      const number = this.names.number(name)
+      if (number !== undefined) waiting += this.tally.of(number, 'queued')
+    }
+    return waiting
+  }
+
   /** Scheduled tasks that are due. */
   due(now: number, limit: number): SqliteTask[] {
     return this.#tasks(
@@ -294,7 +304,9 @@ export class TaskTable {
 
   /** Any task before `before`, greatest first. */
   latest(before: number, limit: number): SqliteTask[] {
-    return this.#tasks(this.#statement('SELECT * FROM tasks WHERE seq < ? ORDER BY seq DESC LIMIT ?').all(before, limit))
+    return this.#tasks(
+      this.#statement('SELECT * FROM tasks WHERE seq < ? ORDER BY seq DESC LIMIT ?').all(before, limit),
+    )
   }
 
   #tasks(rows: readonly Row[]): SqliteTask[] {

@@ -2,14 +2,28 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { sqlite } from 'background-runner/sqlite'
-import { engineConformance } from 'background-runner/testing'
+import { engineConformance, storeConformance } from 'background-runner/testing'
 import { afterAll, describe, it } from 'vitest'
+import { SqliteStore } from '../../src/sqlite/sqlite-store.js'
 
 const folder = mkdtempSync(join(tmpdir(), 'background-runner-'))
 afterAll(() => rmSync(folder, { recursive: true }))
-let files = 0
+
+const path = (storage: string): string => join(folder, `${storage}.db`)
 
 engineConformance(
   { describe, it },
-  { name: 'sqlite', create: () => sqlite({ path: join(folder, `${files++}.db`) }), capabilities: { durable: true, shared: true } },
+  {
+    name: 'sqlite',
+    create: (storage) => sqlite({ path: path(storage), lease: 400 }),
+    capabilities: { durable: true, shared: true, feed: 'all', limits: 'process' },
+  },
+)
+
+storeConformance(
+  { describe, it },
+  {
+    name: 'sqlite',
+    create: (storage) => new SqliteStore({ path: path(storage), durability: 'process', lease: 400 }) as never,
+  },
 )

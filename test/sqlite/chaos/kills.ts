@@ -59,7 +59,10 @@ export async function killAndCount(plan: Plan): Promise<Report> {
       drains: false,
       ...more,
     }
-    const child = fork(CHILD, [JSON.stringify(settings)], { execArgv: ['--import', 'tsx'], stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+    const child = fork(CHILD, [JSON.stringify(settings)], {
+      execArgv: ['--import', 'tsx'],
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    })
     return child
   }
 
@@ -85,7 +88,12 @@ export async function killAndCount(plan: Plan): Promise<Report> {
   const last = await start({ submits: false, drains: true })
   const [code] = (await once(last, 'exit')) as [number | null]
   if (code !== 0) throw new Error(`the last process ended with ${code}`)
-  return { ...(await count(path, journal)), seed: plan.seed, kills: plan.kills + plan.workers, recovery: quantiles(recovery) }
+  return {
+    ...(await count(path, journal)),
+    seed: plan.seed,
+    kills: plan.kills + plan.workers,
+    recovery: quantiles(recovery),
+  }
 }
 
 async function ready(child: ChildProcess): Promise<void> {
@@ -115,7 +123,8 @@ async function count(path: string, journal: string): Promise<Omit<Report, 'seed'
         // Its attempt before must have ended by failing, or have been cut off by a kill.
         if (before === Number(attempt)) ranTwiceWrongly++
         else if (!ended.has(`${id} ${before}`)) ranTwice++
-        else if (records.get(id)?.attempts.find((each) => each.number === before)?.outcome === 'succeeded') ranTwiceWrongly++
+        else if (records.get(id)?.attempts.find((each) => each.number === before)?.outcome === 'succeeded')
+          ranTwiceWrongly++
         else if (records.get(id)?.attempts.find((each) => each.number === before)?.outcome === 'crashed') ranTwice++
       }
       begun.set(id, Number(attempt))
@@ -127,11 +136,23 @@ async function count(path: string, journal: string): Promise<Omit<Report, 'seed'
   const integrity = String(database.prepare('PRAGMA integrity_check').get()?.['integrity_check'])
   database.close()
   const faults = lines.filter(([what]) => what === 'fault').map((line) => line.slice(1).join(' '))
-  return { submitted: acknowledged.length, lost: lost.length, stuck: stuck.length, ranTwice, ranTwiceWrongly, integrity, faults }
+  return {
+    submitted: acknowledged.length,
+    lost: lost.length,
+    stuck: stuck.length,
+    ranTwice,
+    ranTwiceWrongly,
+    integrity,
+    faults,
+  }
 }
 
 async function readAll(path: string): Promise<Map<string, TaskRecord>> {
-  const runner = new BackgroundRunner({ engine: sqlite({ path }), work: false, tasks: { work: defineTask({ run: () => {} }) } })
+  const runner = new BackgroundRunner({
+    engine: sqlite({ path }),
+    work: false,
+    tasks: { work: defineTask({ run: () => {} }) },
+  })
   const records = new Map<string, TaskRecord>()
   for (let cursor: string | undefined; ; ) {
     const page = await runner.list({ limit: 1_000, ...(cursor !== undefined && { cursor }) })

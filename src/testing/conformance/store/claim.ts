@@ -1,18 +1,6 @@
 /** `outlook` and `claim`: what is due, in which order it is taken, and that it is taken once. */
 import assert from 'node:assert/strict'
-import {
-  again,
-  asAdmission,
-  begun,
-  claimed,
-  counts,
-  Doorman,
-  drained,
-  found,
-  looked,
-  NOW,
-  type ShelfBody,
-} from './shelf.js'
+import { again, begun, claimed, counts, Doorman, drained, found, looked, NOW, type ShelfBody } from './shelf.js'
 
 /** Enough for more than one step of a store that makes tasks due in steps. */
 const MANY = 2_500
@@ -60,7 +48,7 @@ export const claim: Readonly<Record<string, ShelfBody>> = {
     const ids = await shelf.putMany(store, 10)
     await looked(store, NOW)
     const doorman = new Doorman('work')
-    const tasks = await Promise.all(Array.from({ length: 25 }, () => store.claim(asAdmission(doorman), NOW)))
+    const tasks = await Promise.all(Array.from({ length: 25 }, () => store.claim(doorman, NOW)))
     const taken = tasks.flatMap((task) => (task === undefined ? [] : [task.id]))
     assert.deepEqual(taken.sort(), ids.sort())
     assert.equal(doorman.taken.length, 10, 'names told to the admission')
@@ -92,7 +80,7 @@ export const claim: Readonly<Record<string, ShelfBody>> = {
       doorman.taken.push(name)
       doorman.open = doorman.open.filter((each) => each !== name)
     }
-    await Promise.all(Array.from({ length: 4 }, () => store.claim(asAdmission(doorman), NOW)))
+    await Promise.all(Array.from({ length: 4 }, () => store.claim(doorman, NOW)))
     assert.deepEqual(doorman.taken, ['work', 'other'])
   },
 
@@ -156,7 +144,7 @@ export const claim: Readonly<Record<string, ShelfBody>> = {
     for (; outlook.more; outlook = await store.outlook(now)) {
       assert.equal(outlook.ready, 0, 'nothing is ready while there is more')
       // A claim may make some of them due, too; but none is taken before it is known to be the best of all.
-      const task = await store.claim(asAdmission(new Doorman('work')), now)
+      const task = await store.claim(new Doorman('work'), now)
       if (task !== undefined) ran.push(task.id)
     }
     assert.equal(outlook.ready + ran.length, MANY, 'all are ready at last')

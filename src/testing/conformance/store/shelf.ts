@@ -3,9 +3,22 @@
  * do around each call: it asks for the outlook until nothing more becomes due, and it tells the store which names it admits.
  */
 import assert from 'node:assert/strict'
-import type { NewTask, Outcome, SerializedError, Store, StoredTask, TaskCounts } from '../../../index.js'
-import { DAWN } from '../../virtual-clock.js'
+import type {
+  Admission,
+  NewTask,
+  Outcome,
+  SerializedError,
+  Store,
+  StoredTask,
+  StoreHost,
+  TaskCounts,
+} from '../../../index.js'
+import { sleep, stopwatch } from '../../real-time.js'
+import { DAWN, VirtualClock } from '../../virtual-clock.js'
 import { newStorage } from '../world.js'
+
+/** Real ms for which is waited for what comes a little later. */
+const PATIENCE = 3_000
 
 /** The moment at which every test begins, epoch ms. */
 export const NOW: number = DAWN
@@ -13,10 +26,8 @@ export const NOW: number = DAWN
 /** A case of the store suite. */
 export type ShelfBody = (shelf: Shelf) => Promise<void>
 
-type Admission = Parameters<Store['claim']>[0]
-
 /** Which names are admitted, as the local engine tells it, and what the store tells of it. */
-export class Doorman {
+export class Doorman implements Admission {
   /** The names of which another attempt may start. */
   open: readonly string[]
   /** The names that were taken, in their order. */
@@ -29,6 +40,21 @@ export class Doorman {
   take(name: string): void {
     this.taken.push(name)
   }
+
+  give(name: string): void {
+    this.taken.splice(this.taken.lastIndexOf(name), 1)
+  }
+}
+
+/** Whom a store tells what other processes did: here there are none. */
+const host: StoreHost = {
+  changed: () => {},
+  cancelled: () => assert.fail('no task was cancelled elsewhere'),
+  lost: () => assert.fail('no task was lost to another process'),
+  recovered: () => {},
+  fault: (fault) => {
+    throw fault
+  },
 }
 
 export class Shelf {
@@ -44,7 +70,14 @@ export class Shelf {
   /** A store over the storage of the test, opened. */
   async store(maxPending: number = Number.POSITIVE_INFINITY): Promise<Store> {
     const store = await this.#create(this.#storage)
-    await store.open({ maxPending })
+    await store.open({
+      maxPending,
+      names: ['work', 'other', 'mail', 'resize'],
+      work: true,
+      clock: new VirtualClock(),
+      random: () => 0.5,
+      host,
+    })
     this.#stores.push(store)
     return store
   }
@@ -106,7 +139,7 @@ export async function claimed(
   doorman: Doorman = new Doorman('work'),
 ): Promise<StoredTask | undefined> {
   await looked(store, now)
-  return store.claim(asAdmission(doorman), now)
+  return store.claim(doorman, now)
 }
 
 /** As `claimed`, where there must be one. */
@@ -116,20 +149,24 @@ export async function begun(store: Store, now: number = NOW): Promise<StoredTask
   return task
 }
 
+/** As `begun`, for what a store may give back a little later: a lease has to run out. */
+export async function returned(store: Store): Promise<StoredTask> {
+  for (const waited = stopwatch(); waited() < PATIENCE; await sleep(5)) {
+    const task = await claimed(store)
+    if (task !== undefined) return task
+  }
+  assert.fail(`what was abandoned can be claimed again within ${PATIENCE} ms`)
+}
+
 /** Claims one after the other until there is none; gives their ids. */
 export async function drained(store: Store, now: number, doorman: Doorman = new Doorman('work')): Promise<string[]> {
   await looked(store, now)
   const ids: string[] = []
   for (;;) {
-    const task = await store.claim(asAdmission(doorman), now)
+    const task = await store.claim(doorman, now)
     if (task === undefined) return ids
     ids.push(task.id)
   }
-}
-
-/** The core's own class is not public; this is all that a store may use of it. */
-export function asAdmission(doorman: Doorman): Admission {
-  return doorman as unknown as Admission
 }
 
 /** Puts a task to its end. */

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import type { RetentionPolicy, Store } from '../../../index.js'
 import { nth, same } from '../tools.js'
-import { again, begun, counts, drained, ENDS, ended, found, looked, NOW, type ShelfBody } from './shelf.js'
+import { again, begun, counts, drained, ENDS, ended, found, looked, NOW, returned, type ShelfBody } from './shelf.js'
 
 const FOR_EVER = Number.MAX_SAFE_INTEGER
 
@@ -125,12 +125,12 @@ export const restart: Readonly<Record<string, ShelfBody>> = {
     let store = await shelf.store()
     const { id } = await shelf.put(store)
     for (let n = 1; n <= 4; n++) {
-      const task = await begun(store)
+      const task = await returned(store)
       assert.deepEqual([task.id, task.attempt, task.maxAttempts, task.extras?.deaths ?? 0], [id, n, 2 + n, 0])
       await shelf.close(store, [task])
       store = await shelf.store()
     }
-    assert.equal((await begun(store)).attempt, 5)
+    assert.equal((await returned(store)).attempt, 5)
     assert.equal(nth((await store.list({ limit: 1 })).tasks, 0).attempts.length, 5)
   },
 }
