@@ -35,6 +35,7 @@ const STOREYS = {
 const FOLDERS = {
   local: ['leaf', 'seam', 'life'],
   email: ['leaf', 'life', 'definition'],
+  sqlite: ['local', 'leaf', 'seam', 'life'],
   testing: ['surface'],
 }
 

@@ -21,7 +21,6 @@ import type {
   ListQuery,
   MaybePromise,
   NewTask,
-  Outcome,
   StopReason,
   StopReport,
   StopRequest,
