@@ -1,7 +1,8 @@
 /**
  * Installs the packed package into folders of their own and uses it as others do: test/package/*.ts is compiled under
  * each module resolution with the library's types checked too, run as ESM and as CommonJS, and run under Jest; so is the
- * conformance suite, under node:test and Jest. Once with what the sub-paths need and once without.
+ * conformance suite, under node:test and Jest. Once with what the sub-paths need and once without. And the example of a
+ * test file is run as it is under node:test, vitest and Jest.
  */
 import { execFile } from 'node:child_process'
 import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -12,6 +13,8 @@ import { promisify } from 'node:util'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const FIXTURES = join(ROOT, 'test/package')
+/** A user's tests, under any framework. */
+const EXAMPLE = join(ROOT, 'examples/testing/shop.test.ts')
 const TSC = join(ROOT, 'node_modules/typescript/bin/tsc')
 const { devDependencies } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'))
 const dev = (name) => `${name}@${devDependencies[name]}`
@@ -38,10 +41,10 @@ const CONSUMERS = [
   },
   {
     name: 'with nodemailer',
-    packages: [dev('@types/node'), dev('nodemailer'), 'jest@30'],
+    packages: [dev('@types/node'), dev('nodemailer'), dev('zod'), dev('vitest'), 'jest@30'],
     typed: ['core', 'email'],
     programs: ['core', 'email'],
-    jest: true,
+    frameworks: true,
   },
 ]
 
@@ -66,12 +69,12 @@ async function pack() {
   return join(home, filename)
 }
 
-async function use({ name, packages, typed, programs, suites = [], jest }, tarball) {
+async function use({ name, packages, typed, programs, suites = [], frameworks }, tarball) {
   const folder = join(home, name.replaceAll(' ', '-'))
   mkdirSync(folder)
   writeFileSync(
     join(folder, 'package.json'),
-    '{ "private": true, "jest": { "testMatch": ["**/*.jest.cjs"], "transform": {} } }',
+    '{ "private": true, "jest": { "testMatch": ["**/*.jest.cjs", "**/*.test.cjs"], "transform": {} } }',
   )
   await npm(folder, 'install', '--no-audit', '--no-fund', '--prefer-offline', tarball, ...packages)
 
@@ -96,12 +99,22 @@ async function use({ name, packages, typed, programs, suites = [], jest }, tarba
       await exec(process.execPath, ['--test', '--test-reporter=dot', file], { cwd: folder, timeout: 60_000 })
     })
   }
-  if (!jest) return
-  await step(`${name}: Jest runs every sub-path and the conformance suite`, async () => {
-    const tests = readdirSync(FIXTURES).filter((file) => file.endsWith('.jest.cjs'))
-    for (const file of tests) copyFileSync(join(FIXTURES, file), join(folder, file))
+  if (!frameworks) return
+  const example = both(['shop.test'])
+  for (const file of example) copyFileSync(EXAMPLE, join(folder, file))
+  await compile(folder, example, '--noCheck', '--module', 'nodenext')
+  const tests = readdirSync(FIXTURES).filter((file) => file.endsWith('.jest.cjs'))
+  for (const file of tests) copyFileSync(join(FIXTURES, file), join(folder, file))
+  const test = (...args) => exec(process.execPath, args, { cwd: folder, timeout: 60_000 })
+  await step(`${name}: node:test runs the example`, async () => {
+    await test('--test', '--test-reporter=dot', 'shop.test.mjs', 'shop.test.cjs')
+  })
+  await step(`${name}: vitest runs the example`, async () => {
+    await test('node_modules/vitest/vitest.mjs', 'run', '--globals', 'shop.test.mts')
+  })
+  await step(`${name}: Jest runs the example, every sub-path and the conformance suite`, async () => {
     const options = ['--ci', '--watchman=false', '--cacheDirectory', join(folder, '.jest')]
-    await exec(process.execPath, ['node_modules/jest/bin/jest.js', ...options], { cwd: folder, timeout: 60_000 })
+    await test('node_modules/jest/bin/jest.js', ...options)
   })
 }
 

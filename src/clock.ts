@@ -119,12 +119,20 @@ export function nextTurn(callback: () => void): void {
   setImmediate(callback)
 }
 
-/** Holds the process open while it is on; Node would exit silently with tasks waiting and no handle open. */
+/**
+ * Holds the process open while it is on; Node would exit silently with tasks waiting and no handle open. A clock of a
+ * test's own holds no process: what waits on it waits for the test.
+ */
 export class KeepAlive {
+  readonly #clock: Clock
   #timer: NodeJS.Timeout | undefined
 
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
+
   set(on: boolean): void {
-    if (on === (this.#timer !== undefined)) return
+    if (this.#clock !== systemClock || on === (this.#timer !== undefined)) return
     if (on) this.#timer = setInterval(() => {}, LONGEST_SLEEP)
     else {
       clearInterval(this.#timer)

@@ -82,7 +82,6 @@ class LocalEngine<Task extends StoredTask> implements Engine {
   readonly #store: Store<Task>
   readonly #queue: PQueue = new PQueue()
   readonly #turn: Turn = new Turn(TURN_BUDGET)
-  readonly #keepAlive: KeepAlive = new KeepAlive()
   /** In no order. An array and not a map: a map that is filled and emptied all the time costs a tenth of a task. */
   readonly #running: Run<Task>[] = []
   readonly #watchers: Set<(ids: readonly string[]) => void> = new Set()
@@ -91,6 +90,7 @@ class LocalEngine<Task extends StoredTask> implements Engine {
   #host!: EngineHost
   #clock!: Clock
   #admission!: NameLimits
+  #keepAlive!: KeepAlive
   /** Whether tickets may take tasks. */
   #working = false
   #looking = false
@@ -117,6 +117,7 @@ class LocalEngine<Task extends StoredTask> implements Engine {
     this.#host = host
     this.#clock = settings.clock
     this.#admission = new NameLimits(settings.names)
+    this.#keepAlive = new KeepAlive(settings.clock)
     this.#queue.concurrency = settings.concurrency
     this.#working = settings.work
     const { clock, random, maxPending, work, names } = settings
@@ -361,7 +362,8 @@ class LocalEngine<Task extends StoredTask> implements Engine {
 
   #setBusy(busy: boolean): void {
     if (!this.#open) return
-    this.#keepAlive.set(busy && this.#working)
+    // What is shared may bring work at any time; what is not cannot, once nothing is left.
+    this.#keepAlive.set(this.#working && (busy || this.capabilities.shared))
     const ended = this.#busy && !busy
     this.#busy = busy // before it is told: a listener may bring new work
     if (ended) this.#host.idle()

@@ -117,9 +117,8 @@ export class SqliteStore implements Store<SqliteTask> {
   claim(admission: Admission, now: number): Promise<SqliteTask | undefined> {
     return this.#group.write(() => {
       if (this.#table.tally.paused || !this.#promote(now)) return undefined
-      const best = this.#best(admission.open)
-      if (best === undefined) return undefined
-      const task = draftOf(best)
+      const task = this.#best(admission.open)
+      if (task === undefined) return undefined
       life.claim(task, now)
       task.worker = this.#neighbours.worker
       this.#table.claim(task)
@@ -160,7 +159,8 @@ export class SqliteStore implements Store<SqliteTask> {
           continue
         }
         this.#group.after(() => {
-          this.#running.delete(task.seq)
+          // Under a new number this process may run it again already.
+          if (this.#running.get(task.seq) === task) this.#running.delete(task.seq)
           if (settled) Object.assign(task, draft)
         })
         return settled ? event : undefined

@@ -27,17 +27,12 @@ const PLAIN: ReadonlySet<string> = new Set(['Timeout', 'Immediate'])
 /** What a stream leaves to the end of the turn. A write that is done at once leaves no other trace. */
 const TICK = 'TickObject'
 
-/**
- * Real ms after which a handler that spoke to the world is believed to wait for nothing: what it waits for may have been
- * opened by somebody else (a connection of a pool), and is not seen.
- */
-const SILENCE = 100
-
 /** Tells of each `Owner`, the body that runs within its name, what it waits for. */
 export class Activity<Owner extends object> {
   readonly #scope: AsyncLocalStorage<Owner> = new AsyncLocalStorage()
   readonly #running: Map<Owner, Map<number, Pending>> = new Map()
   readonly #owners: Map<number, Owner> = new Map()
+  readonly #mostSilence: number
   /** Since when an owner that spoke to the world has been silent. */
   readonly #silence: WeakMap<Owner, () => number> = new WeakMap()
   readonly #hook = createHook({
@@ -45,6 +40,14 @@ export class Activity<Owner extends object> {
     after: (id) => this.#called(id),
     destroy: (id) => this.#over(id),
   })
+
+  /**
+   * @param mostSilence real ms after which an owner that spoke to the world is believed to wait for nothing: what it waits
+   *   for may have been opened by somebody else (a connection of a pool), and is not seen
+   */
+  constructor(mostSilence: number) {
+    this.#mostSilence = mostSilence
+  }
 
   /** Whose body calls; undefined outside of all. */
   get current(): Owner | undefined {
@@ -71,9 +74,11 @@ export class Activity<Owner extends object> {
 
   /** What `owner` waits for, by Node's names for it (`TCPWRAP`, `Timeout`); empty: nothing that the machine does. */
   pending(owner: Owner): readonly string[] {
-    const all = [...(this.#running.get(owner)?.values() ?? [])].filter(isAtWork).map(({ type }) => type)
-    if (all.length === 0 && (this.#silence.get(owner)?.() ?? SILENCE) < SILENCE) return ['an answer']
-    return all
+    const pending = this.#running.get(owner)
+    if (pending === undefined) return []
+    const all = [...pending.values()].filter(isAtWork).map(({ type }) => type)
+    const silence = this.#silence.get(owner)?.() ?? Number.POSITIVE_INFINITY
+    return all.length === 0 && silence < this.#mostSilence ? ['an answer'] : all
   }
 
   #begun(id: number, type: string, resource: object): void {
@@ -94,7 +99,7 @@ export class Activity<Owner extends object> {
     const pending = owner && this.#running.get(owner)?.get(id)
     if (owner === undefined || pending === undefined) return
     if (!PLAIN.has(pending.type)) this.#silence.set(owner, stopwatch())
-    // What can be held open lives on after a call; a request is over.
+    // What can be held open lives on after it has called back; a request is over.
     if (pending.resource.hasRef === undefined && pending.type !== 'ZLIB') this.#over(id)
   }
 
@@ -106,9 +111,14 @@ export class Activity<Owner extends object> {
   }
 }
 
+/** Names of what Node itself begins, and of those that are one request with an end; an addon has names of its own. */
+const NATIVE = /^[A-Z0-9_]+$/
+const REQUEST = /REQ|(?:QUERY|CONNECT|WRITE|SHUTDOWN|SEND)WRAP$/
+
 /** Not what is open and would not keep a process alive, nor a job that was done at once: nobody waits for that. */
 function isAtWork({ type, resource }: Pending): boolean {
   if (resource.hasRef !== undefined) return resource.hasRef()
   if (type === 'ZLIB') return resource.buffer !== undefined && resource.buffer !== null
-  return !type.endsWith('REQUEST') || 'ondone' in resource
+  if (type.endsWith('REQUEST')) return 'ondone' in resource
+  return !NATIVE.test(type) || REQUEST.test(type)
 }

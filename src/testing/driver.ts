@@ -27,12 +27,15 @@ const MOST_AT_ONCE = 100_000
 
 const QUIET_TURNS = 4
 
+/** Real ms. A handler that spoke to somebody it did not call itself has an answer by then, or waits for none. */
+const SILENCE = 100
+
 /** Turns of the event loop after which the harness looks less often, so that the loop may rest. */
 const RESTLESS = 50
 
 export class Driver {
   readonly clock: VirtualClock
-  readonly activity: Activity<Call> = new Activity()
+  readonly activity: Activity<Call>
   /** ms of real time */
   readonly realTimeout: number
   readonly #running: Set<Call> = new Set()
@@ -43,6 +46,7 @@ export class Driver {
   constructor(clock: VirtualClock, realTimeout: number) {
     this.clock = clock
     this.realTimeout = realTimeout
+    this.activity = new Activity(Math.min(SILENCE, realTimeout / 2))
   }
 
   /** Calls that have not ended. */
@@ -72,15 +76,18 @@ export class Driver {
    */
   async settle(done: () => boolean = () => false): Promise<void> {
     this.#begun = 0
-    let [waited, ended] = [stopwatch(), this.#steps]
-    for (let looks = 0; ; looks++) {
-      await this.#quiet()
-      if (done()) return
-      const busy = this.#running.size === 0 ? undefined : this.#busy()
-      if (busy === undefined) return
-      if (this.#steps !== ended) [waited, ended, looks] = [stopwatch(), this.#steps, 0]
-      if (waited() > this.realTimeout) throw this.#gaveUp([busy.call], `; it waits for ${busy.pending.join(', ')}`)
-      await (looks < RESTLESS ? nextTurn() : sleep(1))
+    for (;;) {
+      const before = this.#steps
+      const waited = stopwatch()
+      for (let looks = 0; ; looks++) {
+        await this.#quiet()
+        if (done()) return
+        const busy = this.#busy()
+        if (busy === undefined) return
+        if (this.#steps !== before) break // it goes forward
+        if (waited() > this.realTimeout) throw this.#gaveUp([busy.call], `; it waits for ${busy.pending.join(', ')}`)
+        await (looks < RESTLESS ? nextTurn() : sleep(1))
+      }
     }
   }
 
@@ -122,7 +129,10 @@ export class Driver {
     while (!done()) {
       const calls = hopeless() ?? (this.clock.next === undefined ? this.running : undefined)
       if (calls !== undefined) await this.patience(done, calls)
-      else if (!this.clock.ring()) await this.settle(done)
+      else {
+        while (this.clock.ring()); // sleeps that only go on
+        await this.settle(done)
+      }
     }
   }
 

@@ -154,10 +154,11 @@ export class Harness implements Observer {
       while (!this.#over() && (this.#stillRunning.length > 0 || this.due.length > 0)) {
         const blocking = this.#stillRunning.length > 0 ? this.#stillRunning : this.driver.running
         const before = this.#verdicts.length
-        await this.driver.patience(() => this.#over() || this.#verdicts.length > before, blocking)
+        const hint = blocking.length > 0 ? '' : ': tasks are due and none begins; are the timers of Node faked?'
+        await this.driver.patience(() => this.#over() || this.#verdicts.length > before, blocking, hint)
         await this.driver.settle(this.#over)
       }
-      return this.#verdicts
+      return [...this.#verdicts]
     })
   }
 
@@ -179,7 +180,7 @@ export class Harness implements Observer {
   }
 
   /** Moves the clock on; what falls due on the way happens at its instant. */
-  advance(span: Duration): Promise<void> {
+  async advance(span: Duration): Promise<void> {
     const ms = toMs(span, 'the span of clock.advance')
     return this.#drive('clock.advance', () => this.driver.advance(ms, this.#over))
   }
@@ -192,8 +193,8 @@ export class Harness implements Observer {
       const open = (): string[] => [...this.#open].filter((id) => wanted.has(id) || !before.has(id))
       const hopeless = (): readonly Call[] | undefined => {
         const runs = open().map((id) => this.#runs.get(id))
-        const waiting = runs.some((run) => run === undefined)
-        if (waiting && !this.engine.works && runs.every((run) => run === undefined))
+        const waiting = runs.includes(undefined)
+        if (!this.engine.works && runs.every((run) => run === undefined))
           throw fail('what was submitted cannot run to its end: the runner is paused, or was made with work: false')
         return waiting || runs.some((run) => run && this.driver.canTimeOut(run)) ? undefined : (runs as Run[])
       }
@@ -207,6 +208,7 @@ export class Harness implements Observer {
     const call: Call = { title: 'the closing of the runner', since: this.clock.monotonic(), timeout: undefined }
     if (drain) this.engine.hold(false)
     const closing = this.driver.activity.within(call, close)
+    closing.catch(() => undefined) // it is told below, perhaps after the drive before
     await this.#enter(async () => {
       if (drain) this.engine.hold(false) // the drive before has closed the gate
       await this.driver.close(call, closing)

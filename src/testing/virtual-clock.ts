@@ -89,8 +89,9 @@ export class VirtualClock implements Clock {
   }
 
   clearTimeout(handle: unknown): void {
-    const timer = handle as Timer | undefined
-    const place = timer === undefined ? -1 : this.#place(timer)
+    if (handle === undefined || handle === null) return
+    const timer = handle as Timer
+    const place = this.#place(timer)
     if (this.#timers[place] === timer) this.#timers.splice(place, 1)
   }
 

@@ -14,7 +14,7 @@ const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve)
 
 /** All that a body was seen to wait for while it ran. */
 async function seen(body: () => Promise<unknown>): Promise<Set<string>> {
-  const activity = new Activity<object>()
+  const activity = new Activity<object>(100)
   const types = new Set<string>()
   let over = false
   const running = activity.within(me, body).finally(() => {
@@ -29,7 +29,7 @@ async function seen(body: () => Promise<unknown>): Promise<Set<string>> {
 
 /** What a body that hangs waits for in the end. */
 async function hanging(body: () => unknown): Promise<readonly string[]> {
-  const activity = new Activity<object>()
+  const activity = new Activity<object>(100)
   let end = (): void => {}
   const running = activity.within(me, async () => {
     await body()
@@ -85,7 +85,7 @@ describe('what is at work', () => {
   })
 
   it('is told apart by who began it', async () => {
-    const activity = new Activity<object>()
+    const activity = new Activity<object>(100)
     const you = { name: 'you' }
     const mine = activity.within(me, () => sleep(20))
     let end = (): void => {}

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
 import type { InvalidInputError, TaskRecord } from 'background-runner'
+import { testTransport } from 'background-runner/testing'
 import fc from 'fast-check'
 import { type ParsedMail, simpleParser } from 'mailparser'
 import nodemailer, { type SendMailOptions } from 'nodemailer'
 import { describe, it } from 'vitest'
 import { parseAddress } from '../../src/email/address.js'
-import { testTransport } from '../../src/testing/test-transport.js'
 import { FROM, HELLO, mailRunner, QUICK, smtpServer } from '../support/email.js'
 
 /** What an assertion fails with. */

@@ -2,10 +2,9 @@ import assert from 'node:assert/strict'
 import { createServer, type Server } from 'node:net'
 import { defineTask, NonRetryableError, RetryLaterError, type TaskContext } from 'background-runner'
 import { emailTask } from 'background-runner/email'
+import { taskConformance, testTransport } from 'background-runner/testing'
 import { describe, it, onTestFinished } from 'vitest'
 import { z } from 'zod'
-import { taskConformance } from '../../src/testing/task-conformance.js'
-import { testTransport } from '../../src/testing/test-transport.js'
 import { FROM, HELLO, smtpServer } from '../support/email.js'
 
 const QUICKLY = { realTimeout: 500, grace: 30 } as const
