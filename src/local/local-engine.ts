@@ -10,18 +10,15 @@ import { AsyncResource } from 'node:async_hooks'
 import PQueue from 'p-queue'
 import { type Alarm, after, at, type Clock, KeepAlive, nextTurn, Turn } from '../clock.js'
 import type {
-  AttemptWriter,
   CancelRequest,
   Capabilities,
   Engine,
-  EngineAttempt,
   EngineHost,
   Enqueued,
   ListPage,
   ListQuery,
   MaybePromise,
   NewTask,
-  StopReason,
   StopReport,
   StopRequest,
   TaskCounts,
@@ -32,6 +29,7 @@ import { copyJson, type Json } from '../json.js'
 import { extrasOf, type StoredTask, type TaskRecord, toRecord } from '../record.js'
 import { andThen } from '../thenable.js'
 import { NameLimits } from './admission.js'
+import { Run, type RunHost, Runs } from './runs.js'
 import type { Cancelled, Inserted, Outlook, Store, StoreHost } from './store.js'
 
 /** How long a drain may hold the event loop, ms; with the task that ends the turn it stays below 10. */
@@ -48,42 +46,13 @@ export function localEngine<Task extends StoredTask>(store: Store<Task>): Engine
   return new LocalEngine(store)
 }
 
-/** One attempt of this process. */
-class Run<Task extends StoredTask> implements AttemptWriter {
-  readonly task: Task
-  readonly #engine: LocalEngine<Task>
-  attempt!: EngineAttempt
-  /** Its place among the engine's running ones. */
-  slot = 0
-  /** Its latest progress, when that is stored and told: the end comes after it. */
-  telling: Promise<void> | undefined
-
-  constructor(engine: LocalEngine<Task>, task: Task) {
-    this.#engine = engine
-    this.task = task
-  }
-
-  progress(value: Json): void {
-    this.telling = this.#engine.progress(this.task, value)
-  }
-
-  save(value: Json): MaybePromise<void> {
-    return this.#engine.save(this.task, value)
-  }
-
-  unresponsive(): void {
-    this.#engine.announce('unresponsive', this.task)
-  }
-}
-
-class LocalEngine<Task extends StoredTask> implements Engine {
+class LocalEngine<Task extends StoredTask> implements Engine, RunHost<Task> {
   readonly name: string
   readonly capabilities: Capabilities
   readonly #store: Store<Task>
   readonly #queue: PQueue = new PQueue()
   readonly #turn: Turn = new Turn(TURN_BUDGET)
-  /** In no order. An array and not a map: a map that is filled and emptied all the time costs a tenth of a task. */
-  readonly #running: Run<Task>[] = []
+  readonly #runs: Runs<Task> = new Runs()
   readonly #watchers: Set<(ids: readonly string[]) => void> = new Set()
   /** Handlers run in the context of the runner's maker, not of whoever happened to wake the engine. */
   readonly #scope: AsyncResource = new AsyncResource('BackgroundRunner')
@@ -137,17 +106,14 @@ class LocalEngine<Task extends StoredTask> implements Engine {
 
   /** What other processes did to a store that is shared. */
   #storeHost(): StoreHost<Task> {
-    const stop = (task: Task, why: StopReason): void =>
-      this.#running.find((run) => run.task === task)?.attempt.stop(why)
     return {
       changed: (ids) => {
         this.#tellWatchers(ids)
         this.#look()
       },
-      cancelled: (task, { reason, force = false }) => stop(task, { type: 'cancel', reason, force }),
-      lost: (tasks) => {
-        for (const task of tasks) stop(task, { type: 'lost' })
-      },
+      cancelled: (task, { reason, force = false }) =>
+        this.#runs.stop({ type: 'cancel', reason, force }, (each) => each === task),
+      lost: (tasks) => this.#runs.stop({ type: 'lost' }, (each) => tasks.includes(each)),
       recovered: (event, record) => {
         if (event !== 'stalled') this.#ended()
         this.#host.changed(event, record)
@@ -193,7 +159,7 @@ class LocalEngine<Task extends StoredTask> implements Engine {
 
   #cancelled({ record, effect }: Cancelled, { reason, force = false }: CancelRequest): TaskRecord {
     if (effect === 'asked') {
-      this.#running.find((run) => run.task.id === record.id)?.attempt.stop({ type: 'cancel', reason, force })
+      this.#runs.stop({ type: 'cancel', reason, force }, ({ id }) => id === record.id)
     } else {
       this.#returned.delete(record.id)
       this.#ended()
@@ -297,7 +263,7 @@ class LocalEngine<Task extends StoredTask> implements Engine {
       this.#claims++
       const run = new Run(this, task)
       run.attempt = this.#host.attempt(task, run)
-      run.slot = this.#running.push(run) - 1
+      this.#runs.add(run)
       this.announce('started', task)
       const outcome = await run.attempt.run()
       // However many settle at one moment, and however many wait here: the event loop is free in between.
@@ -318,7 +284,7 @@ class LocalEngine<Task extends StoredTask> implements Engine {
       }
     }
     // Perhaps nothing is left at all; or the limit was lowered, and more tickets have stopped than had to.
-    if (this.#running.length === 0 || this.#queue.pending > this.#queue.concurrency) this.#look()
+    if (this.#runs.size === 0 || this.#queue.pending > this.#queue.concurrency) this.#look()
   }
 
   /** The next task for a ticket that has a slot. */
@@ -329,19 +295,12 @@ class LocalEngine<Task extends StoredTask> implements Engine {
 
   #settled(run: Run<Task>, event: TaskEvent | undefined): void {
     const { task } = run
-    this.#remove(run)
+    this.#runs.remove(run)
     if (event === 'retrying') {
       if (task.state === 'queued') this.#returned.add(task.id)
       this.#look()
     } else if (event !== undefined) this.#ended()
     this.announce(event ?? 'stalled', task)
-  }
-
-  #remove({ slot }: Run<Task>): void {
-    const last = this.#running.pop() as Run<Task>
-    if (slot === this.#running.length) return
-    this.#running[slot] = last
-    last.slot = slot
   }
 
   #ended(): void {
@@ -413,25 +372,25 @@ class LocalEngine<Task extends StoredTask> implements Engine {
     if (drain && this.#working) await this.#drain(deadline)
     this.#working = false
     await this.#quiet(deadline)
-    for (const run of this.#running) run.attempt.stop({ type: 'shutdown' })
+    this.#runs.stop({ type: 'shutdown' })
     await this.#quiet(giveUp)
     this.#open = false
     this.#alarm?.cancel()
     this.#pruneAlarm?.cancel()
     this.#keepAlive.set(false)
-    for (const run of this.#running) run.attempt.stop({ type: 'abandon' })
+    this.#runs.stop({ type: 'abandon' })
     const { queued, scheduled } = await this.#store.counts()
     return {
       completed: this.#completed,
       returned: this.#returned.size,
-      abandoned: this.#running.length,
+      abandoned: this.#runs.size,
       pending: Math.max(0, queued + scheduled - this.#returned.size),
     }
   }
 
   close(): MaybePromise<void> {
     this.#watchers.clear()
-    return this.#store.close(this.#running.map((run) => run.task))
+    return this.#store.close(this.#runs.tasks)
   }
 
   /** Goes on until nothing is due: until a round of tickets has come back with nothing. */
