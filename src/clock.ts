@@ -23,6 +23,16 @@ export const systemClock: Clock = {
   clearTimeout: (handle) => clearTimeout(handle as NodeJS.Timeout),
 }
 
+/** A clock whose points in time are whole ms, as records and storage have them: `performance.timeOrigin` and its like are not. */
+export function wholeMs(clock: Clock): Clock {
+  return {
+    now: () => Math.floor(clock.now()),
+    monotonic: () => clock.monotonic(),
+    setTimeout: (callback, ms) => clock.setTimeout(callback, ms),
+    clearTimeout: (handle) => clock.clearTimeout(handle),
+  }
+}
+
 /** setTimeout overflows at 2^31 ms, and a wall clock may be set: no timer sleeps longer than this. */
 const LONGEST_SLEEP = 60_000
 

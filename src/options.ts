@@ -1,6 +1,6 @@
 /** Every default of a runner, resolved once; the only file that names the default engine. */
 
-import { type Clock, systemClock } from './clock.js'
+import { type Clock, systemClock, wholeMs } from './clock.js'
 import type { Duration } from './duration.js'
 import type { Engine, RetentionPolicy } from './engine.js'
 import { ERROR_LIMITS } from './error-record.js'
@@ -131,7 +131,7 @@ export function fillOptions(options: RunnerOptions<TaskMap>): FilledOptions {
     limits: { input: MAX_BYTES, output: MAX_BYTES, ...ERROR_LIMITS, ...given.limits },
     context: given.context,
     logger: given.logger,
-    clock: given.clock ?? systemClock,
+    clock: given.clock === undefined ? systemClock : wholeMs(given.clock),
     random: random ?? Math.random,
     seeded: random,
   }

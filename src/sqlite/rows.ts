@@ -45,7 +45,7 @@ function toExtras(row: Row): TaskExtras | undefined {
   if (row['progress'] !== null) extras.progress = parsed(row['progress']) as Json
   if (row['saved'] !== null) extras.saved = parsed(row['saved']) as Json
   if (row['cancel_requested_at'] !== null) extras.cancelRequestedAt = row['cancel_requested_at'] as number
-  if (row['cancel_reason'] !== null) extras.cancelReason = row['cancel_reason'] as string
+  if (row['cancel_reason'] !== null) extras.cancelReason = parsed(row['cancel_reason']) as string
   if (row['cancel_force'] !== null) extras.cancelForce = true
   return Object.keys(extras).length === 0 ? undefined : extras
 }

@@ -231,7 +231,7 @@ export class TaskTable {
       task.state === 'running' ? task.worker : null,
       isSuspect(task) ? 1 : 0,
       extras?.cancelRequestedAt ?? null,
-      extras?.cancelReason ?? null,
+      text(extras?.cancelReason),
       extras?.cancelForce === true ? 1 : null,
       text(task.output),
       text(task.error),

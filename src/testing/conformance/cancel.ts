@@ -22,6 +22,22 @@ export const cancel: Topic = topic('cancel', {
     assert.match(record.error?.message ?? '', /first/, 'the reason is the first one')
   },
 
+  'a reason of any characters is kept as it was given': async (t) => {
+    const work = t.handler()
+    const runner = await t.runner({ tasks: { work: defineTask({ run: work.run }) } })
+    const reason = 'a\0b\ud800c \u2028 "quoted"'
+    const running = await runner.submit('work')
+    const call = await work.call()
+    const waiting = await runner.submit('work', undefined, { delay: 60_000 })
+    await waiting.cancel({ reason })
+    await running.cancel({ reason })
+    call.reject(call.ctx.signal.reason)
+    for (const task of [waiting, running]) {
+      const { error } = await t.reaches(runner, task, 'cancelled')
+      assert.ok(error?.message.includes(reason), `the error tells the reason: ${JSON.stringify(error?.message)}`)
+    }
+  },
+
   'a reason of any length is kept within the limit of an error message': async (t) => {
     const reason = 'é'.repeat(2_500_000)
     const work = t.handler()

@@ -24,6 +24,23 @@ export const time: Topic = topic('time', {
     await work.call()
   },
 
+  'points in time are whole ms, also where the clock gives fractions, and nothing is early': async (t) => {
+    const work = t.handler()
+    t.clock.setWall(t.clock.now() + 0.7)
+    const runner = await t.runner({ tasks: { work: defineTask({ retry: every(1_000), run: work.run }) } })
+    const task = await runner.submit('work', 1, { delay: 10 })
+    await t.advance(11)
+    const call = await work.call()
+    call.reject(new Error('once more'))
+    await t.reaches(runner, task, 'scheduled')
+    await t.advance(1_001)
+    ;(await work.call(2)).resolve()
+    const record = await t.reaches(runner, task, 'succeeded')
+    const times = [record.createdAt, record.runAt, record.startedAt, record.finishedAt]
+    for (const each of record.attempts) times.push(each.startedAt, each.finishedAt)
+    for (const at of times) assert.ok(Number.isInteger(at), `${at} is a whole number`)
+  },
+
   'delays that end between two looks of a long timer end on time': async (t) => {
     const work = t.handler()
     const runner = await t.runner({ tasks: { work: defineTask({ run: work.run }) } })
