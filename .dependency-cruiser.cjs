@@ -26,7 +26,7 @@ const STOREYS = {
   executor: ['executor', 'handler-context'],
   attempt: ['attempt'],
   options: ['options'],
-  verbs: ['handle', 'shutdown', 'submission', 'waiters'],
+  verbs: ['handle', 'idlers', 'shutdown', 'submission', 'waiters'],
   runner: ['runner'],
   surface: ['index'],
 }

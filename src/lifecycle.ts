@@ -209,9 +209,10 @@ export function isSuspect(task: StoredTask): boolean {
  */
 export function crash(task: StoredTask, death: 'innocent' | 'counted' | 'alone', now: number): TaskEvent {
   const deaths = (task.extras?.deaths ?? 0) + (death === 'innocent' ? 0 : 1)
+  const type = death === 'innocent' ? 'released' : 'crashed'
   if (task.extras?.cancelRequestedAt !== undefined) {
     task.state = next(task, 'cancel')
-    record(task, { type: 'crashed' }, now)
+    record(task, { type }, now)
     task.error = cancelledError(task)
     task.finishedAt = now
     return 'cancelled'
@@ -223,12 +224,12 @@ export function crash(task: StoredTask, death: 'innocent' | 'counted' | 'alone',
       code: 'CRASHED',
       message: `its process died ${deaths} times in a row while it ran`,
     }
-    record(task, { type: 'crashed' }, now, task.error)
+    record(task, { type }, now, task.error)
     task.finishedAt = now
     return 'failed'
   }
   task.state = next(task, 'crash')
-  record(task, { type: 'crashed' }, now)
+  record(task, { type }, now)
   doNotCount(task)
   if (deaths > 0) extrasOf(task).deaths = deaths
   return 'stalled'

@@ -28,6 +28,7 @@ import {
 } from './errors.js'
 import { guarded, IsolatedEmitter } from './events.js'
 import { TaskHandle, type WaitOptions } from './handle.js'
+import { Idlers } from './idlers.js'
 import { TASK_STATES } from './lifecycle.js'
 import { logEvent, logFault } from './logger.js'
 import { type FilledOptions, fillOptions, type RunnerOptions } from './options.js'
@@ -90,7 +91,7 @@ export class BackgroundRunner<const Tasks extends TaskMap = TaskMap> extends Iso
   readonly #engine: Engine
   readonly #submission: Submission
   readonly #waiters: Waiters
-  readonly #idlers: Set<{ resolve(): void; reject(error: unknown): void }> = new Set()
+  readonly #idlers: Idlers
   #concurrency: number
   /** Until the engine is open. */
   #opening: Promise<void> | undefined
@@ -106,6 +107,7 @@ export class BackgroundRunner<const Tasks extends TaskMap = TaskMap> extends Iso
     this.#concurrency = this.#options.concurrency
     this.#submission = new Submission(this.#options, report)
     this.#waiters = new Waiters(engine, clock, report)
+    this.#idlers = new Idlers(engine, clock)
     this.#open({ clock, random, cancelGrace, limits, logger, restore: context?.run, report }, works)
   }
 
@@ -122,7 +124,7 @@ export class BackgroundRunner<const Tasks extends TaskMap = TaskMap> extends Iso
       },
       idle: () => {
         this.emit('idle')
-        this.#lookForIdle()
+        this.#idlers.look()
       },
       fault: (error) => this.fault(error),
     }
@@ -307,26 +309,7 @@ export class BackgroundRunner<const Tasks extends TaskMap = TaskMap> extends Iso
   /** Resolves when nothing is queued, scheduled or running in the engine. @throws {RunnerClosedError} */
   async onIdle(): Promise<void> {
     await this.#use()
-    await new Promise<void>((resolve, reject) => {
-      // First wait, then look: what ends in between wakes it.
-      this.#idlers.add({ resolve, reject })
-      this.#lookForIdle()
-    })
-  }
-
-  #lookForIdle(): void {
-    if (this.#idlers.size === 0) return
-    const rejectAll = (error: unknown): void => {
-      for (const { reject } of this.#idlers) reject(error)
-      this.#idlers.clear()
-    }
-    const look = async (): Promise<void> => {
-      const { queued, scheduled, running } = await this.#engine.counts()
-      if (queued + scheduled + running > 0) return
-      for (const { resolve } of this.#idlers) resolve()
-      this.#idlers.clear()
-    }
-    look().catch(rejectAll)
+    await this.#idlers.wait()
   }
 
   /** Tells ids that changed, anywhere the engine can see. Returns what ends it. */
@@ -388,8 +371,7 @@ export class BackgroundRunner<const Tasks extends TaskMap = TaskMap> extends Iso
   #end(): void {
     this.#closed = true
     this.#waiters.close()
-    for (const { reject } of this.#idlers) reject(new RunnerClosedError())
-    this.#idlers.clear()
+    this.#idlers.close()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

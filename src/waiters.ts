@@ -2,7 +2,7 @@
  * `wait`: those who wait for the end of a task. Nobody waits for ever: each wait settles on the task's end, its removal,
  * a timeout, an abort, or the close of the runner, each with its own error.
  */
-import { type Alarm, after, type Clock } from './clock.js'
+import { type Alarm, after, type Clock, KeepAlive } from './clock.js'
 import type { Engine } from './engine.js'
 import { RunnerClosedError, TaskNotFoundError, WaitTimeoutError } from './errors.js'
 import { copyJson } from './json.js'
@@ -19,6 +19,7 @@ export class Waiters {
   readonly #clock: Clock
   readonly #report: (error: unknown) => void
   readonly #waiting: Map<string, Set<Waiter>> = new Map()
+  readonly #keepAlive: KeepAlive
   #unwatch: (() => void) | undefined
   #closed = false
 
@@ -26,6 +27,7 @@ export class Waiters {
     this.#engine = engine
     this.#clock = clock
     this.#report = report
+    this.#keepAlive = new KeepAlive(clock)
   }
 
   /** @param timeout ms */
@@ -70,6 +72,8 @@ export class Waiters {
     const waiters = this.#waiting.get(id)
     if (waiters === undefined) this.#waiting.set(id, new Set([waiter]))
     else waiters.add(waiter)
+    // It may end in another process; here, only the task itself can hold this one.
+    this.#keepAlive.set(this.#engine.capabilities.shared)
   }
 
   #remove(id: string, waiter: Waiter): void {
@@ -77,6 +81,7 @@ export class Waiters {
     if (!waiters?.delete(waiter) || waiters.size > 0) return
     this.#waiting.delete(id)
     if (this.#waiting.size > 0) return
+    this.#keepAlive.set(false)
     this.#unwatch?.()
     this.#unwatch = undefined
   }

@@ -33,6 +33,13 @@ describe('a task whose process dies', () => {
     expect(isSuspect(mine)).toBe(false)
   })
 
+  it('was handed back, and has not crashed, where its process is known to live or has given it up', () => {
+    const mine = task()
+    for (let n = 0; n < 5; n++) expect(dies(mine, 'innocent')).toBe('stalled')
+    expect(toRecord(mine).attempts.map(({ outcome }) => outcome)).toEqual(Array(5).fill('released'))
+    expect(isSuspect(mine)).toBe(false)
+  })
+
   it('is a suspect after two deaths in a row, and CRASHED after a third as the only suspect', () => {
     const mine = task()
     dies(mine, 'counted')
