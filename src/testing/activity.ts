@@ -3,9 +3,11 @@
  *
  * Virtual time must not pass a handler by that really does something, and must not wait for one that waits for virtual
  * time. An async hook tells them apart: it sees what is begun in the async context of each handler, and when it is over.
- * It looks on, changes nothing, and is on only while a handler runs.
+ * A request on a connection that is open already begins nothing that a hook sees; `fetch` and `node:http` tell of each on a
+ * diagnostics channel. Both only look on, change nothing, and are on only while a handler runs.
  */
 import { AsyncLocalStorage, AsyncResource, createHook } from 'node:async_hooks'
+import { type ChannelListener, subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { stopwatch } from './real-time.js'
 
 /** Something of Node that works outside of the event loop. Each has some of these, none is public. */
@@ -15,6 +17,8 @@ interface Resource {
   readonly ondone?: unknown
   /** What a zlib stream works on. */
   readonly buffer?: unknown
+  /** A request of `node:http` that is over. */
+  readonly destroyed?: boolean
 }
 
 interface Pending {
@@ -26,12 +30,15 @@ interface Pending {
 const PLAIN: ReadonlySet<string> = new Set(['Timeout', 'Immediate'])
 /** What a stream leaves to the end of the turn. A write that is done at once leaves no other trace. */
 const TICK = 'TickObject'
+/** A request of which a client tells. */
+const REQUEST = 'a request'
 
 /** Tells of each `Owner`, the body that runs within its name, what it waits for. */
 export class Activity<Owner extends object> {
   readonly #scope: AsyncLocalStorage<Owner> = new AsyncLocalStorage()
-  readonly #running: Map<Owner, Map<number, Pending>> = new Map()
-  readonly #owners: Map<number, Owner> = new Map()
+  /** By async id, or by the request itself. */
+  readonly #running: Map<Owner, Map<number | object, Pending>> = new Map()
+  readonly #owners: Map<number | object, Owner> = new Map()
   readonly #mostSilence: number
   /** Since when an owner that spoke to the world has been silent. */
   readonly #silence: WeakMap<Owner, () => number> = new WeakMap()
@@ -40,6 +47,13 @@ export class Activity<Owner extends object> {
     after: (id) => this.#called(id),
     destroy: (id) => this.#over(id),
   })
+  /** What the clients of Node tell. */
+  readonly #channels: readonly (readonly [name: string, listener: ChannelListener])[] = [
+    ['undici:request:create', (told) => this.#asked(told)],
+    ['undici:request:trailers', (told) => this.#answered(told)],
+    ['undici:request:error', (told) => this.#answered(told)],
+    ['http.client.request.start', (told) => this.#asked(told)],
+  ]
 
   /**
    * @param mostSilence real ms after which an owner that spoke to the world is believed to wait for nothing: what it waits
@@ -56,14 +70,14 @@ export class Activity<Owner extends object> {
 
   /** Runs `body` in the name of `owner`, which is watched until it has settled. */
   async within<Result>(owner: Owner, body: () => Promise<Result>): Promise<Result> {
+    if (this.#running.size === 0) this.#look()
     this.#running.set(owner, new Map())
-    this.#hook.enable()
     try {
       return await this.#scope.run(owner, body)
     } finally {
       for (const id of this.#running.get(owner)?.keys() ?? []) this.#owners.delete(id)
       this.#running.delete(owner)
-      if (this.#running.size === 0) this.#hook.disable()
+      if (this.#running.size === 0) this.#lookAway()
     }
   }
 
@@ -81,7 +95,26 @@ export class Activity<Owner extends object> {
     return all.length === 0 && silence < this.#mostSilence ? ['an answer'] : all
   }
 
-  #begun(id: number, type: string, resource: object): void {
+  #look(): void {
+    this.#hook.enable()
+    for (const [name, listener] of this.#channels) subscribe(name, listener)
+  }
+
+  #lookAway(): void {
+    this.#hook.disable()
+    for (const [name, listener] of this.#channels) unsubscribe(name, listener)
+  }
+
+  #asked(told: unknown): void {
+    const { request } = told as { readonly request: object }
+    this.#begun(request, REQUEST, request)
+  }
+
+  #answered(told: unknown): void {
+    this.#over((told as { readonly request: object }).request)
+  }
+
+  #begun(id: number | object, type: string, resource: object): void {
     if (type === 'PROMISE') return
     const owner = this.#scope.getStore()
     // A resource made in JavaScript carries a context, and does nothing by itself.
@@ -103,7 +136,7 @@ export class Activity<Owner extends object> {
     if (pending.resource.hasRef === undefined && pending.type !== 'ZLIB') this.#over(id)
   }
 
-  #over(id: number): void {
+  #over(id: number | object): void {
     const owner = this.#owners.get(id)
     if (owner === undefined) return
     this.#owners.delete(id)
@@ -113,12 +146,13 @@ export class Activity<Owner extends object> {
 
 /** Names of what Node itself begins, and of those that are one request with an end; an addon has names of its own. */
 const NATIVE = /^[A-Z0-9_]+$/
-const REQUEST = /REQ|(?:QUERY|CONNECT|WRITE|SHUTDOWN|SEND)WRAP$/
+const ONE_REQUEST = /REQ|(?:QUERY|CONNECT|WRITE|SHUTDOWN|SEND)WRAP$/
 
 /** Not what is open and would not keep a process alive, nor a job that was done at once: nobody waits for that. */
 function isAtWork({ type, resource }: Pending): boolean {
+  if (type === REQUEST) return resource.destroyed !== true
   if (resource.hasRef !== undefined) return resource.hasRef()
   if (type === 'ZLIB') return resource.buffer !== undefined && resource.buffer !== null
   if (type.endsWith('REQUEST')) return 'ondone' in resource
-  return !NATIVE.test(type) || REQUEST.test(type)
+  return !NATIVE.test(type) || ONE_REQUEST.test(type)
 }

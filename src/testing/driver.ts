@@ -28,7 +28,7 @@ const MOST_AT_ONCE = 100_000
 const QUIET_TURNS = 4
 
 /** Real ms. A handler that spoke to somebody it did not call itself has an answer by then, or waits for none. */
-const SILENCE = 100
+const SILENCE = 250
 
 /** Turns of the event loop after which the harness looks less often, so that the loop may rest. */
 const RESTLESS = 50

@@ -26,7 +26,7 @@ export interface LogEvent {
 }
 
 const TIME_WIDTH = 10
-const EVENT_WIDTH = 12
+const EVENT_WIDTH = 11
 
 /** What a runner told, in order; `String(log)` is one line an event. */
 export class EventLog {
@@ -122,5 +122,5 @@ function toLine({ at, event, name, task, attempt, dueIn, progress, error }: LogE
     ...(error === undefined ? [] : [[error.code, error.message].filter(Boolean).join(' ')]),
   ]
   const text = [facts.join(', '), ...told].filter(Boolean).join(': ')
-  return `${`+${showSpan(at)}`.padEnd(TIME_WIDTH)} ${event.padEnd(EVENT_WIDTH)}${text}`.trimEnd()
+  return `${`+${showSpan(at)}`.padEnd(TIME_WIDTH)} ${event.padEnd(EVENT_WIDTH)} ${text}`.trimEnd()
 }

@@ -15,6 +15,8 @@ interface Run extends Call {
   readonly id: string
 }
 
+const NONE_BEGINS = ': tasks are due and none begins; are the timers of Node faked?'
+
 /** Where listeners are called: not in the name of a handler, but not by the test either. */
 const LISTENER: Call = { title: 'a listener', since: 0, timeout: undefined }
 
@@ -29,14 +31,15 @@ export class Harness implements Observer {
   readonly #submitted: Map<string, TaskRecord> = new Map()
   /** Ids of what was submitted and has not ended. */
   readonly #open: Set<string> = new Set()
-  /** What the drive that goes on has begun, and the verdicts on it. */
+  /** What the drive that goes on has begun, and the verdicts, where it gives them. */
   #begun: Run[] = []
-  #verdicts: TaskRecord[] = []
+  #verdicts: TaskRecord[] | undefined
   /** Only one attempt shall begin. */
   #one = false
   #last: Promise<unknown> = Promise.resolve()
   #driving = 0
   #closing = false
+  #closed = false
 
   constructor(clock: VirtualClock, realTimeout: number, timeoutOf: (task: StoredTask) => number | undefined) {
     this.clock = clock
@@ -76,7 +79,7 @@ export class Harness implements Observer {
     if (run !== undefined && state !== 'running') {
       this.#runs.delete(id)
       this.driver.ended(run)
-      this.#verdicts.push(copy(record))
+      this.#verdicts?.push(copy(record))
     }
     this.driver.happened()
     if (event === 'submitted' || hasEnded(record)) this.#submitted.set(id, copy(record))
@@ -150,29 +153,32 @@ export class Harness implements Observer {
   /** Runs what is due, and what that makes due, at this instant. Gives the verdict on each attempt. */
   drain(): Promise<readonly TaskRecord[]> {
     return this.#drive('drain', async () => {
+      const verdicts = this.#collect()
       await this.driver.settle(this.#over)
       while (!this.#over() && (this.#stillRunning.length > 0 || this.due.length > 0)) {
         const blocking = this.#stillRunning.length > 0 ? this.#stillRunning : this.driver.running
-        const before = this.#verdicts.length
-        const hint = blocking.length > 0 ? '' : ': tasks are due and none begins; are the timers of Node faked?'
-        await this.driver.patience(() => this.#over() || this.#verdicts.length > before, blocking, hint)
+        const before = verdicts.length
+        const hint = blocking.length > 0 ? '' : NONE_BEGINS
+        await this.driver.patience(() => this.#over() || verdicts.length > before, blocking, hint)
         await this.driver.settle(this.#over)
       }
-      return [...this.#verdicts]
+      return verdicts
     })
   }
 
   /** Runs one attempt of the task whose turn it is. */
   runNext(): Promise<TaskRecord | undefined> {
     return this.#drive('runNext', async () => {
+      const verdicts = this.#collect()
       this.#one = true
       try {
         await this.driver.settle(this.#over)
+        await this.#begins()
         const running = this.#stillRunning
         if (running.length > 0)
           await this.driver.patience(() => this.#over() || this.#stillRunning.length === 0, running)
         const id = this.#begun[0]?.id
-        return this.#verdicts.find((each) => each.id === id)
+        return verdicts.find((each) => each.id === id)
       } finally {
         this.#one = false
       }
@@ -181,8 +187,11 @@ export class Harness implements Observer {
 
   /** Moves the clock on; what falls due on the way happens at its instant. */
   async advance(span: Duration): Promise<void> {
-    const ms = toMs(span, 'the span of clock.advance')
-    return this.#drive('clock.advance', () => this.driver.advance(ms, this.#over))
+    const ms = toMs(span, 'span', 'bad clock.advance')
+    return this.#drive('clock.advance', async () => {
+      await this.driver.advance(ms, () => this.#closing)
+      await this.#begins()
+    })
   }
 
   /** Moves the clock on until these tasks have ended, and those that are submitted meanwhile. */
@@ -198,7 +207,7 @@ export class Harness implements Observer {
           throw fail('what was submitted cannot run to its end: the runner is paused, or was made with work: false')
         return waiting || runs.some((run) => run && this.driver.canTimeOut(run)) ? undefined : (runs as Run[])
       }
-      await this.driver.until(() => this.#closing || open().length === 0, hopeless)
+      await this.driver.until(() => this.#over() || open().length === 0, hopeless)
     })
   }
 
@@ -215,10 +224,27 @@ export class Harness implements Observer {
       this.engine.hold(true)
       this.#closing = false
     })
-    return closing
+    const report = await closing
+    this.#closed = true
+    return report
   }
 
-  #over: () => boolean = () => this.#closing
+  /** Whether nothing will run any more. */
+  #over: () => boolean = () => this.#closing || this.#closed
+
+  /** What is due where nothing runs has begun by now, or never will. */
+  async #begins(): Promise<void> {
+    const idle = (): boolean => !this.#over() && this.driver.running.length === 0 && this.#begun.length === 0
+    if (!idle() || this.due.length === 0) return
+    await this.driver.patience(() => !idle() || this.due.length === 0, [], NONE_BEGINS)
+    await this.driver.settle(this.#over)
+  }
+
+  /** The verdicts from now on. A drive that gives none keeps none: a record with its history may be large. */
+  #collect(): TaskRecord[] {
+    this.#verdicts = []
+    return this.#verdicts
+  }
 
   /** What this drive has begun and has not ended. */
   get #stillRunning(): readonly Call[] {
@@ -231,11 +257,11 @@ export class Harness implements Observer {
       return Promise.reject(fail(`${verb}() was called by ${current.title}: only the test itself can drive its runner`))
     return this.#enter(async () => {
       this.#begun = []
-      this.#verdicts = []
       this.engine.hold(false)
       try {
         return await body()
       } finally {
+        this.#verdicts = undefined
         this.engine.hold(true)
       }
     })
@@ -263,10 +289,12 @@ function copy(record: TaskRecord): TaskRecord {
   return JSON.parse(JSON.stringify(record)) as TaskRecord
 }
 
-/** The timeout of a task as its attempt arms it. */
+/** The timeout of a task as its attempt arms it. Asked only as one begins: the runner has checked `fallback` by then. */
 export function timeouts(
   tasks: Readonly<Record<string, TaskDefinition>>,
-  fallback: number | undefined,
+  fallback: Duration | undefined,
 ): (task: StoredTask) => number | undefined {
-  return ({ name, extras }) => extras?.timeout ?? tasks[name]?.timeout ?? fallback
+  const usual = (): number | undefined =>
+    fallback === undefined ? undefined : toMs(fallback, 'timeout', 'bad options of a test runner')
+  return ({ name, extras }) => extras?.timeout ?? tasks[name]?.timeout ?? usual()
 }

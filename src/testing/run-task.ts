@@ -5,6 +5,7 @@
  * hands the attempt back to the test. So the schema, `setup`, the timeout, the retry policy and the verdict are the real
  * ones, and there is no queue.
  */
+import { inspect } from 'node:util'
 import {
   type AttemptRecord,
   BackgroundRunner,
@@ -12,6 +13,7 @@ import {
   type Engine,
   type EngineHost,
   type InputOf,
+  InvalidInputError,
   type Json,
   type Logger,
   type NewTask,
@@ -60,6 +62,8 @@ export type OutcomeOf<Output> =
   | Exclude<Outcome, { readonly type: 'succeeded' }>
   | (Omit<Extract<Outcome, { readonly type: 'succeeded' }>, 'output'> & { readonly output: Output })
 
+const SUBJECT = 'bad options of runTask'
+
 /** What became of an attempt. */
 export interface RunTaskResult<Output = unknown> {
   readonly outcome: OutcomeOf<Output>
@@ -85,7 +89,7 @@ export type RunTaskArguments<Input> = undefined extends Input
  * @example
  * const { outcome, elapsed } = await runTask(resize, { path: 'a.png', width: 100 }, { attempt: 3 })
  *
- * @throws {InvalidInputError} as `submit`: the schema refuses the input, or JSON cannot hold it
+ * @throws {InvalidInputError} as `submit`: the schema refuses the input, or JSON cannot hold it; or an option is wrong
  * @throws {AssertionError} the handler does not settle within `realTimeout`
  */
 export async function runTask<Definition extends TaskDefinition>(
@@ -98,8 +102,8 @@ export async function runTask(
   options: RunTaskOptions = {},
 ): Promise<RunTaskResult> {
   const { name = 'task', seed = 1, realTimeout = '2s', id, timeout, metadata, context } = options
-  const clock = new VirtualClock(undefined, toTime(options.now))
-  const driver = new Driver(clock, toMs(realTimeout, 'realTimeout'))
+  const clock = new VirtualClock(undefined, toTime(options.now, SUBJECT))
+  const driver = new Driver(clock, toMs(realTimeout, 'realTimeout', SUBJECT))
   const progress: Json[] = []
   const logs: { message: string; fields: Record<string, unknown> }[] = []
   const engine = new OneAttempt()
@@ -231,8 +235,10 @@ class OneAttempt implements Engine {
   /** The task as an engine would give it to its next attempt. */
   task({ previous, saved, retries, ...options }: RunTaskOptions, now: number): StoredTask {
     const { attempt = (previous?.number ?? (previous ? 1 : 0)) + 1 } = options
-    if (!Number.isInteger(attempt) || attempt < 1)
-      throw new TypeError(`attempt must be a whole number from 1, got ${attempt}`)
+    if (!Number.isInteger(attempt) || attempt < 1) {
+      const message = `must be an integer of at least 1, got ${inspect(attempt)}`
+      throw new InvalidInputError(SUBJECT, [{ message, path: ['attempt'] }])
+    }
     const { id, name, input, maxAttempts, priority, extras } = this.#task
     const before: AttemptRecord = {
       number: attempt - 1,

@@ -1,13 +1,16 @@
 /** Spans of time as a user gives them and as a message shows them. */
-import { type Duration, defineTask } from '../index.js'
+import { type Duration, defineTask, InvalidInputError } from '../index.js'
 
-/** `duration` in ms, by the rule of the library itself. @throws {TypeError} it is no duration */
-export function toMs(duration: Duration, what: string): number {
+/** `duration` in ms, by the rule of the library itself. @throws {InvalidInputError} it is no duration */
+export function toMs(duration: Duration, field: string, subject: string): number {
   try {
-    return defineTask({ timeout: duration, run: () => {} }).timeout ?? 0
+    // As text: no timeout at all is one that `defineTask` takes.
+    return (
+      defineTask({ timeout: duration === undefined ? ('undefined' as '0s') : duration, run: () => {} }).timeout ?? 0
+    )
   } catch (error) {
-    const [issue] = (error as { readonly issues?: readonly { readonly message: string }[] }).issues ?? []
-    throw new TypeError(`${what} ${issue?.message ?? 'must be a duration'}`, { cause: error })
+    const [issue] = (error as InvalidInputError).issues
+    throw new InvalidInputError(subject, [{ message: issue?.message ?? 'must be a duration', path: [field] }])
   }
 }
 

@@ -8,7 +8,9 @@
 import {
   BackgroundRunner,
   type Duration,
+  type InputIssue,
   type InputOf,
+  InvalidInputError,
   type TaskContext,
   type TaskDefinition,
   type TaskRecord,
@@ -35,14 +37,18 @@ export interface TaskConformanceOptions<Input> {
  * it('is a good task type', () => taskConformance(resize, { valid: [{ width: 80 }], invalid: [{ width: -1 }, null] }))
  *
  * @throws {AssertionError} (rejects with it) naming each input and what was wrong with it
+ * @throws {InvalidInputError} an option is wrong
  */
 export async function taskConformance<Task extends TaskDefinition>(
   definition: Task,
   options: TaskConformanceOptions<InputOf<Task>>,
 ): Promise<void> {
-  const { valid, invalid } = options
-  const realTimeout = toMs(options.realTimeout ?? '2s', 'realTimeout')
-  const grace = toMs(options.grace ?? '2s', 'grace')
+  const { valid, invalid } = options ?? {}
+  const lists = Object.entries({ valid, invalid })
+  const issues = lists.filter(([, list]) => !Array.isArray(list)).map(([field, list]) => missing(field, list))
+  if (issues.length > 0) throw new InvalidInputError(SUBJECT, issues)
+  const realTimeout = toMs(options.realTimeout ?? '2s', 'realTimeout', SUBJECT)
+  const grace = toMs(options.grace ?? '2s', 'grace', SUBJECT)
   const before = openHandles()
   const trial = new Trial(definition, realTimeout, grace)
   if (valid.length === 0) trial.wrong.push('valid is empty: with no input that it takes nothing can be tried')
@@ -56,6 +62,12 @@ export async function taskConformance<Task extends TaskDefinition>(
     expected: [],
     caller: taskConformance,
   })
+}
+
+const SUBJECT = 'bad options of taskConformance'
+
+function missing(field: string, list: unknown): InputIssue {
+  return { message: `must be an array of inputs, got ${show(list)}`, path: [field] }
 }
 
 /** When the signal of an attempt is aborted; `usual`: ms that the handler takes. */

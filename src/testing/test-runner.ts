@@ -4,12 +4,15 @@
  * Everything is as in production (the verbs, the events, the memory engine) but time and chance: the clock is virtual,
  * jitter and ids come from a seed, and nothing runs but when the test says so.
  */
+import { inspect } from 'node:util'
 import {
   BackgroundRunner,
   type CloseOptions,
   type CloseReport,
   type Duration,
+  type InputIssue,
   type InputOf,
+  InvalidInputError,
   type OutputOf,
   type RunnerOptions,
   type SubmitArguments,
@@ -52,6 +55,7 @@ export interface TestClock {
    * has settled, or waits for a later time, when this resolves.
    *
    * @throws {AssertionError} a handler is really at work for longer than `realTimeout`
+   * @throws {InvalidInputError} it is no span
    */
   advance(span: Duration): Promise<void>
 }
@@ -89,19 +93,13 @@ export interface TestRunner<Tasks extends TaskMap = TaskMap> extends Assertions<
  * await clock.advance('1h')
  * assertSucceeded('greet', 'Ada')
  *
- * @throws {InvalidInputError} {TypeError} an option is wrong
+ * @throws {InvalidInputError} an option is wrong
  */
 export function createTestRunner<const Tasks extends TaskMap>(options: TestRunnerOptions<Tasks>): TestRunner<Tasks> {
-  const { now, seed = 1, mode = 'manual', realTimeout = '2s', ...rest } = options
-  if (mode !== 'manual' && mode !== 'inline')
-    throw new TypeError(`mode must be 'manual' or 'inline', got ${String(mode)}`)
-  for (const given of ['engine', 'clock', 'random'])
-    if (given in rest)
-      throw new TypeError(`a test runner has an engine, a clock and a random of its own: ${given} cannot be given`)
-  const clock = new VirtualClock(undefined, toTime(now))
-  const fallback = rest.defaults?.timeout
-  const timeoutOf = timeouts(rest.tasks, fallback && toMs(fallback, 'defaults.timeout'))
-  const harness = new Harness(clock, toMs(realTimeout, 'realTimeout'), timeoutOf)
+  const { now, seed = 1, mode = 'manual', realTimeout = '2s', ...rest } = checked(options)
+  const clock = new VirtualClock(undefined, toTime(now, SUBJECT))
+  const patience = toMs(realTimeout, 'realTimeout', SUBJECT)
+  const harness = new Harness(clock, patience, timeouts(rest.tasks, rest.defaults?.timeout))
   const runner = new DrivenRunner<Tasks>(
     { ...rest, tasks: rest.tasks as Tasks, engine: harness.engine, clock, random: seeded(seed) },
     harness,
@@ -118,6 +116,22 @@ export function createTestRunner<const Tasks extends TaskMap>(options: TestRunne
       await runner.close()
     },
   }
+}
+
+const SUBJECT = 'bad options of a test runner'
+
+/** What the runner itself cannot check. */
+function checked<Tasks extends TaskMap>(options: TestRunnerOptions<Tasks>): TestRunnerOptions<Tasks> {
+  const { mode = 'manual', seed = 1 } = options ?? {}
+  const issues: InputIssue[] = []
+  const refuse = (field: string, message: string): void => void issues.push({ message, path: [field] })
+  if (mode !== 'manual' && mode !== 'inline') refuse('mode', `must be 'manual' or 'inline', got ${inspect(mode)}`)
+  if (typeof seed !== 'number' && typeof seed !== 'string')
+    refuse('seed', `must be a number or a text, got ${inspect(seed)}`)
+  for (const given of ['engine', 'clock', 'random'])
+    if (given in (options ?? {})) refuse(given, 'cannot be given: a test runner has its own')
+  if (issues.length > 0) throw new InvalidInputError(SUBJECT, issues)
+  return options ?? { tasks: undefined } // which the runner refuses
 }
 
 /** A runner whose waits cannot hang a test. */

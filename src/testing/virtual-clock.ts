@@ -5,7 +5,8 @@
  * them happen before the next one fires, so that a test sees what a real machine would show if its work took no time.
  */
 import { AsyncResource } from 'node:async_hooks'
-import type { Clock } from '../index.js'
+import { inspect, types } from 'node:util'
+import { type Clock, InvalidInputError } from '../index.js'
 import { turns } from './real-time.js'
 
 interface Timer {
@@ -28,11 +29,13 @@ const SLEEP_STEP = 60_000
 /** Where every virtual clock begins: a round moment, so that times are easy to read in a failure. */
 export const DAWN: number = Date.UTC(2030, 0, 1)
 
-/** Epoch ms of what a test gives as the time. @throws {TypeError} it is none */
-export function toTime(now: number | string | Date = DAWN): number {
-  const time = new Date(now).getTime()
-  if (Number.isNaN(time)) throw new TypeError(`now must be epoch ms, a Date or a date as text, got ${String(now)}`)
-  return time
+/** Epoch ms of what a test gives as the time. @throws {InvalidInputError} it is none */
+export function toTime(now: number | string | Date = DAWN, subject: string = 'bad clock'): number {
+  const isTime = typeof now === 'number' || typeof now === 'string' || types.isDate(now)
+  const time = isTime ? new Date(now).getTime() : Number.NaN
+  if (!Number.isNaN(time)) return time
+  const message = `must be epoch ms, a Date or a date as text, got ${inspect(now)}`
+  throw new InvalidInputError(subject, [{ message, path: ['now'] }])
 }
 
 export class VirtualClock implements Clock {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { AsyncResource } from 'node:async_hooks'
 import { randomBytes, scrypt, scryptSync } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
+import { Agent, get, createServer as serveHttp } from 'node:http'
 import { connect, createServer } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
@@ -68,6 +69,27 @@ describe('what is at work', () => {
     assert.deepEqual(idle, [], 'one that would not keep a process alive is not waited for')
     for (const socket of sockets) socket.destroy()
     server.close()
+  })
+
+  it('is seen: a request on a connection that is open already, until it is over', async () => {
+    const server = serveHttp((_, response) => setTimeout(() => response.end('text'), 20)).listen(0)
+    const { port } = server.address() as { readonly port: number }
+    const url = `http://127.0.0.1:${port}`
+    const agent = new Agent({ keepAlive: true })
+    const fetched = (): Promise<string> => fetch(url).then((response) => response.text())
+    const got = (): Promise<void> =>
+      new Promise((resolve) => void get(url, { agent }, (response) => response.resume().on('end', resolve)))
+    for (const ask of [fetched, got]) {
+      await ask()
+      await turn()
+      assert.ok((await seen(ask)).has('a request'))
+      assert.deepEqual(await hanging(ask), [])
+    }
+    const aborted = await hanging(() => fetch(url, { signal: AbortSignal.timeout(5) }).catch(() => {}))
+    assert.deepEqual(aborted, [])
+    agent.destroy()
+    server.close()
+    server.closeAllConnections()
   })
 
   it('is not what was done at once, what is over, or what only carries a context', async () => {

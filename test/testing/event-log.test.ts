@@ -57,6 +57,17 @@ describe('the log', () => {
     ])
   })
 
+  it('keeps its columns apart where a name is long', async () => {
+    const t = createTestRunner({
+      tasks: { deaf: defineTask({ timeout: '1s', run: () => new Promise(() => {}) }) },
+      cancelGrace: '1s',
+    })
+    await t.runner.submit('deaf')
+    await t.clock.advance('2s')
+    assert.match(String(t.log), /^\+2s {8}unresponsive deaf 1, attempt 1$/m)
+    await t.runner.close({ deadline: 0 })
+  })
+
   it('narrows to one task', async () => {
     const t = createTestRunner({ tasks })
     await t.runner.submit('flaky')

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { defineTask, type TaskContext } from 'background-runner'
 import { createTestRunner, type TestRunner } from 'background-runner/testing'
-import { describe, it } from 'vitest'
+import { describe, it, vi } from 'vitest'
 
 const tasks = {
   task: defineTask({ run: () => 1 }),
@@ -186,6 +186,40 @@ describe('a drive that nothing can end', () => {
     await t.clock.advance(1)
     await t.runner.submit('task')
     assert.match(await failure(t.drain()), /^the handler of deaf \(task 'x', attempt 1\) has not settled/)
+  })
+
+  it('fails where the timers of Node are faked, whatever drives', async () => {
+    const message =
+      'nothing happened within 60ms of real time: tasks are due and none begins; are the timers of Node faked?'
+    vi.useFakeTimers()
+    try {
+      for (const drive of ['drain', 'runNext', 'advance'] as const) {
+        const t = make()
+        await t.runner.submit('task', undefined, { delay: '1h' })
+        if (drive === 'advance') assert.equal(await failure(t.clock.advance('1h')), message)
+        else {
+          await t.clock.advance('1h').catch(() => {})
+          assert.equal(await failure(t[drive]()), message)
+        }
+      }
+    } finally {
+      vi.useRealTimers()
+    }
+  })
+
+  it('ends at once where the runner is closed', async () => {
+    const t = createTestRunner({ tasks, realTimeout: '1h' })
+    await t.runner.submit('task')
+    await t.runner.close()
+    assert.deepEqual(await t.drain(), [])
+    assert.equal(await t.runNext(), undefined)
+    const before = t.clock.now()
+    await t.clock.advance('1h')
+    assert.equal(t.clock.now() - before, 3_600_000)
+    const inline = createTestRunner({ tasks, mode: 'inline', realTimeout: '1h' })
+    const submitted = inline.runner.submit('listens')
+    await inline.runner.close({ deadline: 0 })
+    await submitted
   })
 
   it('fails where tasks bring each other forth for ever', async () => {

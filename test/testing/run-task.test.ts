@@ -186,7 +186,18 @@ describe('runTask', () => {
     })
     await runTask(task)
     assert.deepEqual(told, ['setup', 'run', 'teardown'])
-    await assert.rejects(runTask(task, undefined, { attempt: 0 }), /attempt must be a whole number from 1, got 0/)
+  })
+
+  it('refuses options that are wrong, and names them', async () => {
+    const task = defineTask({ run: () => 1 })
+    for (const [options, message] of [
+      [{ attempt: 0 }, /attempt: must be an integer of at least 1, got 0/],
+      [{ attempt: '2' }, /attempt: must be an integer of at least 1, got '2'/],
+      [{ now: 'yesterday' }, /now: must be/],
+      [{ realTimeout: 'soon' }, /realTimeout: must be/],
+      [{ timeout: 'soon' }, /timeout: must be/],
+    ] as const)
+      await assert.rejects(runTask(task, undefined, options as object), { code: 'INVALID_INPUT', message })
   })
 
   it('shows an output that JSON cannot hold as the runner does', async () => {

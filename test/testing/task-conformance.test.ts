@@ -63,6 +63,16 @@ describe('a good task type', () => {
     await taskConformance(definition, { valid: [1, 3], invalid: ['1', null, undefined] })
   })
 
+  it('is tried with lists of inputs, else refused', async () => {
+    const task = defineTask({ run: () => 1 })
+    for (const [options, message] of [
+      [undefined, /valid: must be an array of inputs, got undefined; invalid: must be an array/],
+      [{ valid: [1] }, /options of taskConformance: invalid: must be an array of inputs, got undefined/],
+      [{ valid: [1], invalid: [], grace: 'soon' }, /grace: must be/],
+    ] as const)
+      await assert.rejects(taskConformance(task, options as never), { code: 'INVALID_INPUT', message })
+  })
+
   it('passes without an input', async () => {
     const definition = defineTask({ run: async () => 'done' })
     await taskConformance(definition, { valid: [undefined], invalid: [new Date()] })

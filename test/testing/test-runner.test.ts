@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { randomBytes, scrypt } from 'node:crypto'
+import { createServer as serveHttp } from 'node:http'
 import { createServer } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { gzip } from 'node:zlib'
 import { defineTask, RetryLaterError, type TaskContext } from 'background-runner'
 import { createTestRunner } from 'background-runner/testing'
@@ -104,13 +107,38 @@ describe('virtual time', () => {
     await t.runner.close()
   })
 
+  it('keeps of a long drive what the engine keeps, and no record of each attempt', async () => {
+    setFlagsFromString('--expose_gc')
+    const collectGarbage = runInNewContext('gc') as () => void
+    const t = createTestRunner({
+      tasks: {
+        hourly: defineTask({
+          retry: { attempts: 3_000, backoff: { type: 'fixed', delay: '1h' } },
+          run: () => {
+            throw new Error('x'.repeat(1_000))
+          },
+        }),
+      },
+    })
+    await t.runner.submit('hourly')
+    await t.clock.advance('2d')
+    collectGarbage()
+    const before = process.memoryUsage().heapUsed
+    await t.clock.advance('125d')
+    collectGarbage()
+    const grown = process.memoryUsage().heapUsed - before
+    assert.ok(grown < 30_000_000, `it has grown by ${grown} bytes`) // a record of each would be 200 MB
+    assert.equal(t.assertFailed('hourly')[0]?.attempt, 3_000)
+  })
+
   it('refuses a span that is none', async () => {
     const t = createTestRunner({ tasks: {} })
     await assert.rejects(
       async () => t.clock.advance('1 hour' as '1h'),
-      /the span of clock.advance must be milliseconds/,
+      /^InvalidInputError: bad clock.advance: span: must be milliseconds or a duration such as '30s' .*, got "1 hour"$/,
     )
-    await assert.rejects(async () => t.clock.advance(-1), TypeError)
+    for (const span of [-1, Number.NaN, undefined, null, {}])
+      await assert.rejects(t.clock.advance(span as number), { code: 'INVALID_INPUT' }, String(span))
   })
 })
 
@@ -175,6 +203,31 @@ describe('what a handler really does', () => {
     assert.equal(t.assertSucceeded('ask')[0]?.output, 'hello')
     connection.destroy()
     echo.close()
+  })
+
+  it('is waited for where it asks a second time over the same connection, as a retry does', async () => {
+    const answers = [503, 200]
+    const server = serveHttp((_, response) => {
+      setTimeout(() => response.writeHead(answers.shift() ?? 500).end(), 20)
+    })
+    await new Promise<void>((resolve) => server.listen(0, resolve))
+    const { port } = server.address() as { readonly port: number }
+    const t = createTestRunner({
+      tasks: {
+        hook: defineTask({
+          timeout: 1,
+          run: async () => {
+            const { ok, status } = await fetch(`http://127.0.0.1:${port}`)
+            if (!ok) throw new Error(`HTTP ${status}`)
+          },
+        }),
+      },
+    })
+    await t.runner.submit('hook')
+    await t.clock.advance('1h')
+    assert.equal(t.assertSucceeded('hook')[0]?.attempt, 2)
+    server.closeAllConnections()
+    server.close()
   })
 
   it('does not keep time from one that does nothing', async () => {
@@ -246,15 +299,22 @@ describe('a test runner', () => {
   it('refuses options that it gives itself, and such as are wrong', () => {
     const tasks = {}
     for (const [options, message] of [
-      [{ engine: {} }, /engine cannot be given/],
-      [{ clock: {} }, /clock cannot be given/],
-      [{ random: () => 0 }, /random cannot be given/],
-      [{ mode: 'automatic' }, /mode must be 'manual' or 'inline'/],
-      [{ now: 'yesterday' }, /now must be/],
-      [{ realTimeout: 'soon' }, /realTimeout must be/],
+      [{ engine: {} }, /engine: cannot be given/],
+      [{ clock: {} }, /clock: cannot be given/],
+      [{ random: () => 0 }, /random: cannot be given/],
+      [{ mode: 'automatic' }, /mode: must be 'manual' or 'inline', got 'automatic'/],
+      [{ now: 'yesterday' }, /now: must be .*, got 'yesterday'/],
+      [{ now: null }, /now: must be .*, got null/],
+      [{ seed: {} }, /seed: must be a number or a text, got {}/],
+      [{ realTimeout: 'soon' }, /realTimeout: must be .*, got "soon"/],
+      [{ defaults: { timeout: 'soon' } }, /defaults.timeout: must be .*, got "soon"/],
       [{ concurrency: 0 }, /concurrency/],
-    ] as const)
-      assert.throws(() => createTestRunner({ tasks, ...(options as object) }), message)
+      [{ tasks: undefined }, /tasks: must be an object, got undefined/],
+    ] as const) {
+      const given = { tasks, ...(options as object) }
+      assert.throws(() => createTestRunner(given), { code: 'INVALID_INPUT', message })
+    }
+    assert.throws(() => createTestRunner(undefined as never), { code: 'INVALID_INPUT', message: /tasks: must be/ })
   })
 
   it('closes over its own deadlines without waiting', async () => {
