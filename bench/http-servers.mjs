@@ -3,7 +3,7 @@ import { rm } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
 import { startChild, startSink } from './child.mjs'
-import { email, library } from './library.mjs'
+import { email, library, sqlite } from './library.mjs'
 
 /** ms that the SMTP server takes for a message. */
 const SMTP_LATENCY = 50
@@ -20,7 +20,11 @@ async function bundledExample() {
     format: 'esm',
     target: 'node20',
     packages: 'external',
-    alias: { 'background-runner': fileURLToPath(library), 'background-runner/email': fileURLToPath(email) },
+    alias: {
+      'background-runner': fileURLToPath(library),
+      'background-runner/email': fileURLToPath(email),
+      'background-runner/sqlite': fileURLToPath(sqlite),
+    },
     logLevel: 'error',
   })
   return outfile
@@ -43,6 +47,7 @@ export async function withServer(name, measure) {
       HOST: '127.0.0.1',
       PORT: '0',
       CONCURRENCY: '10',
+      DATABASE_PATH: 'memory',
     }
     const server = await startChild(file, { ...env, RETRY_DELAY: '', NODE_ENV: 'production' })
     try {

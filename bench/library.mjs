@@ -4,5 +4,8 @@ import { pathToFileURL } from 'node:url'
 
 const built = new URL('../dist/index.js', import.meta.url)
 
+const subPath = (name) => new URL(`${name}/${basename(library.pathname)}`, library)
+
 export const library = process.env.BENCH_LIBRARY ? pathToFileURL(process.env.BENCH_LIBRARY) : built
-export const email = new URL(`email/${basename(library.pathname)}`, library)
+export const email = subPath('email')
+export const sqlite = subPath('sqlite')

@@ -3,7 +3,8 @@
  *
  *   node bench/run.mjs [group or workload …] [--rounds 5] [--json file] [--readme]
  *
- * Prints two Markdown tables: what each case costs, and how that compares with the targets.
+ * Prints two Markdown tables: what each case costs, and how that compares with the targets. All runs on the Node that runs
+ * this: on another one the tables of a group go to a place of their own in the README, where there is one.
  */
 import { execFileSync } from 'node:child_process'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
@@ -15,6 +16,7 @@ import { median, summary } from './statistics.mjs'
 const WORKLOADS = new URL('./workloads/', import.meta.url)
 const README = new URL('./README.md', import.meta.url)
 const MEASURE = new URL('./measure.mjs', import.meta.url)
+const COMPARED = ['p-queue', 'eventemitter3', 'nodemailer', 'express', 'plainjob']
 /** ms that one measurement may take. */
 const TIMEOUT = 300_000
 
@@ -86,10 +88,14 @@ function measure(workload, name) {
 
 /** Medians, spreads and targets of a workload whose rounds are over. */
 function report({ group, name, title, unit, rounds, targets }) {
-  const cases = Object.entries(rounds).map(([name, figures]) => ({
-    name,
-    ...Object.fromEntries(Object.keys(figures[0]).map((key) => [key, summary(figures.map((each) => each[key]))])),
-  }))
+  const cases = Object.entries(rounds).map(([name, figures]) => {
+    const { on, ...measured } = figures[0]
+    const keys = Object.keys(measured)
+    return {
+      name: on === undefined ? name : `${name} (${on})`,
+      ...Object.fromEntries(keys.map((key) => [key, summary(figures.map((each) => each[key]))])),
+    }
+  })
   const judged = targets.map((target) => ({ ...target, ...judge(target, rounds) }))
   return { group, name, title, unit, cases, targets: judged }
 }
@@ -119,7 +125,7 @@ function machine() {
     node: process.version,
     load: `${loadBefore} before, ${load()} after`,
     library: process.env.BENCH_LIBRARY ?? `dist, commit ${commit()}`,
-    ...Object.fromEntries(['p-queue', 'eventemitter3', 'nodemailer', 'express'].map((name) => [name, version(name)])),
+    ...Object.fromEntries(COMPARED.map((name) => [name, version(name)])),
   }
 }
 
@@ -164,7 +170,7 @@ function targetTable(workloads) {
   const lines = ['| workload | | by CPU | by wall | target | met |', '|---|---|---|---|---|---|']
   for (const { title, unit, targets } of workloads)
     for (const { say, cpu, wall, value, atLeast, atMost, met } of targets) {
-      const [show, by] = value === undefined ? [ratio, '×'] : [(n) => n.toFixed(0), ` ${unit}`]
+      const [show, by] = value === undefined ? [ratio, '×'] : [digits, ` ${unit}`]
       const target = atLeast !== undefined ? `≥ ${atLeast}${by}` : atMost !== undefined ? `≤ ${atMost}${by}` : '–'
       const figures = value === undefined ? `${show(cpu)} | ${show(wall)}` : `– | ${show(value)}`
       lines.push(`| ${title} | ${say} | ${figures} | ${target} | ${target === '–' ? '' : met ? 'yes' : '**no**'} |`)
@@ -178,14 +184,20 @@ function ratio(n) {
 
 function spread(figures) {
   if (figures === undefined) return '–'
-  const show = (n) => n.toFixed(n < 100 ? 2 : 0)
-  return `${show(figures.median)} (${show(figures.least)}–${show(figures.most)})`
+  return `${digits(figures.median)} (${digits(figures.least)}–${digits(figures.most)})`
+}
+
+function digits(n) {
+  return n.toFixed(n < 100 ? 2 : 0)
 }
 
 function writeIntoReadme(group, tables) {
   const readme = readFileSync(README, 'utf8')
-  const place = new RegExp(`(<!-- results ${group} -->\\n)[\\s\\S]*(<!-- /results ${group} -->)`)
-  if (!place.test(readme)) throw new Error(`README.md has no place for the results of ${group}`)
+  const node = process.versions.node.split('.')[0]
+  const place = [`${group} on Node ${node}`, group]
+    .map((name) => new RegExp(`(<!-- results ${name} -->\\n)[\\s\\S]*(<!-- /results ${name} -->)`))
+    .find((each) => each.test(readme))
+  if (place === undefined) throw new Error(`README.md has no place for the results of ${group}`)
   writeFileSync(
     README,
     readme.replace(place, (_, start, end) => `${start}\n${tables}\n\n${end}`),

@@ -46,7 +46,10 @@ export interface Engine {
   remove(id: string): MaybePromise<boolean>
   /** Holds, or releases, the whole engine; what runs goes on. */
   pause(paused: boolean): MaybePromise<void>
-  /** Ids that changed, anywhere the engine can see. The listener never throws. Returns what ends it. */
+  /**
+   * Ids that changed, anywhere the engine can see; none where it has missed some, and any may have changed. The listener
+   * never throws. Returns what ends it.
+   */
   watch(listener: (ids: readonly string[]) => void): () => void
   /** How many attempts may run in this process; may be set while they run. */
   setConcurrency(concurrency: number): void

@@ -312,7 +312,7 @@ export class BackgroundRunner<const Tasks extends TaskMap = TaskMap> extends Iso
     await this.#idlers.wait()
   }
 
-  /** Tells ids that changed, anywhere the engine can see. Returns what ends it. */
+  /** Tells ids that changed, anywhere the engine can see; none: any may have changed. Returns what ends it. */
   watch(listener: (ids: readonly string[]) => void): () => void {
     if (this.#closed) throw new RunnerClosedError()
     return this.#engine.watch((ids) =>

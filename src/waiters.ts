@@ -87,7 +87,9 @@ export class Waiters {
   }
 
   #changed: (ids: readonly string[]) => void = (ids) => {
-    for (const id of ids) if (this.#waiting.has(id)) this.#look(id, this.#report)
+    // None: the engine cannot tell which.
+    for (const id of ids.length > 0 ? ids : [...this.#waiting.keys()])
+      if (this.#waiting.has(id)) this.#look(id, this.#report)
   }
 
   #look(id: string, failed: (error: unknown) => void): void {

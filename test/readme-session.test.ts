@@ -1,7 +1,9 @@
 /** The curl session that the README shows, typed into a shell against the Express example as `npm start` starts it. */
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
@@ -33,7 +35,11 @@ it('the README shows what a newcomer sees', { timeout: 30_000 }, async () => {
   const [exec, command, ...args] = start.split(' ')
   expect([exec, command]).toEqual(['exec', 'node'])
   const { SMTP_URL: _, ...env } = process.env
-  const example = spawn(process.execPath, args, { cwd: root, env: { ...env, PORT: '0', NODE_OPTIONS: '' } })
+  const folder = mkdtempSync(join(tmpdir(), 'readme-'))
+  const example = spawn(process.execPath, args, {
+    cwd: root,
+    env: { ...env, PORT: '0', NODE_OPTIONS: '', DATABASE_PATH: join(folder, 'tasks.db') },
+  })
   const exited = once(example, 'exit')
   try {
     let address = ''
@@ -55,5 +61,6 @@ it('the README shows what a newcomer sees', { timeout: 30_000 }, async () => {
   } finally {
     example.kill('SIGTERM')
     await exited
+    rmSync(folder, { recursive: true })
   }
 })

@@ -65,6 +65,10 @@ export function errorAnswer(thrown: unknown): ErrorAnswer {
       return answer(409, (thrown as Error).message)
     case 'QUEUE_FULL':
       return answer(503, 'too many mails are waiting, try again later', { 'Retry-After': '5' })
+    // The disk is full, say; work goes on by itself once the fault is gone.
+    case 'ENGINE_ERROR':
+      console.error(thrown)
+      return answer(503, 'mails cannot be kept at the moment, try again later', { 'Retry-After': '5' })
     case 'RUNNER_CLOSED':
       return answer(503, 'the server is shutting down')
     // The client hung up while it sent the body: nobody reads this.

@@ -1,6 +1,7 @@
 /** The environment variables of the examples: read once at the start, so that a mistake shows then and not with the first mail. */
 import { InvalidInputError } from 'background-runner'
 import { emailTask } from 'background-runner/email'
+import { engineAt } from './tasks.js'
 
 export interface Config {
   readonly port: number
@@ -13,6 +14,8 @@ export interface Config {
   readonly concurrency: number
   /** ms before the first retry of a mail; each further one waits twice as long. Absent: as `emailTask` does it. */
   readonly retryDelay: number | undefined
+  /** The file that the mails are kept in; `memory`: none, what waits ends with the process. */
+  readonly databasePath: string
 }
 
 /** @throws {ConfigError} naming each variable that is wrong */
@@ -38,8 +41,9 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
     mailFrom: text('MAIL_FROM') ?? 'Background Runner <noreply@example.com>',
     concurrency: whole('CONCURRENCY', 1, 1_000) ?? 10,
     retryDelay: whole('RETRY_DELAY', 0, 86_400_000),
+    databasePath: text('DATABASE_PATH') ?? 'tasks.db',
   }
-  problems.push(...mailProblems(config))
+  problems.push(...mailProblems(config), ...databaseProblems(config))
   if (problems.length > 0) throw new ConfigError(problems.join('\n'))
   return config
 }
@@ -53,7 +57,21 @@ function mailProblems({ smtpUrl = 'smtp://localhost', mailFrom }: Config): strin
     emailTask({ transport: smtpUrl, from: mailFrom })
     return []
   } catch (error) {
-    if (!(error instanceof InvalidInputError)) throw error
-    return error.issues.map(({ path, message }) => `${path[0] === 'from' ? 'MAIL_FROM' : 'SMTP_URL'} ${message}`)
+    return issuesOf(error).map(({ path, message }) => `${path[0] === 'from' ? 'MAIL_FROM' : 'SMTP_URL'} ${message}`)
   }
+}
+
+/** Whether it can be opened is seen when it is. */
+function databaseProblems({ databasePath }: Config): string[] {
+  try {
+    engineAt(databasePath)
+    return []
+  } catch (error) {
+    return issuesOf(error).map(({ message }) => `DATABASE_PATH ${message}`)
+  }
+}
+
+function issuesOf(error: unknown): InvalidInputError['issues'] {
+  if (!(error instanceof InvalidInputError)) throw error
+  return error.issues
 }

@@ -1,8 +1,8 @@
 /**
  * SIGTERM and SIGINT (Ctrl+C): take no more requests, send what waits, and end.
  *
- * Tasks are in this process's memory: what the report calls returned, abandoned or pending (a mail that waits for its
- * retry) is lost with it.
+ * What the report calls returned, abandoned or pending (a mail that waits for its retry) is sent after the next start; in
+ * this process's memory (DATABASE_PATH=memory) it is lost with it.
  */
 import type { Server } from 'node:http'
 import type { SmtpCatcher } from './smtp-catcher.js'
@@ -33,7 +33,8 @@ export function shutDownOnSignal(server: Server, runner: MailRunner, catcher: Sm
     server.close()
     server.closeIdleConnections()
     console.log(`${signal}: taking no more requests, sending what waits; a second signal after 2 s ends at once`)
-    const { completed, returned, abandoned, pending } = await runner.close({ deadline: DEADLINE })
+    // Left to itself a runner on a file would keep what waits for the next start: perhaps there is none.
+    const { completed, returned, abandoned, pending } = await runner.close({ deadline: DEADLINE, drain: true })
     console.log(`completed ${completed}, returned ${returned}, abandoned ${abandoned}, pending ${pending}`)
     // Last, since the mails above went to it.
     await catcher?.close()

@@ -20,6 +20,7 @@ export async function start(
       smtpUrl = catcher.url
     }
     const runner = createRunner({ ...config, smtpUrl })
+    await opened(runner, config)
     runner.on('failed', ({ id, error }) => console.error(`mail ${id} failed: ${error?.message}`))
 
     const server = createServer(runner, catcher?.mails)
@@ -31,6 +32,15 @@ export async function start(
     if (!(error instanceof ConfigError)) throw error
     console.error(error.message)
     process.exit(1)
+  }
+}
+
+/** Rather than with the first mail it is told now that the file cannot be opened. */
+async function opened(runner: MailRunner, { databasePath }: Config): Promise<void> {
+  try {
+    await runner.ready()
+  } catch (error) {
+    throw new ConfigError(`cannot open DATABASE_PATH ${databasePath}: ${(error as Error).message}`)
   }
 }
 

@@ -108,7 +108,8 @@ class LocalEngine<Task extends StoredTask> implements Engine, RunHost<Task> {
   #storeHost(): StoreHost<Task> {
     return {
       changed: (ids) => {
-        this.#tellWatchers(ids)
+        if (ids === 'any') this.#tellAll([])
+        else this.#tellWatchers(ids)
         this.#look()
       },
       cancelled: (task, { reason, force = false }) =>
@@ -361,7 +362,10 @@ class LocalEngine<Task extends StoredTask> implements Engine, RunHost<Task> {
   }
 
   #tellWatchers(ids: readonly string[]): void {
-    if (ids.length === 0) return
+    if (ids.length > 0) this.#tellAll(ids)
+  }
+
+  #tellAll(ids: readonly string[]): void {
     for (const listener of [...this.#watchers]) if (this.#watchers.has(listener)) listener(ids)
   }
 
@@ -379,12 +383,22 @@ class LocalEngine<Task extends StoredTask> implements Engine, RunHost<Task> {
     this.#pruneAlarm?.cancel()
     this.#keepAlive.set(false)
     this.#runs.stop({ type: 'abandon' })
-    const { queued, scheduled } = await this.#store.counts()
     return {
       completed: this.#completed,
       returned: this.#returned.size,
       abandoned: this.#runs.size,
-      pending: Math.max(0, queued + scheduled - this.#returned.size),
+      pending: Math.max(0, (await this.#waiting()) - this.#returned.size),
+    }
+  }
+
+  /** How many tasks wait; none where the store cannot tell: closing is always possible. */
+  async #waiting(): Promise<number> {
+    try {
+      const { queued, scheduled } = await this.#store.counts()
+      return queued + scheduled
+    } catch (error) {
+      this.#host.fault(error)
+      return 0
     }
   }
 

@@ -82,8 +82,8 @@ export interface StoreSettings<Task extends StoredTask = StoredTask> {
 
 /** What the engine is to a store that several processes share. */
 export interface StoreHost<Task extends StoredTask = StoredTask> {
-  /** Something has changed elsewhere: these tasks, and what there is to do. */
-  changed(ids: readonly string[]): void
+  /** Something has changed elsewhere: these tasks, or any, where that is not known; and what there is to do. */
+  changed(ids: readonly string[] | 'any'): void
   /** A task that runs here was asked to stop elsewhere; `task` is what `claim` gave. */
   cancelled(task: Task, request: CancelRequest): void
   /** These run here no more: another process took this one for dead and has put them back. */

@@ -8,29 +8,48 @@ import type { Database, Statement } from './driver.js'
 
 /** Pages in the -wal file at which a checkpoint is worth it, as SQLite itself finds. */
 const PAGES = 1_000
+/** Pages at which it is time that the file begins anew. */
+const MANY_PAGES = 4 * PAGES
 /** How many commits that may be is learnt from the checkpoint before. */
 const FEWEST_COMMITS = 8
 const MOST_COMMITS = 1_000
 
 export class Checkpoints {
   readonly #checkpoint: Statement
+  readonly #truncate: Statement
+  readonly #restart: Statement
   #commits = 0
+  #pages = 0
   #wanted = 50
 
   constructor(database: Database) {
     database.exec('PRAGMA wal_autocheckpoint = 0')
     this.#checkpoint = database.prepare('PRAGMA wal_checkpoint(PASSIVE)')
+    this.#truncate = database.prepare('PRAGMA wal_checkpoint(TRUNCATE)')
+    this.#restart = database.prepare('PRAGMA wal_checkpoint(RESTART)')
   }
 
   /** To be called after each commit. */
   committed(): void {
     if (++this.#commits < this.#wanted) return
     try {
-      const pages = Number(this.#checkpoint.get()?.['log'])
-      this.#wanted = Math.min(Math.max(Math.round((this.#commits * PAGES) / pages), FEWEST_COMMITS), MOST_COMMITS)
+      // Where several processes write all the time, there is always one that has written since: they are kept from it.
+      const checkpoint = this.#pages > MANY_PAGES ? this.#restart : this.#checkpoint
+      this.#pages = Number(checkpoint.get()?.['log'])
+      const wanted = Math.round((this.#commits * PAGES) / this.#pages)
+      this.#wanted = Math.min(Math.max(wanted, FEWEST_COMMITS), MOST_COMMITS)
     } catch {
       // busy, or the disk is full: the next one may do
     }
     this.#commits = 0
+  }
+
+  /** All of it, if nobody else reads or writes just now. */
+  all(): void {
+    try {
+      this.#truncate.get()
+    } catch {
+      // somebody does: whoever closes last will do it
+    }
   }
 }

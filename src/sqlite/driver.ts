@@ -3,7 +3,8 @@
  * otherwise `libsql` or `better-sqlite3`, whichever is installed.
  *
  * Their traps stay in here. libsql ends the process where it is handed a boolean, so parameters are texts, numbers and
- * null only. No driver waits for a lock (`timeout: 0`): waiting would hold the event loop.
+ * null only; and a null that is the only one it takes for something else. Nor does it let go of a file that is closed
+ * while statements are still about. No driver waits for a lock (`timeout: 0`): waiting would hold the event loop.
  */
 import { MissingDependencyError } from '../errors.js'
 
@@ -165,11 +166,14 @@ const BY_NAME: readonly (readonly [RegExp, Problem])[] = [
 ]
 
 export function problemOf(error: unknown): Problem {
-  const { errcode, code, message } = (error ?? {}) as { errcode?: unknown; code?: unknown; message?: unknown }
-  if (typeof errcode === 'number') return PROBLEMS.get(errcode & 0xff) ?? 'other'
+  const { errcode, rawCode, code, message } = (error ?? {}) as Readonly<Record<string, unknown>>
+  if (/^no such table\b/.test(String(message))) return 'foreign' // whoever has put it there
+  // node:sqlite and libsql give the extended code, better-sqlite3 its name.
+  const number = errcode ?? rawCode
+  if (typeof number === 'number') return PROBLEMS.get(number & 0xff) ?? 'other'
   const byName = BY_NAME.find(([name]) => name.test(String(code)))
   if (byName !== undefined) return byName[1]
-  // libsql tells some of them by number, in its message alone.
-  const number = /\b(?:ConnectionFailed|SqliteFailure|SQLite error|error code)\D*(\d+)/i.exec(String(message))?.[1]
-  return PROBLEMS.get(Number(number) & 0xff) ?? 'other'
+  // libsql tells what keeps it from opening a file at the end of its message alone, behind the path.
+  const opening = /^ConnectionFailed\(.*: (\d+)"?\)$/s.exec(String(message))?.[1]
+  return opening === undefined ? 'other' : (PROBLEMS.get(Number(opening) & 0xff) ?? 'other')
 }

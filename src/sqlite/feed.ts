@@ -1,5 +1,22 @@
-/** What each commit has changed, for the others who have the file open: one row a group, read by number, pruned when all have read it. */
+/**
+ * What each commit has changed, for the others who have the file open: one row a group, read by number, pruned when all
+ * have read it.
+ *
+ * A process that has no row in `workers` is written nothing for, and nothing is kept for it: one that was taken for dead
+ * cannot tell from here what it has missed.
+ */
 import type { Database, Statement } from './driver.js'
+
+/** So many rows are read, or pruned, in one go. */
+const STEP = 500
+
+export interface News {
+  /** Ids that others have changed. */
+  readonly ids: ReadonlySet<string>
+  /** The number of the last row. */
+  readonly upTo: number
+  readonly more: boolean
+}
 
 export class Feed {
   readonly #insert: Statement
@@ -8,19 +25,19 @@ export class Feed {
   readonly #prune: Statement
   /** Ids that the group has changed so far. */
   #changed: string[] = []
-  /** The number up to which it was read. */
-  read = 0
 
   constructor(database: Database) {
     this.#insert = database.prepare('INSERT INTO feed (worker, ids) VALUES (?, ?)')
-    this.#after = database.prepare('SELECT n, worker, ids FROM feed WHERE n > ? ORDER BY n')
+    this.#after = database.prepare(`SELECT n, worker, ids FROM feed WHERE n > ? ORDER BY n LIMIT ${STEP}`)
     this.#last = database.prepare('SELECT coalesce(max(n), 0) AS n FROM feed')
-    this.#prune = database.prepare('DELETE FROM feed WHERE n <= (SELECT min(seen) FROM workers)')
+    this.#prune = database.prepare(
+      `DELETE FROM feed WHERE n <= (SELECT min(seen) FROM workers) AND n < (SELECT min(n) FROM feed) + ${STEP}`,
+    )
   }
 
-  /** What is there already is of no interest. */
-  begin(): void {
-    this.read = this.#last.get()?.['n'] as number
+  /** The number of the last row: what comes after it is news. */
+  last(): number {
+    return this.#last.get()?.['n'] as number
   }
 
   add(id: string): void {
@@ -37,18 +54,17 @@ export class Feed {
     this.#changed = []
   }
 
-  /** Within a transaction that writes. */
-  prune(): void {
-    this.#prune.run()
+  /** Removes some of what all have read; says whether there may be more. Within a transaction that writes. */
+  prune(): boolean {
+    return this.#prune.run().changes === STEP
   }
 
-  /** The ids that others have changed since the last call. */
-  news(worker: number): string[] {
+  /** What was written after the row `read`, some of it at a time. @param worker whose own rows are none */
+  news(read: number, worker: number): News {
     const ids = new Set<string>()
-    for (const row of this.#after.all(this.read)) {
-      this.read = row['n'] as number
+    const rows = this.#after.all(read)
+    for (const row of rows)
       if (row['worker'] !== worker) for (const id of JSON.parse(row['ids'] as string) as string[]) ids.add(id)
-    }
-    return [...ids]
+    return { ids, upTo: (rows.at(-1)?.['n'] as number | undefined) ?? read, more: rows.length === STEP }
   }
 }

@@ -31,6 +31,7 @@ export class ForeignCommits {
   }
 
   #sleep(): void {
+    systemClock.clearTimeout(this.#timer)
     const ms = this.#watcher === undefined ? CLOSE_LOOK : WIDE_LOOK
     this.#timer = systemClock.setTimeout(this.#tick, ms)
     ;(this.#timer as { unref?: () => void }).unref?.()
@@ -63,13 +64,15 @@ export class ForeignCommits {
 
   /** This process begins to write. */
   stopWatching(): void {
-    this.#watcher?.close()
+    if (this.#watcher === undefined) return
+    this.#watcher.close()
     this.#watcher = undefined
+    this.#sleep() // what was the net is all there is now
   }
 
   close(): void {
     this.#closed = true
-    systemClock.clearTimeout(this.#timer)
     this.stopWatching()
+    systemClock.clearTimeout(this.#timer)
   }
 }

@@ -3,18 +3,28 @@
  * was asked, and answered after its commit.
  *
  * A commit costs ten times what a statement costs, so this is what throughput hangs on. A group stops taking in work after
- * a few ms, so that the event loop stays free; what is left is the next group. What finds the file busy (another process
- * writes) is tried again a little later: no call here ever waits. What cannot be done is refused with an `EngineError`,
- * except for what insists (a verdict on an attempt): that is tried until it can be written, or until the store closes.
+ * a few ms, so that the event loop stays free; what is left is the next group. What comes of a transaction that fails:
+ *
+ * - The file is busy (another process writes): all of it is tried again a little later; no call here ever waits.
+ * - The file is in trouble (a full disk): what was tried is refused with an `EngineError`.
+ * - Anything else may be the fault of one: each is tried in a transaction of its own, and refused if it is the one.
+ * - The file is gone or damaged: this and all that is asked from then on is refused.
+ *
+ * What insists (a verdict on an attempt) is not refused while there is hope: it is tried until it can be written, or until
+ * the store closes.
  */
 import { nextTurn, systemClock } from '../clock.js'
 import { BackgroundRunnerError, EngineError } from '../errors.js'
-import { type Database, type Problem, problemOf, type Statement } from './driver.js'
+import { type Database, problemOf, type Statement } from './driver.js'
+import { asEngineError, UnusableFileError } from './fault.js'
+import { Queue } from './queue.js'
 
 /** ms of work after which a group takes in no more. */
 const BUDGET = 4
 /** ms after which what finds the file busy is refused. */
 const PATIENCE = 10_000
+/** The same for what is still to be written when the store closes. */
+const LAST_PATIENCE = 1_000
 /** ms between two tries: the longer it has been busy the longer, and not in step with others. */
 const SHORTEST_PAUSE = 1
 const LONGEST_PAUSE = 25
@@ -25,13 +35,18 @@ interface Ask {
   readonly writes: boolean
   readonly insists: boolean
   readonly since: number
-  work(): unknown
-  resolve(value: unknown): void
-  reject(error: unknown): void
+  readonly work: () => unknown
+  readonly resolve: (value: unknown) => void
+  readonly reject: (error: unknown) => void
+  /** What came of it in the transaction that is open. */
+  answer: unknown
+  refusal: BackgroundRunnerError | undefined
 }
 
-/** What is called around each transaction that writes. */
 export interface Hooks {
+  /** Before anything is read or written. @throws {UnusableFileError} */
+  check(): void
+  // What is called around each transaction that writes.
   begun(): void
   beforeCommit(): void
   committed(): void
@@ -40,27 +55,35 @@ export interface Hooks {
 
 export class GroupCommit {
   readonly #database: Database
+  readonly #path: string
   readonly #random: () => number
-  #asked: Ask[] = []
+  readonly #hooks: Hooks
+  readonly #begin: Statement
+  readonly #commit: Statement
+  readonly #asked: Queue<Ask> = new Queue()
+  /** What insists and could not be written: it is asked for again after a pause. */
+  #kept: Ask[] = []
   /** What is to happen when the transaction that is open has been committed. */
   #afters: (() => void)[] = []
   /** And what if it comes to nothing. */
   #undos: (() => void)[] = []
   #planned = false
+  /** ms until the next try, while the file is busy. */
   #pause = 0
-  #closed = false
-  /** After a fault each is tried in a transaction of its own, so that one cannot fail the others. */
-  #alone = false
-  readonly #hooks: Hooks
-  readonly #begin: Statement
-  readonly #commit: Statement
+  /** So many are tried one by one, since one of them has failed the others. */
+  #suspects = 0
+  #isFit = true
+  /** Why nothing is asked any more. */
+  #over: EngineError | undefined
 
-  constructor(database: Database, random: () => number, hooks: Hooks) {
+  /** @param path for messages */
+  constructor(database: Database, path: string, random: () => number, hooks: Hooks) {
     this.#database = database
-    this.#begin = database.prepare('BEGIN IMMEDIATE')
-    this.#commit = database.prepare('COMMIT')
+    this.#path = path
     this.#random = random
     this.#hooks = hooks
+    this.#begin = database.prepare('BEGIN IMMEDIATE')
+    this.#commit = database.prepare('COMMIT')
   }
 
   /** Nothing waits to be done. */
@@ -68,16 +91,20 @@ export class GroupCommit {
     return this.#asked.length === 0
   }
 
-  /** Reads: at once where nothing was asked before, otherwise after that. */
+  /**
+   * Reads: after what was asked before, or at once where there is nothing, or where that cannot be done now since another
+   * process writes, for how long nobody knows. @throws {EngineError}
+   */
   read<Answer>(work: () => Answer): Answer | Promise<Answer> {
-    if (this.#asked.length === 0 && !this.#closed) {
-      try {
-        return work()
-      } catch (error) {
-        if (problemOf(error) !== 'busy') throw asEngineError(error)
-      }
+    if (this.#over !== undefined) throw this.#over
+    if (this.#asked.length > 0 && this.#pause === 0) return this.#ask(work, false, false)
+    try {
+      this.#hooks.check()
+      return work()
+    } catch (error) {
+      if (problemOf(error) === 'busy') return this.#ask(work, false, false)
+      throw this.#judge(error)
     }
-    return this.#ask(work, false, false)
   }
 
   /**
@@ -88,7 +115,7 @@ export class GroupCommit {
     return this.#ask(work, true, insists)
   }
 
-  /** Within `work`: what is to happen once its transaction has been committed. */
+  /** Within `work`: what is to happen once its transaction has been committed. It does not throw. */
   after(then: () => void): void {
     this.#afters.push(then)
   }
@@ -100,7 +127,7 @@ export class GroupCommit {
 
   #ask<Answer>(work: () => Answer, writes: boolean, insists: boolean): Promise<Answer> {
     return new Promise<Answer>((resolve, reject) => {
-      if (this.#closed) return reject(closed())
+      if (this.#over !== undefined) return reject(this.#over)
       this.#asked.push({
         writes,
         insists,
@@ -108,6 +135,8 @@ export class GroupCommit {
         work,
         resolve: resolve as (value: unknown) => void,
         reject,
+        answer: undefined,
+        refusal: undefined,
       })
       this.#plan()
     })
@@ -116,7 +145,8 @@ export class GroupCommit {
   #plan(): void {
     if (this.#planned || this.#asked.length === 0) return
     this.#planned = true
-    nextTurn(this.#run)
+    if (this.#pause === 0) nextTurn(this.#run)
+    else systemClock.setTimeout(this.#run, this.#pause * (0.5 + this.#random()))
   }
 
   #run: () => void = () => {
@@ -125,121 +155,138 @@ export class GroupCommit {
     this.#plan()
   }
 
-  #later(ms: number): void {
-    this.#planned = true
-    systemClock.setTimeout(this.#run, ms)
-  }
-
-  /** One group. */
+  /** One group. A group that begins with reads ends before the first write: it needs no transaction. */
   #flush(): void {
+    if (this.#asked.length === 0) return
     const began = systemClock.monotonic()
-    const answered: { readonly ask: Ask; readonly value?: unknown; readonly error?: unknown }[] = []
-    const writes = this.#asked.some((ask) => ask.writes)
-    let done = 0
+    const writes = this.#asked.at(0)?.writes === true
+    let tried = 0
     try {
+      this.#hooks.check()
       if (writes) {
         this.#begin.run()
         this.#hooks.begun()
       }
-      for (const ask of this.#asked) {
-        if (done > 0 && (this.#alone || systemClock.monotonic() - began > BUDGET)) break
-        done++
-        try {
-          answered.push({ ask, value: ask.work() })
-        } catch (error) {
-          if (!(error instanceof BackgroundRunnerError)) throw error
-          answered.push({ ask, error }) // refused, and nothing was written
-        }
+      for (let ask = this.#asked.at(0); ask !== undefined; ask = this.#asked.at(tried)) {
+        if (tried > 0 && (this.#suspects > 0 || systemClock.monotonic() - began > BUDGET)) break
+        if (ask.writes && !writes) break
+        tried++
+        attempt(ask)
       }
       if (writes) {
         this.#hooks.beforeCommit()
         this.#commit.run()
       }
     } catch (error) {
-      return this.#failed(error, Math.max(done, 1))
+      return this.#failed(error, Math.max(tried, 1))
     }
     this.#pause = 0
-    this.#alone = false
-    this.#asked = done === this.#asked.length ? [] : this.#asked.slice(done)
+    this.#suspects = Math.max(0, this.#suspects - tried)
     const afters = this.#afters
     this.#afters = []
     this.#undos = []
     for (const after of afters) after()
-    for (const each of answered) {
-      if ('error' in each) each.ask.reject(each.error)
-      else each.ask.resolve(each.value)
+    for (const { resolve, reject, answer, refusal } of this.#asked.take(tried)) {
+      if (refusal === undefined) resolve(answer)
+      else reject(refusal)
     }
     if (writes) this.#hooks.committed()
   }
 
   #failed(error: unknown, tried: number): void {
+    this.#rollBack()
+    const problem = problemOf(error)
+    if (problem === 'busy') return this.#wait(error)
+    const told = this.#judge(error)
+    if (told instanceof UnusableFileError) return
+    if (problem === 'other' && tried > 1) {
+      this.#suspects = tried
+      return
+    }
+    this.#suspects = Math.max(0, this.#suspects - tried)
+    for (const ask of this.#asked.take(tried)) {
+      if (ask.insists) this.#keep(ask)
+      else ask.reject(told)
+    }
+  }
+
+  #rollBack(): void {
     this.#afters = []
     for (const back of this.#undos.splice(0).reverse()) back()
     try {
       this.#database.exec('ROLLBACK')
     } catch {
-      // there was none, or SQLite has rolled it back
+      // There was none, or SQLite has rolled it back; if there still is one, the next group fails and comes here again.
     }
     this.#hooks.rolledBack()
-    const problem = problemOf(error)
-    if (problem === 'busy') return this.#wait(error)
-    if (tried > 1) {
-      this.#alone = true
-      return
-    }
-    const [first, ...others] = this.#asked
-    if (first === undefined) return
-    if (!first.insists) {
-      this.#asked = others
-      first.reject(asEngineError(error))
-      return
-    }
-    this.#asked = [...others, first]
-    this.#alone = true
-    if (this.#asked.every((ask) => ask.insists)) this.#later(FAULT_PAUSE)
   }
 
   /** Another process writes. */
   #wait(error: unknown): void {
-    const now = systemClock.monotonic()
-    const over = (ask: Ask): boolean => !ask.insists && now - ask.since > PATIENCE
-    for (const ask of this.#asked.filter(over)) ask.reject(asEngineError(error))
-    this.#asked = this.#asked.filter((ask) => !over(ask))
     this.#pause = Math.min(Math.max(this.#pause * 2, SHORTEST_PAUSE), LONGEST_PAUSE)
-    if (this.#asked.length > 0) this.#later(this.#pause * (0.5 + this.#random()))
-  }
-
-  /** Tries what was asked once more; what cannot be done now never will be. */
-  close(): void {
-    while (!this.#closed && this.#asked.length > 0) {
-      const before = this.#asked.length
-      this.#flush()
-      if (this.#asked.length >= before) break
+    const now = systemClock.monotonic()
+    if (now - (this.#asked.at(0)?.since ?? now) <= PATIENCE) return
+    for (const ask of this.#asked.take(this.#asked.length)) {
+      if (ask.insists || now - ask.since <= PATIENCE) this.#asked.push(ask)
+      else ask.reject(asEngineError(error, this.#path))
     }
-    this.#closed = true
-    for (const { reject } of this.#asked.splice(0)) reject(closed())
+  }
+
+  #keep(ask: Ask): void {
+    if (this.#kept.push(ask) > 1) return
+    systemClock.setTimeout(() => {
+      this.#askAgain()
+      this.#plan()
+    }, FAULT_PAUSE)
+  }
+
+  #askAgain(): void {
+    for (const ask of this.#kept.splice(0)) this.#asked.push(ask)
+  }
+
+  /** The error as it is told; if it says that the file is gone or damaged, that was all. */
+  #judge(error: unknown): BackgroundRunnerError {
+    const told = asEngineError(error, this.#path)
+    if (told instanceof UnusableFileError) {
+      this.#isFit = false
+      this.#end(told)
+    }
+    return told
+  }
+
+  #end(why: EngineError): void {
+    this.#over ??= why
+    this.#askAgain()
+    for (const { reject } of this.#asked.take(this.#asked.length)) reject(why)
+  }
+
+  /**
+   * Takes no more, and tries for a moment what is still to be written; what cannot be done then never will be.
+   *
+   * @returns whether the file was fit for use until the end
+   */
+  async close(): Promise<boolean> {
+    const since = systemClock.monotonic()
+    const closed = new EngineError('the database is closed')
+    this.#over ??= closed
+    this.#askAgain()
+    while (this.#asked.length > 0) {
+      this.#flush()
+      if (this.#pause === 0) continue
+      if (systemClock.monotonic() - since > LAST_PATIENCE) break
+      await new Promise<void>((resolve) => void systemClock.setTimeout(resolve, this.#pause))
+    }
+    this.#end(closed)
+    return this.#isFit
   }
 }
 
-const SAYS: Readonly<Record<Problem, string>> = {
-  busy: 'another process held the database for too long',
-  full: 'the disk is full',
-  readonly: 'the database cannot be written',
-  corrupt: 'the database is damaged',
-  foreign: 'the file is no SQLite database',
-  unopenable: 'the database cannot be opened',
-  io: 'the database cannot be read or written',
-  other: 'the database refused',
-}
-
-/** @param path named where it helps */
-export function asEngineError(error: unknown, path?: string): unknown {
-  if (error instanceof BackgroundRunnerError) return error
-  const said = error instanceof Error ? error.message : String(error)
-  const what = SAYS[problemOf(error)]
-  return new EngineError(`${path === undefined ? '' : `${path}: `}${what}: ${said}`, { cause: error })
-}
-
-function closed(): EngineError {
-  return new EngineError('the database is closed')
+function attempt(ask: Ask): void {
+  ask.refusal = undefined
+  try {
+    ask.answer = ask.work()
+  } catch (error) {
+    if (!(error instanceof BackgroundRunnerError) || error instanceof UnusableFileError) throw error
+    ask.refusal = error // and nothing was written
+  }
 }

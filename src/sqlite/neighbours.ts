@@ -31,8 +31,13 @@ export class Neighbours {
   #timer: unknown
   /** When our counter was last raised. */
   #beatAt = 0
-  /** Others have committed, and what they did was not looked at yet. */
-  #news = false
+  /** The number up to which the feed was read. */
+  #read = 0
+  /** Others have committed, and our next group has still to see who they are now. */
+  #changed = true
+  /** Others have committed, and the feed has still to be read. */
+  #unread = false
+  #reading = false
   #closed = false
 
   /** @param running what this process runs, by seq */
@@ -56,8 +61,8 @@ export class Neighbours {
   }
 
   async open(): Promise<void> {
-    await this.#group.write(() => this.#workers.register())
-    this.#table.feed.begin()
+    await this.#group.write(() => this.#register())
+    this.#read = await this.#group.read(() => this.#table.feed.last())
     await this.#buryTheDead()
     this.#beatAt = systemClock.monotonic()
     this.#commits = new ForeignCommits(
@@ -68,14 +73,27 @@ export class Neighbours {
     this.#sleep()
   }
 
+  #register(): void {
+    const { id } = this.#workers
+    this.#workers.register()
+    this.#group.undo(() => {
+      this.#workers.id = id
+    })
+  }
+
   // Within the group commit.
 
   begun(): void {
     this.#commits?.stopWatching()
-    if (!this.#table.refresh()) return
-    this.#tell()
-    // Somebody took us for dead: what is claimed from here on must be claimed by one who lives.
-    if (this.#workers.id !== 0 && !this.#workers.isRegistered()) this.#startAnew()
+    if (this.#table.refresh()) this.noticed()
+    if (!this.#changed || this.#workers.id === 0) return
+    // Is there a new one, who must be told what this group does? And has one taken us for dead? What is claimed from here
+    // on must be claimed by one who lives.
+    this.#workers.look()
+    if (!this.#workers.isRegistered()) this.#startAnew()
+    this.#group.after(() => {
+      this.#changed = false
+    })
   }
 
   beforeCommit(): void {
@@ -83,11 +101,12 @@ export class Neighbours {
   }
 
   #startAnew(): void {
-    this.#workers.register()
+    const lost = [...this.#running.values()]
+    this.#register()
     this.#group.after(() => {
-      const lost = [...this.#running.values()]
-      this.#running.clear()
+      for (const task of lost) if (this.#running.get(task.seq) === task) this.#running.delete(task.seq)
       this.#settings.host.lost(lost)
+      this.#settings.host.changed('any') // while we had no row nothing was written for us
     })
   }
 
@@ -95,7 +114,7 @@ export class Neighbours {
 
   #look(): void {
     try {
-      if (this.#table.refresh()) this.#tell()
+      if (this.#table.refresh()) this.noticed()
     } catch {
       // busy, or worse: whoever works with the file will find out and say so
     }
@@ -103,33 +122,47 @@ export class Neighbours {
 
   /** Others have committed. */
   noticed(): void {
-    this.#tell()
+    this.#changed = true
+    this.#unread = true
+    if (this.#reading) return
+    this.#reading = true
+    nextTurn(() => void this.#catchUp())
   }
 
-  #tell(): void {
-    if (this.#news) return
-    this.#news = true
-    nextTurn(() => {
-      this.#news = false
-      if (!this.#closed) void this.#catchUp().catch((error: unknown) => this.#fault(error))
-    })
-  }
-
+  /** Reads the feed, some of it in a turn of the event loop. */
   async #catchUp(): Promise<void> {
-    const ids = await this.#group.read(() => {
-      this.#workers.look()
-      return this.#table.feed.news(this.#workers.id)
-    })
-    const changed = new Set(ids)
-    for (const task of [...this.#running.values()]) if (changed.has(task.id)) await this.#checkCancelled(task)
-    this.#settings.host.changed(ids)
+    try {
+      while (this.#unread && !this.#closed) {
+        this.#unread = false
+        this.#unread = (await this.#readSome()) || this.#unread
+        await new Promise<void>(nextTurn)
+      }
+    } catch (error) {
+      this.#unread = true // until the next look
+      this.#fault(error)
+    } finally {
+      this.#reading = false
+    }
   }
 
-  async #checkCancelled(task: SqliteTask): Promise<void> {
-    const current = await this.#group.read(() => this.#table.bySeq(task.seq))
-    if (current === undefined || !isSameAttempt(current, task)) return
+  /** Says whether there is more. */
+  async #readSome(): Promise<boolean> {
+    const { news, running } = await this.#group.read(() => {
+      const news = this.#table.feed.news(this.#read, this.#workers.id)
+      const touched = [...this.#running.values()].filter(({ id }) => news.ids.has(id))
+      return { news, running: touched.map((task) => ({ task, current: this.#table.bySeq(task.seq) })) }
+    })
+    this.#read = news.upTo
+    for (const { task, current } of running) this.#passOnCancel(task, current)
+    this.#settings.host.changed([...news.ids])
+    return news.more
+  }
+
+  /** @param current the task as the file has it */
+  #passOnCancel(task: SqliteTask, current: SqliteTask | undefined): void {
+    if (current === undefined || !isSameAttempt(current, task) || this.#running.get(task.seq) !== task) return
     const { cancelRequestedAt, cancelReason, cancelForce } = current.extras ?? {}
-    if (cancelRequestedAt === undefined || !this.#running.has(task.seq)) return
+    if (cancelRequestedAt === undefined) return
     const extras = extrasOf(task)
     if (extras.cancelRequestedAt !== undefined && extras.cancelForce === cancelForce) return
     extras.cancelRequestedAt = cancelRequestedAt
@@ -150,6 +183,7 @@ export class Neighbours {
 
   async #tick(): Promise<void> {
     try {
+      if (this.#unread) this.noticed()
       if (systemClock.monotonic() - this.#beatAt >= this.#workers.beatEvery) await this.#beat()
       await this.#buryTheDead()
     } catch (error) {
@@ -159,19 +193,17 @@ export class Neighbours {
   }
 
   async #beat(): Promise<void> {
-    await this.#group.write(() => {
-      if (!this.#workers.isRegistered()) return this.#startAnew()
-      this.#workers.beat(this.#table.feed.read)
-      this.#table.feed.prune()
-    })
+    // Where our row is gone, the group has begun with another one.
+    await this.#group.write(() => this.#workers.beat(this.#read))
     this.#beatAt = systemClock.monotonic()
+    while (await this.#group.write(() => this.#table.feed.prune()));
   }
 
   async #buryTheDead(): Promise<void> {
     const departed = await this.#group.read(() => this.#workers.departed())
     for (const each of departed) {
       const recovered = await this.#group.write(() => this.#workers.bury(each, this.#table, this.#settings.clock.now()))
-      for (const { event, record } of recovered ?? []) this.#settings.host.recovered(event, record)
+      for (const { event, record } of recovered) this.#settings.host.recovered(event, record)
     }
   }
 
@@ -184,6 +216,9 @@ export class Neighbours {
     this.#closed = true
     systemClock.clearTimeout(this.#timer)
     this.#commits?.close()
-    return this.#group.write(() => this.#workers.leave(abandoned))
+    return this.#group.write(() => {
+      if (abandoned) this.#workers.abandon()
+      else this.#workers.leave(this.#table, this.#settings.clock.now())
+    })
   }
 }

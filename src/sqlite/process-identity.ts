@@ -27,6 +27,8 @@ function statOf(pid: number): { readonly state: string; readonly started: string
 
 function readBoot(): string | null {
   try {
+    // In a pid namespace whose /proc is that of another, pids mean other processes there.
+    if (readlinkSync('/proc/self') !== String(process.pid)) return null
     const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
     return `${boot} ${readlinkSync('/proc/self/ns/pid')}`
   } catch {
@@ -45,13 +47,15 @@ export function thisProcess(): ProcessIdentity {
 
 /** Whether that process still is: undefined where that is not to be known from here. */
 export function isAlive(other: ProcessIdentity, here: ProcessIdentity): boolean | undefined {
-  if (here.boot === null || other.boot !== here.boot) return undefined
+  if (here.boot === null || other.boot !== here.boot || other.started === null) return undefined
   try {
     const found = statOf(other.pid)
     if (found === undefined) return undefined
     // A zombie keeps its pid and its start time until it is reaped.
     return found.started === other.started && found.state !== 'Z' && found.state !== 'X'
   } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'ENOENT' ? false : undefined
+    // ESRCH: it went while its file was being read.
+    const { code } = error as NodeJS.ErrnoException
+    return code === 'ENOENT' || code === 'ESRCH' ? false : undefined
   }
 }

@@ -5,8 +5,8 @@
  * it. Migrations only add; what is derived (counts, tags) is written by every program that writes tasks, so a migration
  * that adds something derived raises `readable_from`, or keeps it by a trigger.
  */
-import { EngineError } from '../errors.js'
 import type { Database } from './driver.js'
+import { UnusableFileError } from './fault.js'
 
 /** 'BgRn': tells our files from others. */
 export const APPLICATION_ID = 0x4267526e
@@ -81,21 +81,34 @@ export const VERSION: number = MIGRATIONS.length
 
 /** Makes the file one of ours, or brings it up to this version. Within a write transaction. @throws {EngineError} */
 export function migrate(database: Database, path: string): void {
-  const version = pragma(database, 'user_version')
-  const application = pragma(database, 'application_id')
-  const empty = database.prepare('SELECT count(*) AS n FROM sqlite_schema').get()?.['n'] === 0
-  if (application !== APPLICATION_ID && !empty)
-    throw new EngineError(`${path} is the database of another application: it was left as it is`)
-  if (!empty && version > VERSION) {
-    const readableFrom = database.prepare("SELECT value FROM meta WHERE key = 'readable_from'").get()?.['value']
-    if (Number(readableFrom) <= VERSION) return
-    throw new EngineError(
-      `${path} was written by a newer version of background-runner (schema ${version}, this one knows ${VERSION}): it was left as it is`,
-    )
-  }
-  for (const step of MIGRATIONS.slice(empty ? 0 : version)) database.exec(step)
+  refuseForeign(database, path)
+  const empty = isEmpty(database)
+  const version = empty ? 0 : pragma(database, 'user_version')
+  refuseTooNew(database, path, version)
+  for (const step of MIGRATIONS.slice(version)) database.exec(step)
   if (empty) database.exec(`PRAGMA application_id = ${APPLICATION_ID}`)
-  if (empty || version < VERSION) database.exec(`PRAGMA user_version = ${VERSION}`)
+  if (version < VERSION) database.exec(`PRAGMA user_version = ${VERSION}`)
+}
+
+/** @param hasMore what it holds may stand elsewhere. @throws {EngineError} it is the file of another application */
+export function refuseForeign(database: Database, path: string, hasMore: boolean = false): void {
+  if (pragma(database, 'application_id') === APPLICATION_ID || (isEmpty(database) && !hasMore)) return
+  throw new UnusableFileError(
+    `${path} is the database of another application, and was left as it is; choose another path`,
+  )
+}
+
+function refuseTooNew(database: Database, path: string, version: number): void {
+  if (version <= VERSION) return
+  const readableFrom = database.prepare("SELECT value FROM meta WHERE key = 'readable_from'").get()?.['value']
+  if (Number(readableFrom) <= VERSION) return
+  throw new UnusableFileError(
+    `${path} was written by a newer version of background-runner (schema ${version}, this one knows ${VERSION}), and was left as it is; update this one`,
+  )
+}
+
+function isEmpty(database: Database): boolean {
+  return database.prepare('SELECT count(*) AS n FROM sqlite_schema').get()?.['n'] === 0
 }
 
 function pragma(database: Database, name: string): number {

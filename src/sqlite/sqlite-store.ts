@@ -49,6 +49,7 @@ export class SqliteStore implements Store<SqliteTask> {
   #database!: Database
   #table!: TaskTable
   #group!: GroupCommit
+  #checkpoints!: Checkpoints
   #maxPending = Number.POSITIVE_INFINITY
   #names: readonly string[] = []
   /** What this process runs, by seq. */
@@ -63,25 +64,32 @@ export class SqliteStore implements Store<SqliteTask> {
     const { path, durability, lease } = this.#settings
     this.#maxPending = maxPending
     this.#names = names
-    this.#database = await openFile(path, durability)
-    this.#table = new TaskTable(this.#database)
-    const checkpoints = new Checkpoints(this.#database)
-    this.#group = new GroupCommit(this.#database, random, {
+    const { database, watch } = await openFile(path, durability)
+    this.#database = database
+    this.#table = new TaskTable(database)
+    this.#checkpoints = new Checkpoints(database)
+    this.#group = new GroupCommit(database, path, random, {
+      check: () => watch.check(),
       begun: () => this.#neighbours.begun(),
       beforeCommit: () => {
         this.#table.tally.write()
         this.#neighbours.beforeCommit()
       },
-      committed: () => checkpoints.committed(),
+      committed: () => this.#checkpoints.committed(),
       rolledBack: () => this.#table.forget(),
     })
-    this.#neighbours = new Neighbours(this.#database, this.#table, this.#group, this.#running, {
+    this.#neighbours = new Neighbours(database, this.#table, this.#group, this.#running, {
       path,
       lease,
       clock,
       host,
     })
-    await this.#neighbours.open()
+    try {
+      await this.#neighbours.open()
+    } catch (error) {
+      await this.close([])
+      throw error
+    }
   }
 
   // Submitting.
@@ -315,7 +323,8 @@ export class SqliteStore implements Store<SqliteTask> {
   async close(abandoned: readonly SqliteTask[]): Promise<void> {
     const left = this.#neighbours.close(abandoned.length > 0)
     left.catch(() => {}) // the lease will tell
-    this.#group.close()
+    // libsql leaves the -wal where it is: without this the file alone would be no backup after a clean end.
+    if (await this.#group.close()) this.#checkpoints.all()
     this.#database.close()
   }
 }

@@ -6,7 +6,9 @@
 import type { TaskCounts } from '../engine.js'
 import type { TaskState } from '../record.js'
 import type { Database, Statement } from './driver.js'
+import { UnusableFileError } from './fault.js'
 import { STATES, stateNumber } from './rows.js'
+import { VERSION } from './schema.js'
 
 const ALIKE = STATES.length
 
@@ -14,7 +16,7 @@ export class Tally {
   readonly #version: Statement
   readonly #counts: Statement
   readonly #add: Statement
-  readonly #paused: Statement
+  readonly #meta: Statement
   readonly #nextDue: Statement
   readonly #suspects: Statement
   /** name × state → how many. */
@@ -34,7 +36,7 @@ export class Tally {
     this.#add = database.prepare(
       'INSERT INTO counts (name, state, n) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n',
     )
-    this.#paused = database.prepare("SELECT value FROM meta WHERE key = 'paused'")
+    this.#meta = database.prepare('SELECT key, value FROM meta')
     this.#suspects = database.prepare(
       'SELECT 1 FROM tasks INDEXED BY tasks_suspect WHERE state = 0 AND suspect = 1 LIMIT 1',
     )
@@ -43,14 +45,20 @@ export class Tally {
     )
   }
 
-  /** Reads again what another connection may have changed; says whether one has. */
-  refresh(): boolean {
+  /** Reads again what another connection may have changed; says whether one has. @param also is to be read again then */
+  refresh(also: () => void): boolean {
     const version = this.#version.get()?.['data_version']
     if (version === this.#seen) return false
+    also()
     this.#held = new Map(
       this.#counts.all().map((row) => [(row['name'] as number) * ALIKE + (row['state'] as number), row['n'] as number]),
     )
-    this.paused = this.#paused.get()?.['value'] === 1
+    const meta = new Map(this.#meta.all().map(({ key, value }) => [key, value]))
+    if (Number(meta.get('readable_from')) > VERSION)
+      throw new UnusableFileError(
+        'a newer version of background-runner has migrated the database: this one must not write it',
+      )
+    this.paused = meta.get('paused') === 1
     this.suspects = this.#suspects.get() !== undefined
     this.#dueIsKnown = false
     this.#seen = version

@@ -40,9 +40,7 @@ export class TaskTable {
 
   /** What is kept in memory, read again if another connection has written; says whether one has. */
   refresh(): boolean {
-    if (!this.tally.refresh()) return false
-    this.names.refresh()
-    return true
+    return this.tally.refresh(() => this.names.refresh())
   }
 
   /** A transaction came to nothing, and what was kept in memory of it. */

@@ -26,6 +26,12 @@ export interface Departed {
   readonly crashed: boolean
 }
 
+/** A task that was put back, or ended, because its worker is gone. */
+export interface Recovered {
+  readonly event: TaskEvent
+  readonly record: TaskRecord
+}
+
 export class Workers {
   /** Our own row. */
   id = 0
@@ -37,27 +43,33 @@ export class Workers {
   readonly #beat: Statement
   readonly #others: Statement
   readonly #own: Statement
+  readonly #still: Statement
   readonly #leave: Statement
   readonly #abandon: Statement
-  /** Counter of each other worker, and since when it has stood there. */
-  readonly #seen: Map<number, { readonly beat: number; readonly since: number }> = new Map()
+  /** Counter of each other worker, and for how many ms we have seen it stand there. */
+  readonly #seen: Map<number, { readonly beat: number; stood: number }> = new Map()
+  #lookedAt = 0
+  /** Of all who have the file open. */
+  #shortestLease: number
 
   /** @param lease ms */
   constructor(database: Database, lease: number) {
     this.#lease = lease
+    this.#shortestLease = lease
     this.#register = database.prepare(
       'INSERT INTO workers (boot, pid, pid_started, lease, seen) VALUES (?, ?, ?, ?, (SELECT coalesce(max(n), 0) FROM feed))',
     )
     this.#beat = database.prepare('UPDATE workers SET beat = beat + 1, seen = ? WHERE id = ?')
     this.#others = database.prepare('SELECT * FROM workers WHERE id <> ?')
     this.#own = database.prepare('SELECT 1 FROM workers WHERE id = ?')
+    this.#still = database.prepare('SELECT 1 FROM workers WHERE id = ? AND beat = ?')
     this.#leave = database.prepare('DELETE FROM workers WHERE id = ?')
-    this.#abandon = database.prepare('UPDATE workers SET closed = 1 WHERE id = ?')
+    this.#abandon = database.prepare('UPDATE workers SET closed = 1, beat = beat + 1 WHERE id = ?')
   }
 
   /** ms between two calls of `departed`: a lease that is over is noticed within a sixth of it. */
   get lookEvery(): number {
-    return Math.min(PID_LOOK, this.#lease / 6)
+    return Math.min(PID_LOOK, this.#shortestLease / 6)
   }
 
   get beatEvery(): number {
@@ -81,21 +93,25 @@ export class Workers {
     this.#beat.run(seen, this.id)
   }
 
-  /** Our row goes, or stays as that of one who left handlers behind. */
-  leave(abandoned: boolean): void {
-    if (abandoned) this.#abandon.run(this.id)
-    else this.#leave.run(this.id)
+  /** Our row goes, and what was claimed but not begun any more goes back. */
+  leave(table: TaskTable, now: number): void {
+    this.#putBack(this.id, false, table, now)
+    this.#leave.run(this.id)
   }
 
-  /** Puts back what a departed worker was running; undefined if it has moved since it was looked at, or is gone. */
-  bury(
-    { id, beat, crashed }: Departed,
-    table: TaskTable,
-    now: number,
-  ): { readonly event: TaskEvent; readonly record: TaskRecord }[] | undefined {
-    if (!this.look().some((row) => row['id'] === id && row['beat'] === beat)) return undefined
+  /** Our row stays, as that of one who left handlers behind. */
+  abandon(): void {
+    this.#abandon.run(this.id)
+  }
+
+  /** Puts back what a departed worker was running; nothing if it has moved since it was looked at, or is gone. */
+  bury({ id, beat, crashed }: Departed, table: TaskTable, now: number): Recovered[] {
+    if (this.#still.get(id, beat) === undefined) return []
     this.#leave.run(id)
-    this.#seen.delete(id)
+    return this.#putBack(id, crashed, table, now)
+  }
+
+  #putBack(id: number, crashed: boolean, table: TaskTable, now: number): Recovered[] {
     return table.runningOf(id).map((task) => {
       const event = crash(task, crashed ? (isSuspect(task) ? 'alone' : 'counted') : 'innocent', now)
       table.write(task, 'running')
@@ -109,20 +125,25 @@ export class Workers {
   look(): Row[] {
     const rows = this.#others.all(this.id)
     this.hasPeers = rows.length > 0
+    this.#shortestLease = Math.min(this.#lease, ...rows.map((row) => row['lease'] as number))
     return rows
   }
 
   /** Looks at the others: who is gone? */
   departed(): Departed[] {
     const now = systemClock.monotonic()
+    const since = now - this.#lookedAt
+    this.#lookedAt = now
     const rows = this.look()
     for (const id of this.#seen.keys()) if (!rows.some((row) => row['id'] === id)) this.#seen.delete(id)
-    return rows.flatMap((row) => this.#judge(row, now) ?? [])
+    return rows.flatMap((row) => this.#judge(row, since) ?? [])
   }
 
-  #judge(row: Row, now: number): Departed | undefined {
+  /** @param since ms since the look before */
+  #judge(row: Row, since: number): Departed | undefined {
     const id = row['id'] as number
     const beat = row['beat'] as number
+    const lease = row['lease'] as number
     const closed = row['closed'] === 1
     const process = {
       boot: row['boot'] as string | null,
@@ -132,8 +153,12 @@ export class Workers {
     const alive = isAlive(process, this.#here)
     if (alive === false) return { id, beat, crashed: !closed }
     const seen = this.#seen.get(id)
-    if (seen === undefined || seen.beat !== beat) this.#seen.set(id, { beat, since: now })
-    else if (now - seen.since > (row['lease'] as number)) return { id, beat, crashed: !closed && alive !== true }
-    return undefined
+    if (seen === undefined || seen.beat !== beat) {
+      this.#seen.set(id, { beat, stood: 0 })
+      return undefined
+    }
+    // What held us (a stopped machine, a locked file) may have held the other too: it gets the time to move.
+    seen.stood += Math.min(since, lease / 3)
+    return seen.stood > lease ? { id, beat, crashed: !closed && alive !== true } : undefined
   }
 }

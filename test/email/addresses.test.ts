@@ -1,22 +1,24 @@
 import { InvalidInputError } from 'background-runner'
 import { type EmailMessage, emailTask } from 'background-runner/email'
+import { createTestRunner, runTask } from 'background-runner/testing'
 import fc from 'fast-check'
 import nodemailer from 'nodemailer'
 import { describe, expect, it } from 'vitest'
 import { addressKey, parseAddress } from '../../src/email/address.js'
-import { emailMessage } from '../../src/email/message.js'
-import { FROM, HELLO, mailRunner, smtpServer } from '../support/email.js'
+import { FROM, HELLO, mailTask } from '../support/email.js'
 
 /** The paths of what is wrong with a message; submitted past its type, as a request body would be. */
 async function issuesOf(message: unknown): Promise<unknown[]> {
-  const runner = mailRunner({ transport: { sendMail: async () => ({}) } })
-  const refused = await runner.submit('email', message as EmailMessage).then(
-    () => undefined,
-    (error: unknown) => error,
-  )
-  if (refused === undefined) return []
-  expect(refused).toBeInstanceOf(InvalidInputError)
-  return (refused as InvalidInputError).issues.map(({ path }) => path)
+  const { email } = mailTask()
+  const { runner, refuteSubmitted } = createTestRunner({ tasks: { email } })
+  try {
+    await runner.submit('email', message as EmailMessage)
+    return []
+  } catch (refused) {
+    refuteSubmitted('email')
+    expect(refused).toBeInstanceOf(InvalidInputError)
+    return (refused as InvalidInputError).issues.map(({ path }) => path)
+  }
 }
 
 const ALWAYS = ['Content-Transfer-Encoding', 'Content-Type', 'Date', 'From', 'MIME-Version', 'Message-ID']
@@ -219,28 +221,27 @@ describe('a message', () => {
   })
 
   it('that is refused mails nobody, and all that is wrong is told', async () => {
-    const server = await smtpServer()
-    const runner = mailRunner({ transport: server.url })
+    const { email, outbox } = mailTask()
+    const { runner, drain, refuteSubmitted } = createTestRunner({ tasks: { email } })
     for (const to of INJECTIONS)
       await expect(runner.submit('email', { ...HELLO, to })).rejects.toThrow(InvalidInputError)
     await expect(runner.submitMany('email', [HELLO, { ...HELLO, to: ['a@x', 'b@x\r\nBcc: evil@x'] }])).rejects.toThrow(
       InvalidInputError,
     )
-    expect(await runner.counts()).toMatchObject({ queued: 0, running: 0, succeeded: 0 })
-    expect(server.connections.total).toBe(0)
+    refuteSubmitted('email')
+    expect(await drain()).toEqual([])
+    outbox.refuteEmailSent()
   })
 
   it('may have further headers', async () => {
-    const server = await smtpServer()
-    const runner = mailRunner({ transport: server.url })
+    const { email, outbox } = mailTask()
     const headers = { 'List-Unsubscribe': '<mailto:out@example.com>', 'Auto-Submitted': 'auto-generated' }
-    await (await runner.submit('email', { ...HELLO, headers })).result()
-    for (const [name, value] of Object.entries(headers))
-      expect(server.deliveries[0]?.raw).toContain(`${name}: ${value}\r\n`)
+    await runTask(email, { ...HELLO, headers })
+    const [mail] = outbox.assertEmailSent({ headers }, { count: 1 })
+    for (const [name, value] of Object.entries(headers)) expect(String(mail?.raw)).toContain(`${name}: ${value}\r\n`)
   })
 
   it('that is accepted has the headers that it was given, whatever they hold', async () => {
-    const transport = nodemailer.createTransport({ streamTransport: true, buffer: true })
     const nasty = fc.constantFrom('\r\nBcc: evil@x', '\n', '\r', '\u2028', '\0', '\ud800')
     const harmless = fc.string({ unit: 'grapheme', maxLength: 40 })
     const text = fc
@@ -249,13 +250,18 @@ describe('a message', () => {
     let accepted = 0
     await fc.assert(
       fc.asyncProperty(text, text, text, async (subject, value, name) => {
+        const { email, outbox } = mailTask()
         const message = { to: { name, address: 'a@x' }, subject, text: value, headers: { 'X-A': value } }
-        const checked = await emailMessage['~standard'].validate(message)
-        if (checked.issues !== undefined) return
+        try {
+          await runTask(email, message)
+        } catch (refused) {
+          expect(refused).toBeInstanceOf(InvalidInputError)
+          return outbox.refuteEmailSent()
+        }
         accepted += 1
-        const info = await transport.sendMail({ ...message, from: FROM })
-        expect(info.envelope.to).toEqual(['a@x'])
-        expect(headerNames(info.message)).toEqual([...ALWAYS, 'Subject', 'To', 'X-A'].toSorted())
+        const wanted = { to: ['a@x'], bcc: [], subject, text: value, headers: { 'X-A': value } }
+        const [mail] = outbox.assertEmailSent(wanted, { count: 1 })
+        expect(headerNames(mail?.raw)).toEqual([...ALWAYS, 'Subject', 'To', 'X-A'].toSorted())
       }),
       { numRuns: 200 },
     )

@@ -1,9 +1,10 @@
-import { BackgroundRunner, type TaskDefinition, type TaskRecord } from 'background-runner'
+import { BackgroundRunner, type TaskDefinition } from 'background-runner'
 import { type EmailMessage, type EmailResult, emailTask } from 'background-runner/email'
+import { runTask } from 'background-runner/testing'
 import { simpleParser } from 'mailparser'
 import nodemailer from 'nodemailer'
 import { describe, expect, expectTypeOf, it, onTestFinished, vi } from 'vitest'
-import { FROM, HELLO, mailRunner, QUICK, smtpServer, told } from '../support/email.js'
+import { FROM, HELLO, mailRunner, mailTask, QUICK, smtpServer, told } from '../support/email.js'
 import { DROP, DROP_AFTER_STORING, HANG } from '../support/smtp-server.js'
 
 describe('a message', () => {
@@ -51,28 +52,25 @@ describe('a message', () => {
   })
 
   it('goes out from the sender that it names, and its Message-ID is of that domain', async () => {
-    const server = await smtpServer()
-    const runner = mailRunner({ transport: server.url })
-    const { messageId } = await (await runner.submit('email', { ...HELLO, from: 'shop@käse.example' })).result()
-    expect(server.deliveries[0]?.from).toBe('shop@xn--kse-qla.example')
-    expect(messageId).toMatch(/^<[\w-]+\.[0-9a-z]+@xn--kse-qla\.example>$/)
+    const { email, outbox } = mailTask()
+    await runTask(email, { ...HELLO, from: 'shop@käse.example' })
+    const envelope = { from: 'shop@xn--kse-qla.example' }
+    outbox.assertEmailSent({ envelope, from: envelope.from, messageId: /^<[\w-]+\.[0-9a-z]+@xn--kse-qla\.example>$/ })
   })
 
   it('goes once to a recipient who is named twice', async () => {
-    const server = await smtpServer()
-    const runner = mailRunner({ transport: server.url })
-    const cc = ['ada@EXAMPLE.com', 'bob@example.com']
-    const { recipients } = await (await runner.submit('email', { ...HELLO, cc })).result()
-    expect(server.deliveries[0]?.to).toEqual(['ada@example.com', 'bob@example.com'])
-    expect(Object.keys(recipients)).toEqual(['ada@example.com', 'bob@example.com'])
+    const { email, outbox } = mailTask()
+    const { outcome } = await runTask(email, { ...HELLO, cc: ['ada@EXAMPLE.com', 'bob@example.com'] })
+    const sent = { status: 'sent', code: '250', response: '250 2.0.0 queued' }
+    const recipients = { 'ada@example.com': sent, 'bob@example.com': sent }
+    expect(outcome).toMatchObject({ type: 'succeeded', output: { complete: true, recipients } })
+    outbox.assertEmailSent({ envelope: { to: Object.keys(recipients) } }, { count: 1 })
   })
 
   it('may have hidden recipients only', async () => {
-    const server = await smtpServer()
-    const runner = mailRunner({ transport: server.url })
-    await (await runner.submit('email', { ...HELLO, to: [], bcc: 'bob@example.com' })).result()
-    expect(server.deliveries[0]?.to).toEqual(['bob@example.com'])
-    expect(server.deliveries[0]?.raw).not.toMatch(/bob|^To:/m)
+    const { email, outbox } = mailTask()
+    await runTask(email, { ...HELLO, to: [], bcc: 'bob@example.com' })
+    outbox.assertEmailSent({ to: [], bcc: ['bob@example.com'], raw: (raw) => !/bob|^To:/m.test(String(raw)) })
   })
 
   it('has the types of its input and output', () => {
@@ -379,26 +377,23 @@ describe('the connections', () => {
 describe('a transport', () => {
   it('may be anything with sendMail', async () => {
     const sent: unknown[] = []
-    const transport = { sendMail: async (message: unknown) => void sent.push(message) }
-    const runner = mailRunner({ transport })
-    const result = await (await runner.submit('email', HELLO)).result()
-    expect(result).toMatchObject({ complete: true, recipients: { 'ada@example.com': { status: 'sent' } } })
-    expect(sent).toMatchObject([{ messageId: result.messageId, disableFileAccess: true, disableUrlAccess: true }])
+    const { email } = mailTask({ transport: { sendMail: async (message) => void sent.push(message) } })
+    const { outcome } = await runTask(email, HELLO)
+    const [{ messageId }] = sent as [EmailResult]
+    const output = { messageId, complete: true, recipients: { 'ada@example.com': { status: 'sent' } } }
+    expect(outcome).toEqual({ type: 'succeeded', output })
+    expect(sent).toMatchObject([{ disableFileAccess: true, disableUrlAccess: true }])
   })
 
   it('that puts off one recipient and refuses the rest is tried again, whatever its own code is', async () => {
     const error = (code: number, recipient: string) =>
       Object.assign(new Error('refused'), { code: 'EENVELOPE', responseCode: code, response: `${code} no`, recipient })
-    const transport = {
-      sendMail: async () => {
-        throw Object.assign(error(550, 'bob@example.com'), {
-          rejectedErrors: [error(450, 'ada@example.com'), error(550, 'bob@example.com')],
-        })
-      },
-    }
-    const runner = mailRunner({ transport })
-    const record = await (await runner.submit('email', { ...HELLO, cc: 'bob@example.com' })).wait()
-    expect(told(record)).toEqual({ state: 'failed', attempt: 3, code: '450' })
+    const thrown = Object.assign(error(550, 'bob@example.com'), {
+      rejectedErrors: [error(450, 'ada@example.com'), error(550, 'bob@example.com')],
+    })
+    const { email } = mailTask({ transport: { sendMail: () => Promise.reject(thrown) } })
+    const { outcome } = await runTask(email, { ...HELLO, cc: 'bob@example.com' })
+    expect(outcome).toMatchObject({ type: 'retry', error: { code: '450' } })
   })
 
   it.each([
@@ -407,11 +402,14 @@ describe('a transport', () => {
     ['an error of its own', Object.assign(new Error('no way'), { code: 'ESES' }), 'ESES'],
     ['lists that are none', { message: 'no way', code: 1, rejectedErrors: [null, 7, {}] }, 'SEND_FAILED'],
   ])('may throw %s: it is tried again', async (_, thrown, code) => {
-    const transport = { sendMail: () => Promise.reject(thrown) }
-    const runner = mailRunner({ transport })
-    const record = await (await runner.submit('email', HELLO)).wait()
-    expect(told(record)).toEqual({ state: 'failed', attempt: 3, code })
-    expect(record.error?.details).toMatchObject({ recipients: { 'ada@example.com': { status: 'failed' } } })
+    const { email } = mailTask({ transport: { sendMail: () => Promise.reject(thrown) } })
+    const details = { recipients: { 'ada@example.com': { status: 'failed' } } }
+    for (const [attempt, type] of [
+      [1, 'retry'],
+      [7, 'retry'],
+      [8, 'failed'],
+    ] as const)
+      expect((await runTask(email, HELLO, { attempt })).outcome).toMatchObject({ type, error: { code, details } })
   })
 
   it('needs Nodemailer, and says so', async () => {
@@ -419,14 +417,11 @@ describe('a transport', () => {
       throw new Error('Cannot find package')
     })
     onTestFinished(() => void vi.doUnmock('nodemailer'))
-    const runner = mailRunner({ transport: 'smtp://localhost' })
-    const failed = new Promise<TaskRecord>((resolve) => void runner.once('retrying', resolve))
-    const handle = await runner.submit('email', HELLO)
-    expect((await failed).error).toMatchObject({
-      code: 'MISSING_DEPENDENCY',
-      message: expect.stringContaining('npm install nodemailer'),
+    const { outcome } = await runTask(emailTask({ transport: 'smtp://localhost', from: FROM }), HELLO)
+    expect(outcome).toMatchObject({
+      type: 'retry',
+      error: { code: 'MISSING_DEPENDENCY', message: expect.stringContaining('npm install nodemailer') },
     })
-    await handle.cancel()
   })
 
   it('may be a Nodemailer transport plugin', async () => {
@@ -440,8 +435,8 @@ describe('a transport', () => {
       },
     }
     // biome-ignore lint/suspicious/noExplicitAny: a plugin as JavaScript would write it
-    const runner = mailRunner({ transport: transport as any })
-    await (await runner.submit('email', HELLO)).result()
+    const { email } = mailTask({ transport: transport as any })
+    expect((await runTask(email, HELLO)).outcome.type).toBe('succeeded')
     expect(envelopes).toEqual([{ from: 'app@example.com', to: ['ada@example.com'] }])
   })
 

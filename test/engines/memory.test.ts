@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict'
-import { BackgroundRunner, defineTask, memory, type TaskRecord } from 'background-runner'
-import { engineConformance } from 'background-runner/testing'
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { type BackgroundRunner, defineTask, memory, type TaskRecord } from 'background-runner'
+import { createTestRunner, engineConformance } from 'background-runner/testing'
 import { describe, it } from 'vitest'
-import { nextTurn, turns } from '../../src/testing/real-time.js'
-import { VirtualClock } from '../../src/testing/virtual-clock.js'
 
 engineConformance(
   { describe, it },
@@ -12,9 +11,9 @@ engineConformance(
 
 describe('the engine memory, with very many tasks', () => {
   it('makes what becomes due at one moment claimable in slices, and starts nothing before all of it is', async () => {
-    const clock = new VirtualClock()
     let ran = 0
-    const runner = new BackgroundRunner({ clock, tasks: { work: defineTask({ run: () => void ran++ }) } })
+    await using test = createTestRunner({ tasks: { work: defineTask({ run: () => void ran++ }) } })
+    const { runner, clock } = test
     await runner.submitMany('work', Array.from({ length: 20_000 }), { delay: 1_000 })
     const seen: number[] = []
     const watching = (async () => {
@@ -30,27 +29,21 @@ describe('the engine memory, with very many tasks', () => {
     assert.ok(seen.length > 4, `seen: ${seen.join()}`)
     const steps = seen.slice(1).map((scheduled, i) => (seen[i] ?? 0) - scheduled)
     for (const step of steps) assert.ok(step > 0 && step < 10_000, `${step} in one turn`)
-    await runner.onIdle()
     assert.equal(ran, 20_000)
-    await runner.close()
   })
 
   it('lists newest first, with cursors that stay, after very many were pruned', async () => {
-    const clock = new VirtualClock()
-    const runner = new BackgroundRunner({
-      clock,
-      tasks: { work: defineTask({ run: () => {} }) },
-      retention: { count: 100 },
-    })
+    await using test = createTestRunner({ tasks: { work: defineTask({ run: () => {} }) }, retention: { count: 100 } })
+    const { runner, clock } = test
     const sooner = await runner.submit('work', 'kept', { delay: '1d' })
     const first = await runner.submitMany('work', inputs(25_000))
     const middle = await runner.submit('work', 'kept', { delay: '1d' })
     const { next: cursor } = await runner.list({ limit: 1_000 })
     assert.ok(cursor !== undefined, 'there is another page')
-    await drained(clock, runner)
+    await clock.advance('2s')
     const second = await runner.submitMany('work', inputs(25_000))
     const later = await runner.submit('work', 'kept', { delay: '1d' })
-    await drained(clock, runner)
+    await clock.advance('2s')
     const kept = await all(runner, undefined)
     const finished = [...first, ...second].slice(-100).map(({ id }) => id)
     assert.deepEqual(
@@ -63,14 +56,13 @@ describe('the engine memory, with very many tasks', () => {
       'a cursor from before goes on where it was',
     )
     assert.deepEqual((await runner.list({ limit: 1 })).tasks[0]?.id, later.id)
-    for (const task of [later, middle, sooner]) await task.cancel()
-    await runner.close()
   })
 
   it('keeps its list in order while single tasks are removed from all over it', async () => {
-    const runner = new BackgroundRunner({ clock: new VirtualClock(), tasks: { work: defineTask({ run: () => {} }) } })
+    await using test = createTestRunner({ tasks: { work: defineTask({ run: () => {} }) } })
+    const { runner, drain } = test
     const tasks = await runner.submitMany('work', inputs(5_000))
-    await runner.onIdle()
+    await drain()
     const expected = tasks.filter((_task, i) => i % 512 === 0 || i % 7 === 3 || (i > 1_000 && i < 1_100))
     const kept = new Set(expected)
     for (const task of tasks) if (!kept.has(task)) await runner.remove(task.id)
@@ -85,17 +77,10 @@ describe('the engine memory, with very many tasks', () => {
       (await runner.list()).tasks.map(({ id }) => id),
       [again.id],
     )
-    await runner.close()
   })
 })
 
 const inputs = (count: number): number[] => Array.from({ length: count }, (_, i) => i)
-
-/** Waits until nothing is due, and gives what is over the retention its time to go. */
-async function drained(clock: VirtualClock, runner: BackgroundRunner): Promise<void> {
-  for (let { queued } = await runner.counts(); queued > 0; { queued } = await runner.counts()) await turns(1)
-  await clock.advance(2_000)
-}
 
 /** What all pages show. */
 async function all(runner: BackgroundRunner, cursor: string | undefined): Promise<TaskRecord[]> {

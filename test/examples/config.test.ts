@@ -10,6 +10,7 @@ it('needs no variable at all, and is reachable from this machine only', () => {
     mailFrom: expect.stringContaining('@'),
     concurrency: 10,
     retryDelay: undefined,
+    databasePath: 'tasks.db',
   })
 })
 
@@ -21,6 +22,7 @@ it('reads every variable', () => {
     MAIL_FROM: 'Ada <ada@example.com>',
     CONCURRENCY: '3',
     RETRY_DELAY: '250',
+    DATABASE_PATH: '/var/lib/app/mails.db',
   }
   expect(readConfig(env)).toEqual({
     port: 0,
@@ -29,11 +31,12 @@ it('reads every variable', () => {
     mailFrom: env.MAIL_FROM,
     concurrency: 3,
     retryDelay: 250,
+    databasePath: env.DATABASE_PATH,
   })
 })
 
 it('takes a variable that is set to nothing for one that is not set', () => {
-  const env = { PORT: '', HOST: ' ', SMTP_URL: '', MAIL_FROM: '', CONCURRENCY: '', RETRY_DELAY: '' }
+  const env = { PORT: '', HOST: ' ', SMTP_URL: '', MAIL_FROM: '', CONCURRENCY: '', RETRY_DELAY: '', DATABASE_PATH: '' }
   expect(readConfig(env)).toEqual(readConfig({}))
 })
 
@@ -49,6 +52,7 @@ it.each([
   ['SMTP_URL', 'http://mail.example.com'],
   ['MAIL_FROM', 'nobody'],
   ['MAIL_FROM', 'a@example.com, b@example.com'],
+  ['DATABASE_PATH', ':memory:'],
 ])('refuses %s=%s by name', (name, value) => {
   expect(() => readConfig({ [name]: value })).toThrow(ConfigError)
   expect(() => readConfig({ [name]: value })).toThrow(new RegExp(`^${name} `))

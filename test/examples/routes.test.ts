@@ -2,7 +2,7 @@
 import { once } from 'node:events'
 import { get, type IncomingMessage } from 'node:http'
 import { connect } from 'node:net'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { FRAMEWORKS, MAIL, startInProcess } from './support.js'
 
 describe.each(FRAMEWORKS)('the %s example', (framework) => {
@@ -278,6 +278,21 @@ describe.each(FRAMEWORKS)('the %s example', (framework) => {
     await example.runner.resume()
     for (const id of ids) expect((await example.runner.wait(id)).state).toBe('succeeded')
     expect((await example.ask('/outbox')).json).toHaveLength(2)
+  })
+
+  it('answers 503 with Retry-After when a mail cannot be kept, and the log says why', async () => {
+    const logged = vi.spyOn(console, 'error').mockImplementation(() => {})
+    const warned = vi.spyOn(process, 'emitWarning').mockImplementation(() => {})
+    onTestFinished(() => {
+      logged.mockRestore()
+      warned.mockRestore()
+    })
+    const example = await startInProcess(framework, { databasePath: '/no/such/folder/tasks.db' })
+    const { status, headers, json } = await example.sendJson(MAIL)
+    expect(status).toBe(503)
+    expect(headers.get('retry-after')).toMatch(/^\d+$/)
+    expect(json).toEqual({ error: expect.not.stringContaining('folder') })
+    expect(logged).toHaveBeenCalledWith(expect.objectContaining({ code: 'ENGINE_ERROR' }))
   })
 
   it('answers 503 when the runner is closed', async () => {

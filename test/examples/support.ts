@@ -92,6 +92,7 @@ export async function startInProcess(framework: Framework, settings: Partial<Mai
   const runner = createRunner({
     smtpUrl: catcher?.url ?? '',
     mailFrom: 'App <app@example.com>',
+    databasePath: 'memory',
     concurrency: 5,
     retryDelay: 10,
     ...settings,
@@ -129,7 +130,7 @@ export class Program {
     const child = spawn(process.execPath, ['--import', 'tsx', `examples/${framework}/main.ts`], {
       cwd: root,
       // Nothing of the environment of the tests may steer the program.
-      env: { PORT: '0', ...env },
+      env: { PORT: '0', DATABASE_PATH: 'memory', ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     })
     this.#child = child

@@ -30,6 +30,8 @@ export interface ModelTask extends Spec {
   force: boolean
   /** When its handler is, or was, called unresponsive. */
   graceAt: number
+  /** Deaths of its process in a row. */
+  deaths: number
   /** What has been told of it. */
   readonly events: string[]
 }
@@ -83,6 +85,7 @@ export class Model {
       cancelAsked: false,
       force: false,
       graceAt: NEVER,
+      deaths: 0,
       events: ['submitted'],
     })
   }
@@ -92,7 +95,10 @@ export class Model {
     for (const task of this.all('scheduled')) if (task.runAt <= this.now) task.state = 'queued'
     if (this.paused || this.closing) return
     const waiting = this.all('queued').sort((a, b) => b.current - a.current || a.runAt - b.runAt || a.order - b.order)
-    for (const task of waiting.slice(0, Math.max(0, this.concurrency - this.all('running').length))) {
+    for (const task of waiting) {
+      const running = this.all('running')
+      if (running.length >= this.concurrency) break
+      if (isSuspect(task) && running.some(isSuspect)) continue
       task.state = 'running'
       task.events.push('started')
       task.attempt++
@@ -124,6 +130,19 @@ export class Model {
     for (const task of this.all('running')) if (!task.deaf) this.#release(task)
   }
 
+  /** The process dies, and another one opens what it has left. */
+  crash(): void {
+    for (const task of this.all('running')) {
+      if (task.cancelAsked) this.#end(task, 'cancelled')
+      else if (isSuspect(task)) this.#end(task, 'failed')
+      else {
+        task.state = 'queued'
+        task.deaths++
+        this.#doNotCount(task)
+      }
+    }
+  }
+
   cancel(task: ModelTask, force: boolean): void {
     if (task.state === 'queued' || task.state === 'scheduled') return this.#end(task, 'cancelled')
     task.cancelAsked = true
@@ -140,6 +159,7 @@ export class Model {
     task.state = delay > 0 ? 'scheduled' : 'queued'
     task.cancelAsked = false
     task.force = false
+    task.deaths = 0
     task.events.push('retrying')
   }
 
@@ -174,6 +194,7 @@ export class Model {
     task.state = 'scheduled'
     task.events.push('retrying')
     task.runAt = runAt
+    task.deaths = 0
     if (!counts) this.#doNotCount(task)
   }
 
@@ -181,6 +202,7 @@ export class Model {
     task.state = 'queued'
     task.events.push('retrying')
     this.returned++
+    task.deaths = 0
     this.#doNotCount(task)
   }
 
@@ -194,4 +216,9 @@ export class Model {
     task.events.push(state)
     this.completed++
   }
+}
+
+/** It was running at two deaths in a row: it runs beside no other such task, and the third death ends it. */
+function isSuspect({ deaths }: ModelTask): boolean {
+  return deaths >= 2
 }

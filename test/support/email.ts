@@ -1,6 +1,10 @@
-/** What the tests of email share: a server that ends with its test, a runner that closes with it, quick retries. */
+/**
+ * What the tests of email share: a server that ends with its test, a runner that closes with it, quick retries; and the
+ * task without any of it, for tests of what is mailed and not of the dialogue.
+ */
 import { BackgroundRunner, type Logger, type TaskDefinition, type TaskRecord } from 'background-runner'
 import { type EmailMessage, type EmailResult, type EmailTaskOptions, emailTask } from 'background-runner/email'
+import { type Outbox, testTransport } from 'background-runner/testing'
 import { onTestFinished } from 'vitest'
 import { type SmtpServer, type SmtpServerOptions, startSmtpServer } from './smtp-server.js'
 
@@ -14,7 +18,8 @@ export async function smtpServer(options?: SmtpServerOptions): Promise<SmtpServe
   return server
 }
 
-export type MailRunner = BackgroundRunner<{ readonly email: TaskDefinition<EmailMessage, EmailResult> }>
+type EmailTask = TaskDefinition<EmailMessage, EmailResult>
+export type MailRunner = BackgroundRunner<{ readonly email: EmailTask }>
 
 export function mailRunner(
   options: Partial<EmailTaskOptions> & Pick<EmailTaskOptions, 'transport'>,
@@ -26,6 +31,12 @@ export function mailRunner(
   })
   onTestFinished(async () => void (await runner.close({ deadline: 0, drain: false })))
   return runner
+}
+
+/** The task, with an outbox for a server. */
+export function mailTask(options?: Partial<EmailTaskOptions>): { readonly email: EmailTask; readonly outbox: Outbox } {
+  const transport = testTransport()
+  return { email: emailTask({ transport, from: FROM, ...options }), outbox: transport.outbox }
 }
 
 /** What a failed task says of its error. */

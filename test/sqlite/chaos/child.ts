@@ -1,95 +1,98 @@
 /**
  * A process that is going to be killed: submits and works on one file, and writes down what it knows before and after
- * each thing it does, so that it can be held to it. `node --import tsx child.ts <settings as JSON>`
+ * each thing it does, so that the engine can be held to it. Its settings are its argument, as JSON.
  */
-import { appendFileSync } from 'node:fs'
 import { BackgroundRunner, defineTask } from 'background-runner'
 import { sqlite } from 'background-runner/sqlite'
+import { Random } from '../support/random.js'
+import { noteIn } from './journal.js'
+import { type Strike, Strikes } from './moments.js'
 
 export interface ChildSettings {
   readonly path: string
-  /** Where it writes down what it does, a line each. */
   readonly journal: string
   readonly seed: number
   readonly concurrency: number
+  /** ms */
   readonly lease: number
-  /** Goes on submitting. */
+  /** Goes on submitting; otherwise it ends when nothing is left to do. */
   readonly submits: boolean
-  readonly works: boolean
-  /** Ends when nothing is left to do. */
-  readonly drains: boolean
+  readonly strike: Strike | undefined
 }
 
 const settings = JSON.parse(process.argv[2] ?? '') as ChildSettings
-const { path, journal, concurrency, lease, submits, works, drains } = settings
-
-let state = settings.seed
-/** Mulberry32. */
-function random(): number {
-  state = (state + 0x6d2b79f5) | 0
-  let t = Math.imul(state ^ (state >>> 15), 1 | state)
-  t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
-  return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296
-}
-
-/** One write each, so that a line is there whole or not at all, whenever the process dies. */
-const note = (...words: (string | number)[]): void => appendFileSync(journal, `${words.join(' ')}\n`)
+const { path, journal, concurrency, lease, submits, strike } = settings
+const note = noteIn(journal)
+const random = new Random(settings.seed)
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
+
+const strikes =
+  strike &&
+  new Strikes(strike, () => {
+    note('struck', strike.moment, process.pid)
+    process.kill(process.pid, 'SIGKILL')
+  })
+strikes?.install()
 
 const work = defineTask({
   retry: { attempts: 5, backoff: { type: 'fixed', delay: 20 } },
   run: async (input: { kind: string; ms: number }, ctx): Promise<string> => {
-    note('begin', ctx.id, ctx.attempt, process.pid)
-    if (input.kind === 'poison') process.kill(process.pid, 'SIGKILL')
-    if (input.kind === 'saves') await ctx.save({ step: ctx.attempt })
-    await sleep(input.ms)
-    if (input.kind === 'fails' && ctx.attempt === 1) {
-      note('end', ctx.id, ctx.attempt, process.pid)
-      throw new Error('the first attempt fails')
+    const { id, attempt } = ctx
+    note('begin', id, attempt, process.pid, Number(ctx.saved ?? 0))
+    if (input.kind === 'saves') {
+      await ctx.save(attempt)
+      note('saved', id, attempt, process.pid)
     }
-    note('end', ctx.id, ctx.attempt, process.pid)
-    return `done ${ctx.id}`
+    strikes?.moment('run')
+    await sleep(input.ms)
+    note('end', id, attempt, process.pid)
+    if (input.kind === 'fails' && attempt === 1) throw new Error('the first attempt fails')
+    return `done ${id}`
   },
 })
 
+const born = performance.now()
+const age = (): number => performance.now() - born
 const runner = new BackgroundRunner({
   tasks: { work },
   engine: sqlite({ path, lease }),
   concurrency,
-  work: works,
-  retention: { count: 100_000 },
+  // What is cancelled goes soon, so that pruning is a moment too; all else stays to be counted.
+  retention: { cancelled: 10 },
 })
 runner.on('error', (error) => note('fault', String(error).replaceAll('\n', ' ')))
-runner.on('stalled', (record) => note('stalled', record.id, record.attempt))
+runner.once('started', () => note('claimed', process.pid, age()))
+runner.on('succeeded', ({ id, attempt }) => note('succeeded', id, attempt, process.pid))
+runner.on('stalled', ({ id, attempt }) => note('stalled', id, attempt, process.pid))
 await runner.ready()
-note('ready', process.pid, Math.round(performance.now()))
+note('ready', process.pid, age())
 process.send?.('ready')
 
-let closing = false
-process.on('message', (message) => {
-  if (message === 'stop') closing = true
-})
+if (submits) for (;;) await submitSome()
+const { tasks: later } = await runner.list({ states: ['scheduled'], limit: 1_000 })
+for (const { id, runAt } of later) if (runAt > Date.now() + 60_000) await withdraw(id)
+await runner.onIdle()
+await runner.close()
+process.disconnect?.()
 
-const KINDS = ['plain', 'plain', 'fails', 'saves']
-while (submits && !closing) {
-  const many = Math.floor(random() * 12)
-  const inputs = Array.from({ length: many }, () => ({
-    kind: KINDS[Math.floor(random() * KINDS.length)] ?? 'plain',
-    ms: Math.floor(random() * 15),
-  }))
-  if (random() < 0.3) for (const { id } of await runner.submitMany('work', inputs)) note('acknowledged', id)
-  else
-    await Promise.all(
-      inputs.map(async (input) => {
-        const { id } = await runner.submit('work', input, random() < 0.2 ? { delay: 30 } : {})
-        note('acknowledged', id)
-      }),
-    )
-  await sleep(random() * 10)
+async function submitSome(): Promise<void> {
+  const kinds = ['plain', 'plain', 'fails', 'saves']
+  const inputs = Array.from({ length: random.below(12) }, () => ({ kind: random.of(kinds), ms: random.below(15) }))
+  if (random.next() < 0.3) for (const { id } of await runner.submitMany('work', inputs)) note('acknowledged', id)
+  else await Promise.all(inputs.map(submitOne))
+  const { id } = await runner.submit('work', { kind: 'plain', ms: 0 }, { delay: '1h' })
+  note('acknowledged', id)
+  await withdraw(id)
+  await sleep(random.below(10))
 }
-if (drains) {
-  await runner.onIdle()
-  note('drained', process.pid, Math.round(performance.now()))
-  await runner.close()
-  process.disconnect?.()
+
+async function withdraw(id: string): Promise<void> {
+  note('cancelling', id)
+  await runner.cancel(id)
+  note('cancelled', id)
+}
+
+async function submitOne(input: { kind: string; ms: number }): Promise<void> {
+  const { id } = await runner.submit('work', input, random.next() < 0.2 ? { delay: 30 } : {})
+  note('acknowledged', id)
 }

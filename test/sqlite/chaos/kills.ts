@@ -1,18 +1,27 @@
 /**
- * Kills processes that submit and work on one file, at moments that a seed decides, starts them again, and counts what
- * became of every task that was acknowledged.
+ * Kills processes that submit and work on one file, starts them again, and counts what became of every task that was
+ * acknowledged. A seed decides who is killed when: half of the time at a moment that the process knows itself to be in,
+ * otherwise from outside, whatever it is at.
  */
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { BackgroundRunner, defineTask, type TaskRecord } from 'background-runner'
 import { sqlite } from 'background-runner/sqlite'
 import { loadDriver } from '../../../src/sqlite/driver.js'
+import { bundle } from '../support/bundle.js'
+import { Random } from '../support/random.js'
 import type { ChildSettings } from './child.js'
+import { judge, noteIn, readJournal, type Verdict } from './journal.js'
+import { MOMENTS, type Moment, type Strike } from './moments.js'
 
-const CHILD = fileURLToPath(new URL('child.ts', import.meta.url))
+/** Kills on one file; then it is worked off and counted, and the next one begins. */
+const KILLS_A_FILE = 25
+/** ms after which a process that has not come to its moment is killed from outside. */
+const PATIENCE = 3_000
+/** ms within which the last process must have worked off what is left. */
+const TIME_TO_WORK_OFF = 12_000
 
 export interface Plan {
   readonly folder: string
@@ -20,139 +29,169 @@ export interface Plan {
   readonly kills: number
   /** Processes at work at a time; one of them is killed at a time. */
   readonly workers: number
+  /** ms */
   readonly lease: number
 }
 
-export interface Report {
-  readonly seed: number
+export interface Report extends Verdict {
   readonly kills: number
-  readonly submitted: number
-  /** Acknowledged, and not there any more. */
-  readonly lost: number
-  /** Acknowledged, and not at its end although all is drained. */
-  readonly stuck: number
-  /** Begun twice with the same attempt, or again although it had ended and was not running at a kill. */
-  readonly ranTwiceWrongly: number
-  /** Begun again because it was running when its process was killed. */
-  readonly ranTwice: number
-  /** ms from the start of a process after a kill to its being ready: p50, p99. */
-  readonly recovery: readonly [number, number]
-  readonly integrity: string
+  /** Kills at each moment; `outside` came at any. */
+  readonly moments: Readonly<Record<string, number>>
+  /** ms from `new BackgroundRunner` after a kill to `ready` and to the first claim, least first. */
+  readonly ready: readonly number[]
+  readonly claimed: readonly number[]
+  /** Files that `integrity_check` found damaged, and what the processes reported themselves. */
+  readonly damaged: readonly string[]
   readonly faults: readonly string[]
 }
 
 export async function killAndCount(plan: Plan): Promise<Report> {
-  const random = mulberry32(plan.seed)
-  const path = join(plan.folder, `kills-${plan.seed}.db`)
-  const journal = join(plan.folder, `kills-${plan.seed}.txt`)
-  writeFileSync(journal, '')
-  const recovery: number[] = []
-  const start = async (more: Partial<ChildSettings>): Promise<ChildProcess> => {
-    const settings: ChildSettings = {
-      path,
-      journal,
-      seed: Math.floor(random() * 2 ** 31),
-      concurrency: 8,
-      lease: plan.lease,
-      submits: true,
-      works: true,
-      drains: false,
-      ...more,
+  const random = new Random(plan.seed)
+  const program = await bundle(new URL('child.ts', import.meta.url))
+  const reports: Report[] = []
+  for (let done = 0; done < plan.kills; done += KILLS_A_FILE) {
+    const path = join(plan.folder, `${plan.seed}-${reports.length}.db`)
+    const kills = Math.min(KILLS_A_FILE, plan.kills - done)
+    reports.push(await new Round(program, path, { ...plan, kills }, random).run())
+  }
+  return reports.reduce(sum)
+}
+
+/** The kills on one file. */
+class Round {
+  readonly #program: string
+  readonly #path: string
+  readonly #journal: string
+  readonly #plan: Plan
+  readonly #random: Random
+  readonly #damaged: string[] = []
+
+  constructor(program: string, path: string, plan: Plan, random: Random) {
+    this.#program = program
+    this.#path = path
+    this.#journal = `${path}.txt`
+    this.#plan = plan
+    this.#random = random
+  }
+
+  async run(): Promise<Report> {
+    const { kills, workers } = this.#plan
+    writeFileSync(this.#journal, '')
+    // The first ones make the file: killed while they are at it.
+    let n = 0
+    for (; n < Math.min(kills, 1 + Math.floor(kills / 12)); n++) {
+      await this.#killed(this.#start({ moment: 'migration', after: this.#random.below(8) }))
     }
-    const child = fork(CHILD, [JSON.stringify(settings)], {
-      execArgv: ['--import', 'tsx'],
+    const strikes = Array.from({ length: kills - n }, (_, i) => this.#strike(n + i))
+    let children = Array.from({ length: Math.min(workers, strikes.length) }, () => this.#start(strikes.shift()))
+    for (; n < kills; n++) {
+      const victim = this.#random.of(children)
+      await this.#killed(victim)
+      await this.#check()
+      children = children.filter((child) => child !== victim)
+      if (strikes.length > 0) children.push(this.#start(strikes.shift()))
+    }
+    await this.#workOff()
+    return this.#report()
+  }
+
+  /** @param n of the kill: the moments take turns. Of several processes one is killed at a time, so from outside. */
+  #strike(n: number): Strike | undefined {
+    const moment = MOMENTS[n % MOMENTS.length] as Moment
+    if (moment === 'migration' || this.#plan.workers > 1 || this.#random.next() < 0.3) return undefined
+    // Far enough apart that who was running at one kill has mostly ended before the next.
+    if (moment === 'prune') return { moment, after: this.#random.below(20) }
+    return { moment, after: moment === 'save' ? 20 + this.#random.below(80) : 100 + this.#random.below(400) }
+  }
+
+  #start(strike: Strike | undefined, submits = true): ChildProcess {
+    const settings: ChildSettings = {
+      path: this.#path,
+      journal: this.#journal,
+      seed: this.#random.below(2 ** 31),
+      concurrency: 8,
+      lease: this.#plan.lease,
+      submits,
+      strike,
+    }
+    return fork(this.#program, [JSON.stringify(settings)], {
+      execArgv: [],
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     })
-    return child
   }
 
-  let children = await Promise.all(Array.from({ length: plan.workers }, () => start({})))
-  for (let kill = 0; kill < plan.kills; kill++) {
-    const at = Math.floor(random() * children.length)
-    const victim = children[at] as ChildProcess
-    // Some are killed while they start, most while they work.
-    if (random() < 0.8) await ready(victim)
-    await sleep(random() * 250)
-    victim.kill('SIGKILL')
-    if (victim.exitCode === null && victim.signalCode === null) await once(victim, 'exit')
-    const since = performance.now()
-    const next = await start({})
-    void ready(next).then(() => recovery.push(performance.now() - since))
-    children = children.with(at, next)
-  }
-  for (const child of children) {
-    await ready(child)
+  /** Lets it come to its moment, or kills it from outside; some of them while they start. */
+  async #killed(child: ChildProcess): Promise<void> {
+    const meant = (JSON.parse(child.spawnargs.at(-1) ?? '') as ChildSettings).strike
+    if (meant !== undefined) await Promise.race([exited(child), sleep(PATIENCE)])
+    else if (this.#random.next() < 0.8) await Promise.race([once(child, 'message'), exited(child)])
+    if (meant === undefined) await sleep(this.#random.next() * 250)
+    if (child.exitCode !== null) throw new Error(`${this.#path}: a process has ended by itself`)
+    if (isGone(child)) return
+    noteIn(this.#journal)('killing', child.pid ?? 0)
     child.kill('SIGKILL')
-    if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
+    await exited(child)
   }
-  const last = await start({ submits: false, drains: true })
-  const [code] = (await once(last, 'exit')) as [number | null]
-  if (code !== 0) throw new Error(`the last process ended with ${code}`)
-  return {
-    ...(await count(path, journal)),
-    seed: plan.seed,
-    kills: plan.kills + plan.workers,
-    recovery: quantiles(recovery),
+
+  async #check(): Promise<void> {
+    const open = await loadDriver()
+    const database = open(this.#path)
+    const found = String(database.prepare('PRAGMA integrity_check').get()?.['integrity_check'])
+    database.close()
+    if (found !== 'ok') this.#damaged.push(`${this.#path}: ${found}`)
   }
-}
 
-async function ready(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null || (child as { told?: true }).told) return
-  await Promise.race([once(child, 'message'), once(child, 'exit')])
-  ;(child as { told?: true }).told = true
-}
+  async #workOff(): Promise<void> {
+    const last = this.#start(undefined, false)
+    await Promise.race([exited(last), sleep(TIME_TO_WORK_OFF)])
+    if (!isGone(last)) last.kill('SIGKILL') // what is left is stuck
+    await exited(last)
+    if (last.exitCode !== null && last.exitCode !== 0) throw new Error(`${this.#path}: the last process failed`)
+    await this.#check()
+  }
 
-async function count(path: string, journal: string): Promise<Omit<Report, 'seed' | 'kills' | 'recovery'>> {
-  const lines = readFileSync(journal, 'utf8')
-    .split('\n')
-    .filter((line) => line !== '')
-    .map((line) => line.split(' '))
-  const acknowledged = lines.filter(([what]) => what === 'acknowledged').map(([, id]) => id as string)
-  const records = await readAll(path)
-  const lost = acknowledged.filter((id) => !records.has(id))
-  const stuck = [...records.values()].filter(({ state }) => state !== 'succeeded')
-  const begun = new Map<string, number>()
-  const ended = new Set<string>()
-  let ranTwice = 0
-  let ranTwiceWrongly = 0
-  for (const [what, id = '', attempt] of lines) {
-    const key = `${id} ${attempt}`
-    if (what === 'begin') {
-      const before = begun.get(id)
-      if (before !== undefined) {
-        // Its attempt before must have ended by failing, or have been cut off by a kill.
-        if (before === Number(attempt)) ranTwiceWrongly++
-        else if (!ended.has(`${id} ${before}`)) ranTwice++
-        else if (records.get(id)?.attempts.find((each) => each.number === before)?.outcome === 'succeeded')
-          ranTwiceWrongly++
-        else if (records.get(id)?.attempts.find((each) => each.number === before)?.outcome === 'crashed') ranTwice++
-      }
-      begun.set(id, Number(attempt))
+  async #report(): Promise<Report> {
+    const journal = readJournal(this.#journal)
+    const spans = (of: string): number[] => journal.filter(([what]) => what === of).map((line) => Number(line[2]))
+    const moments: Record<string, number> = {}
+    for (const [what, moment = ''] of journal) {
+      if (what === 'struck') moments[moment] = (moments[moment] ?? 0) + 1
+      if (what === 'killing') moments['outside'] = (moments['outside'] ?? 0) + 1
     }
-    if (what === 'end') ended.add(key)
+    return {
+      ...judge(journal, await readAll(this.#path)),
+      kills: this.#plan.kills,
+      moments,
+      ready: spans('ready'),
+      claimed: spans('claimed'),
+      damaged: this.#damaged,
+      faults: journal.filter(([what]) => what === 'fault').map((line) => line.slice(1).join(' ')),
+    }
   }
-  const open = await loadDriver()
-  const database = open(path)
-  const integrity = String(database.prepare('PRAGMA integrity_check').get()?.['integrity_check'])
-  database.close()
-  const faults = lines.filter(([what]) => what === 'fault').map((line) => line.slice(1).join(' '))
+}
+
+function sum(a: Report, b: Report): Report {
+  const moments = { ...a.moments }
+  for (const [moment, n] of Object.entries(b.moments)) moments[moment] = (moments[moment] ?? 0) + n
   return {
-    submitted: acknowledged.length,
-    lost: lost.length,
-    stuck: stuck.length,
-    ranTwice,
-    ranTwiceWrongly,
-    integrity,
-    faults,
+    kills: a.kills + b.kills,
+    moments,
+    submitted: a.submitted + b.submitted,
+    lost: [...a.lost, ...b.lost],
+    stuck: [...a.stuck, ...b.stuck],
+    ranTwice: a.ranTwice + b.ranTwice,
+    wrong: [...a.wrong, ...b.wrong],
+    crashed: a.crashed + b.crashed,
+    ready: [...a.ready, ...b.ready],
+    claimed: [...a.claimed, ...b.claimed],
+    damaged: [...a.damaged, ...b.damaged],
+    faults: [...a.faults, ...b.faults],
   }
 }
 
 async function readAll(path: string): Promise<Map<string, TaskRecord>> {
-  const runner = new BackgroundRunner({
-    engine: sqlite({ path }),
-    work: false,
-    tasks: { work: defineTask({ run: () => {} }) },
-  })
+  const tasks = { work: defineTask({ run: () => {} }) }
+  const runner = new BackgroundRunner({ engine: sqlite({ path }), work: false, tasks })
   const records = new Map<string, TaskRecord>()
   for (let cursor: string | undefined; ; ) {
     const page = await runner.list({ limit: 1_000, ...(cursor !== undefined && { cursor }) })
@@ -164,20 +203,9 @@ async function readAll(path: string): Promise<Map<string, TaskRecord>> {
   return records
 }
 
-function quantiles(values: readonly number[]): [number, number] {
-  const sorted = values.toSorted((a, b) => a - b)
-  const at = (q: number): number => Math.round(sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))] ?? 0)
-  return [at(0.5), at(0.99)]
-}
+const isGone = ({ exitCode, signalCode }: ChildProcess): boolean => exitCode !== null || signalCode !== null
+const sleep = (ms: number): Promise<void> => new Promise((resolve) => void setTimeout(resolve, ms))
 
-function mulberry32(seed: number): () => number {
-  let state = seed
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let t = Math.imul(state ^ (state >>> 15), 1 | state)
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
-    return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296
-  }
+async function exited(child: ChildProcess): Promise<void> {
+  if (!isGone(child)) await once(child, 'exit')
 }
-
-const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))

@@ -1,0 +1,65 @@
+/**
+ * What one writes by hand on the library's own table, written well: `concurrency` tasks a transaction, which also ends those
+ * before. No retry, no error, no cancel, no other process, no counts, one name, one thing at a time.
+ */
+import { randomBytes } from 'node:crypto'
+import { openDatabase, SYNCHRONOUS } from '../database.mjs'
+import * as library from './background-runner-sqlite.mjs'
+
+/** @param inserts how many are inserted in one transaction */
+export async function createRunner({ path, durability, concurrency, handler, inserts = concurrency }) {
+  // The library makes the file: the tables and indexes are the same.
+  await (await library.createRunner({ path })).close()
+  const database = await openDatabase(path)
+  database.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = ${SYNCHRONOUS[durability]}`)
+  database.exec("INSERT INTO names (id, name) VALUES (1, 'task')")
+  const insert = database.prepare(
+    'INSERT INTO tasks (id, name, key, state, priority, run_at, max_attempts, created_at, input, extras) VALUES (?, 1, NULL, 0, 0, ?, 3, ?, ?, NULL)',
+  )
+  const best = database.prepare(
+    `SELECT seq, input FROM tasks INDEXED BY tasks_ready WHERE state = 0 AND suspect = 0 AND name = 1
+     ORDER BY priority DESC, run_at, seq LIMIT ${concurrency}`,
+  )
+  const start = database.prepare('UPDATE tasks SET state = 2, attempt = 1, started_at = ?, worker = 1 WHERE seq = ?')
+  const end = database.prepare('UPDATE tasks SET state = 3, finished_at = ?, worker = NULL WHERE seq = ? AND state = 2')
+  const begin = database.prepare('BEGIN IMMEDIATE')
+  const commit = database.prepare('COMMIT')
+
+  const transaction = (work) => {
+    begin.run()
+    const answer = work()
+    commit.run()
+    return answer
+  }
+  let waiting = []
+  const store = () => {
+    const now = Date.now()
+    transaction(() => {
+      for (const [id, input] of waiting) insert.run(id, now, now, JSON.stringify(input))
+    })
+    waiting = []
+  }
+  const take = (ended) => {
+    const now = Date.now()
+    for (const { seq } of ended) end.run(now, seq)
+    const tasks = best.all()
+    for (const { seq } of tasks) start.run(now, seq)
+    return tasks
+  }
+  return {
+    submit: (input) => {
+      waiting.push([randomBytes(16).toString('base64url'), input])
+      if (waiting.length === inserts) store()
+    },
+    onIdle: async () => {
+      if (waiting.length > 0) store()
+      for (let tasks = []; ; ) {
+        tasks = transaction(() => take(tasks))
+        if (tasks.length === 0) return
+        await Promise.all(tasks.map(({ input }) => handler(JSON.parse(input))))
+      }
+    },
+    succeeded: async () => database.prepare('SELECT count(*) AS n FROM tasks WHERE state = 3').get().n,
+    close: async () => database.close(),
+  }
+}

@@ -1,0 +1,37 @@
+/**
+ * Mails through `emailTask` on the memory engine and on a file, submitted in one burst: to the same SMTP server in another
+ * process, which takes no time for a message, or 20 ms.
+ */
+import { driverInUse, withFile } from '../../database.mjs'
+import { sqlite as sqliteUrl } from '../../library.mjs'
+import { CONNECTIONS, send, viaRunner } from '../../mails.mjs'
+
+const MAILS = 2_000
+const SERVERS = { '0 ms': { latency: 0 }, '0 ms, warm': { latency: 0, warm: true }, '20 ms': { latency: 20 } }
+
+export const title = `${MAILS} mails over ${CONNECTIONS} connections, kept in a file`
+export const unit = 'µs/mail'
+
+const inMemory = (options) => send((url) => viaRunner(url, { burst: true }), { mails: MAILS, ...options })
+
+const inFile = (options) =>
+  withFile(async (path) => {
+    const { sqlite } = await import(sqliteUrl.href)
+    const prepare = (url) => viaRunner(url, { burst: true, engine: sqlite({ path }) })
+    const spent = await send(prepare, { mails: MAILS, ...options })
+    return { ...spent, on: `${driverInUse()}, NORMAL` }
+  })
+
+export const cases = Object.fromEntries(
+  Object.entries(SERVERS).flatMap(([server, options]) => [
+    [`sqlite, ${server}`, () => inFile(options)],
+    [`memory, ${server}`, () => inMemory(options)],
+  ]),
+)
+
+export const targets = Object.keys(SERVERS).map((server) => ({
+  say: `mails/s on sqlite over memory, ${server}`,
+  ratio: [`memory, ${server}`, `sqlite, ${server}`],
+  by: 'wall',
+  atLeast: 0.9,
+}))

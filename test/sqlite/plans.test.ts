@@ -1,0 +1,266 @@
+/**
+ * What each statement of the engine costs, however many tasks there are: which index it goes by, and how many statements
+ * and rows each thing that is asked of it takes. Counted, since time says more of the machine.
+ */
+import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { BackgroundRunner, defineTask, type ListOptions } from 'background-runner'
+import { sqlite } from 'background-runner/sqlite'
+import { afterEach, beforeEach, describe, it, vi } from 'vitest'
+import type { Database, Row, Statement, Value } from '../../src/sqlite/driver.js'
+
+/** What went through the driver. */
+const seen = vi.hoisted(() => ({
+  /** Statements that were prepared. */
+  prepared: new Set<string>(),
+  statements: 0,
+  rows: 0,
+  strange: [] as unknown[],
+}))
+
+vi.mock('../../src/sqlite/driver.js', async (original) => {
+  const actual = await original<typeof import('../../src/sqlite/driver.js')>()
+  const counted = (statement: Statement): Statement => {
+    const rows = <Answer>(answer: Answer, count: (answer: Answer) => number): Answer => {
+      seen.statements++
+      seen.rows += count(answer)
+      return answer
+    }
+    const checked = (values: Value[]): Value[] => {
+      for (const value of values)
+        if (value !== null && typeof value !== 'string' && !Number.isSafeInteger(value)) seen.strange.push(value)
+      if (values.length === 1 && values[0] === null) seen.strange.push('a null alone')
+      return values
+    }
+    return {
+      run: (...values) => rows(statement.run(...checked(values)), ({ changes }) => changes),
+      get: (...values) => rows(statement.get(...checked(values)), (row) => (row === undefined ? 0 : 1)),
+      all: (...values) => rows(statement.all(...checked(values)), (all: Row[]) => all.length),
+    }
+  }
+  return {
+    ...actual,
+    loadDriver: async () => {
+      const open = await actual.loadDriver()
+      return (path: string): Database => {
+        const database = open(path)
+        return {
+          ...database,
+          prepare: (sql) => {
+            seen.prepared.add(sql)
+            return counted(database.prepare(sql))
+          },
+        }
+      }
+    },
+  }
+})
+const { loadDriver } = await vi.importActual<typeof import('../../src/sqlite/driver.js')>('../../src/sqlite/driver.js')
+
+let folder: string
+let path: string
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'background-runner-'))
+  path = join(folder, 'tasks.db')
+})
+afterEach(() => rmSync(folder, { recursive: true }))
+
+function create(retention: object = {}, work = true) {
+  return new BackgroundRunner({
+    tasks: {
+      work: defineTask({
+        run: async (input: string, ctx) => {
+          ctx.progress(1)
+          await ctx.save(2)
+          if (input === 'fails') throw new Error(input)
+        },
+      }),
+      other: defineTask({ run: () => {} }),
+    },
+    engine: sqlite({ path }),
+    defaults: { retry: { attempts: 1 } },
+    work,
+    retention,
+  })
+}
+
+async function direct<Answer>(work: (database: Database) => Answer): Promise<Answer> {
+  const database = (await loadDriver())(path)
+  try {
+    return work(database)
+  } finally {
+    database.close()
+  }
+}
+
+const FILTERS: Record<string, ListOptions> = {
+  'the newest': {},
+  'those in a state': { states: ['failed'] },
+  'those that wait': { states: ['queued', 'scheduled'] },
+  'those of a name': { names: ['work'] },
+  'those of a name in a state': { names: ['work'], states: ['succeeded'] },
+  'those with a tag': { tags: ['mail'] },
+  'those of a name with a tag in a state': { names: ['work'], tags: ['mail'], states: ['succeeded'] },
+  'those with two tags': { tags: ['mail', 'news'] },
+}
+
+describe('each statement of the engine', () => {
+  it('finds its rows by an index, sorts nothing, and is handed texts, whole numbers and null', async () => {
+    seen.prepared.clear()
+    const runner = create()
+    const first = await runner.submit('work', 'x'.repeat(5_000), { key: 'a', tags: ['mail', 'news'], id: 'first' })
+    await first.wait()
+    await runner.submit('work', 'fails', { id: 'second', key: 'b' })
+    await runner.wait('second')
+    await runner.submit('work', 'x', { delay: '1d', id: 'third' })
+    await runner.setPriority('third', 3)
+    await runner.cancel('third', { reason: 'so' })
+    await runner.retry('third', { delay: 0 })
+    await runner.wait('third')
+    await runner.submit('work', 'x', { delay: 50, id: 'fourth', tags: ['mail'] })
+    await runner.wait('fourth')
+    await runner.pause()
+    await runner.resume()
+    for (const filter of Object.values(FILTERS)) await runner.list(filter)
+    await runner.remove('third')
+    await runner.close()
+    // A worker that died while it ran a task that had died before.
+    await direct((database) =>
+      database.exec(`
+        INSERT INTO workers (pid, lease) VALUES (0, 1);
+        UPDATE tasks SET state = 2, suspect = 1, worker = (SELECT max(id) FROM workers), extras = '{"deaths":2}' WHERE id = 'second';
+        UPDATE counts SET n = 0 WHERE state = 4;
+        INSERT INTO counts SELECT name, 2, 1 FROM tasks WHERE id = 'second' ON CONFLICT DO UPDATE SET n = 1`),
+    )
+    const keeper = create({ succeeded: 0, failed: 0, count: 0 })
+    await keeper.ready()
+    const neighbour = create()
+    await neighbour.ready()
+    await keeper.wait('second').catch(() => {})
+    await (await neighbour.submit('other')).wait().catch(() => {})
+    for (const each of [keeper, neighbour]) await each.close()
+
+    assert.deepEqual(seen.strange, [])
+    const statements = [...seen.prepared].filter((sql) => /^\s*(?:SELECT|INSERT|UPDATE|DELETE)/.test(sql))
+    assert.ok(statements.length >= 35, `only ${statements.length} were seen`)
+    for (const analysed of [false, true]) {
+      await direct((database) => {
+        // Statistics of a file in which nearly all is alike tempt the planner to other ways.
+        if (analysed) {
+          fill(database, 5_000)
+          database.exec('ANALYZE')
+        }
+        for (const sql of statements) {
+          const plan = database
+            .prepare(`EXPLAIN QUERY PLAN ${sql}`)
+            .all(...Array.from({ length: sql.split('?').length - 1 }, () => 1))
+            .map((row) => String(row['detail']))
+          for (const step of plan) {
+            assert.doesNotMatch(step, /TEMP B-TREE|AUTOMATIC/, `${sql}: ${plan.join('; ')}`)
+            const scanned = /^SCAN (\w+)( USING (?:COVERING )?INDEX)?/.exec(step)
+            if (scanned === null) continue
+            const few = ['names', 'workers', 'counts', 'meta', 'sqlite_master', 'CONSTANT'].includes(
+              scanned[1] as string,
+            )
+            const first = scanned[2] !== undefined && /LIMIT 1\b/.test(sql)
+            assert.ok(few || first, `${sql}: ${plan.join('; ')}`)
+          }
+        }
+      })
+    }
+  })
+})
+
+/** So many tasks, in all states, by a short cut. */
+function fill(database: Database, count: number): void {
+  database.exec(`
+    BEGIN;
+    INSERT OR IGNORE INTO names (name) VALUES ('work'), ('other');
+    WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ${count})
+    INSERT INTO tasks (id, name, state, priority, run_at, max_attempts, created_at, finished_at, input)
+      SELECT 'filled-' || i, 1 + i % 2, CASE WHEN i % 5 = 4 THEN 4 WHEN i % 10 = 0 THEN 1 WHEN i % 5 = 0 THEN 0 ELSE 3 END,
+        i % 3, CASE WHEN i % 10 = 0 THEN 4000000000000 ELSE i END, 1, i, CASE WHEN i % 5 = 0 THEN 0 ELSE i END, '"x"'
+      FROM n;
+    INSERT OR IGNORE INTO tags SELECT 'mail', name, state, seq FROM tasks;
+    INSERT OR IGNORE INTO tags SELECT 'news', name, state, seq FROM tasks;
+    UPDATE tasks SET extras = '{"tags":["mail","news"]}';
+    DELETE FROM counts;
+    INSERT INTO counts SELECT name, state, count(*) FROM tasks GROUP BY name, state;
+    COMMIT`)
+}
+
+describe('what is asked of the engine takes as many statements and rows among 20 000 tasks as among 1 500', () => {
+  async function costs(count: number): Promise<Map<string, string>> {
+    const made = create({}, false)
+    await made.ready()
+    await made.close()
+    await direct((database) => fill(database, count))
+    const found = new Map<string, string>()
+    const measure = async (what: string, work: () => unknown): Promise<void> => {
+      seen.statements = 0
+      seen.rows = 0
+      await work()
+      found.set(what, `${seen.statements} statements, ${seen.rows} rows`)
+    }
+    const runner = create({}, false)
+    await runner.ready()
+    await runner.counts()
+    await measure('counts', () => runner.counts())
+    await measure('status', () => runner.status('filled-3'))
+    for (const [what, filter] of Object.entries(FILTERS)) {
+      await measure(`list ${what}`, () => runner.list({ limit: 5, ...filter }))
+      const { next } = await runner.list({ limit: 5, ...filter })
+      await measure(`list ${what}, the next page`, () => runner.list({ limit: 5, ...filter, cursor: next as string }))
+    }
+    await measure('submit', () => runner.submit('work', 'x'))
+    await measure('submit with a key and tags', () => runner.submit('work', 'x', { key: 'k', tags: ['mail', 'news'] }))
+    await measure('setPriority', () => runner.setPriority('filled-5', 7))
+    await measure('cancel', () => runner.cancel('filled-15'))
+    await measure('retry', () => runner.retry('filled-15'))
+    await measure('remove', () => runner.remove('filled-3'))
+    await runner.close()
+
+    // As the local engine asks it: a claim, a verdict, a look, a step of pruning.
+    const { SqliteStore } = await import('../../src/sqlite/sqlite-store.js')
+    const { systemClock } = await import('../../src/clock.js')
+    const store = new SqliteStore({ path, durability: 'process', lease: 60_000 })
+    await store.open({
+      maxPending: 1_000_000,
+      names: ['work', 'other'],
+      work: true,
+      clock: systemClock,
+      random: () => 0.5,
+      host: { changed: () => {}, cancelled: () => {}, lost: () => {}, recovered: () => {}, fault: assert.ifError },
+    })
+    const admission = { open: ['work', 'other'], take: () => {}, give: () => {} }
+    const now = Date.UTC(2030, 0, 1)
+    await store.outlook(now)
+    let task: Awaited<ReturnType<typeof store.claim>>
+    await measure('outlook', () => store.outlook(now))
+    await measure('claim', async () => {
+      task = await store.claim(admission, now)
+    })
+    assert.ok(task !== undefined)
+    const claimed = task
+    await measure('settle', () => store.settle(claimed, { type: 'succeeded', output: 1 }, now))
+    const policy = { succeeded: 1e12, failed: 1e12, cancelled: 1e12, count: undefined }
+    await measure('prune by age', () => store.prune(policy, now))
+    await measure('prune by number', () =>
+      store.prune({ succeeded: 1e15, failed: 1e15, cancelled: 1e15, count: 100 - 17 }, now),
+    )
+    await measure('prune of nothing', () =>
+      store.prune({ succeeded: 1e15, failed: 1e15, cancelled: 1e15, count: undefined }, now),
+    )
+    await store.close([])
+    return found
+  }
+
+  it('counts, status, each page of list, each verb, claim, verdict and prune', { timeout: 15_000 }, async () => {
+    const few = await costs(1_500)
+    path = join(folder, 'many.db')
+    const many = await costs(20_000)
+    assert.deepEqual(Object.fromEntries(many), Object.fromEntries(few))
+  })
+})
