@@ -33,9 +33,18 @@ const TICK = 'TickObject'
 /** A request of which a client tells. */
 const REQUEST = 'a request'
 
+/** In whose name something runs, for each activity that has a say in it. */
+interface Frame {
+  readonly activity: object
+  readonly owner: object
+  readonly outer: Frame | undefined
+}
+
+/** One for all: Node 20 keeps each storage that was ever used, and asks it about everything that is begun from then on. */
+const scope: AsyncLocalStorage<Frame> = new AsyncLocalStorage()
+
 /** Tells of each `Owner`, the body that runs within its name, what it waits for. */
 export class Activity<Owner extends object> {
-  readonly #scope: AsyncLocalStorage<Owner> = new AsyncLocalStorage()
   /** By async id, or by the request itself. */
   readonly #running: Map<Owner, Map<number | object, Pending>> = new Map()
   readonly #owners: Map<number | object, Owner> = new Map()
@@ -65,7 +74,9 @@ export class Activity<Owner extends object> {
 
   /** Whose body calls; undefined outside of all. */
   get current(): Owner | undefined {
-    return this.#scope.getStore()
+    for (let frame = scope.getStore(); frame !== undefined; frame = frame.outer)
+      if (frame.activity === this) return frame.owner as Owner
+    return undefined
   }
 
   /** Runs `body` in the name of `owner`, which is watched until it has settled. */
@@ -73,7 +84,7 @@ export class Activity<Owner extends object> {
     if (this.#running.size === 0) this.#look()
     this.#running.set(owner, new Map())
     try {
-      return await this.#scope.run(owner, body)
+      return await this.as(owner, body)
     } finally {
       for (const id of this.#running.get(owner)?.keys() ?? []) this.#owners.delete(id)
       this.#running.delete(owner)
@@ -83,7 +94,8 @@ export class Activity<Owner extends object> {
 
   /** Calls `body` in the name of `owner`, and watches nothing. */
   as<Result>(owner: Owner, body: () => Result): Result {
-    return this.#scope.run(owner, body)
+    const around = scope.getStore()
+    return scope.run({ activity: this, owner, outer: around?.activity === this ? around.outer : around }, body)
   }
 
   /** What `owner` waits for, by Node's names for it (`TCPWRAP`, `Timeout`); empty: nothing that the machine does. */
@@ -116,7 +128,7 @@ export class Activity<Owner extends object> {
 
   #begun(id: number | object, type: string, resource: object): void {
     if (type === 'PROMISE') return
-    const owner = this.#scope.getStore()
+    const owner = this.current
     // A resource made in JavaScript carries a context, and does nothing by itself.
     if (owner === undefined || resource instanceof AsyncResource) return
     const pending = this.#running.get(owner)

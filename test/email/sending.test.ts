@@ -63,7 +63,10 @@ describe('a message', () => {
     const { outcome } = await runTask(email, { ...HELLO, cc: ['ada@EXAMPLE.com', 'bob@example.com'] })
     const sent = { status: 'sent', code: '250', response: '250 2.0.0 queued' }
     const recipients = { 'ada@example.com': sent, 'bob@example.com': sent }
-    expect(outcome).toMatchObject({ type: 'succeeded', output: { complete: true, recipients } })
+    expect(outcome).toEqual({
+      type: 'succeeded',
+      output: { messageId: expect.any(String), complete: true, recipients },
+    })
     outbox.assertEmailSent({ envelope: { to: Object.keys(recipients) } }, { count: 1 })
   })
 
