@@ -36,7 +36,7 @@ ${rows(alone, together)}
 - **lost**: acknowledged by \`submit\`, \`save\` or a \`succeeded\` event, and not there afterwards. **stuck**: not at its end although all was worked off.
 - **run twice**: begun again because it was running when its process was killed. **wrongly**: for any other reason.
 - **ended \`CRASHED\`**: was running at three deaths in a row, as the crash rule has it.
-- **killed in**: the process kills itself right before or after a statement of that kind, or within a handler; from outside: at any moment, a fifth of them while it starts.
+- **killed in**: the process kills itself right before or after a statement of that kind, or within a handler; from outside: at any moment, a fifth of them while it starts. The first ones on a file kill the only process, which is making it.
 - **recovery**: from \`new BackgroundRunner\`, after a kill, to \`ready()\` and to its first claim, by the clock of the new process.
 - \`PRAGMA integrity_check\` is asked after each kill of a file that is made, and when all is worked off.
 `

@@ -259,8 +259,12 @@ class LocalEngine<Task extends StoredTask> implements Engine, RunHost<Task> {
   async #work(): Promise<void> {
     let claimed = this.#claim(this.#clock.now())
     for (;;) {
+      const later = claimed instanceof Promise
       const task = claimed instanceof Promise ? await claimed : claimed
-      if (task === undefined || !this.#open) break
+      if (task === undefined) break
+      // A store that answers later answers many claims at one moment: the event loop is free in between.
+      for (let spent = later && this.#turn.spent(); spent; spent = this.#turn.spent()) await spent
+      if (!this.#open) break
       this.#claims++
       const run = new Run(this, task)
       run.attempt = this.#host.attempt(task, run)

@@ -3,6 +3,7 @@
  *
  * While this one works, it asks SQLite every 30 ms (`PRAGMA data_version`, a µs). While it is idle it watches the -wal
  * file, with that question as the net: a timer of 30 ms alone would cost an idle process most of a percent of a core.
+ * While others write all the time, being woken by each commit would cost it a fifth of one: then it asks, too.
  * Real time, whatever clock the runner has: other processes have no part in a test's clock.
  */
 import { type FSWatcher, watch } from 'node:fs'
@@ -15,15 +16,15 @@ const WIDE_LOOK = 250
 
 export class ForeignCommits {
   readonly #path: string
-  readonly #look: () => void
+  readonly #look: () => boolean
   readonly #isIdle: () => boolean
   #watcher: FSWatcher | undefined
   #unwatchable = false
   #timer: unknown
   #closed = false
 
-  /** @param look asks whether another connection has written */
-  constructor(path: string, look: () => void, isIdle: () => boolean) {
+  /** @param look asks whether another connection has written, and says so */
+  constructor(path: string, look: () => boolean, isIdle: () => boolean) {
     this.#path = path
     this.#look = look
     this.#isIdle = isIdle
@@ -42,7 +43,7 @@ export class ForeignCommits {
     // Our own commits touch the file too: it is watched only while there are none.
     if (this.#isIdle()) this.#watch()
     else this.stopWatching()
-    this.#look()
+    if (this.#look()) this.stopWatching()
     this.#sleep()
   }
 
@@ -50,7 +51,10 @@ export class ForeignCommits {
     if (this.#watcher !== undefined || this.#unwatchable) return
     try {
       const watcher = watch(`${this.#path}-wal`, { persistent: false }, () => {
-        if (this.#watcher === watcher) this.#look()
+        if (this.#watcher !== watcher) return
+        // The file is written before the commit can be seen: one look now, and one a little later.
+        this.#look()
+        this.stopWatching()
       })
       watcher.on('error', () => {
         this.#unwatchable = true
@@ -62,7 +66,7 @@ export class ForeignCommits {
     }
   }
 
-  /** This process begins to write. */
+  /** Looks closely instead: this process begins to write, or others do. */
   stopWatching(): void {
     if (this.#watcher === undefined) return
     this.#watcher.close()

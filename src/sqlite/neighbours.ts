@@ -112,11 +112,13 @@ export class Neighbours {
 
   // What others did.
 
-  #look(): void {
+  #look(): boolean {
     try {
-      if (this.#table.refresh()) this.noticed()
+      const news = this.#table.refresh()
+      if (news) this.noticed()
+      return news
     } catch {
-      // busy, or worse: whoever works with the file will find out and say so
+      return false // busy, or worse: whoever works with the file will find out and say so
     }
   }
 

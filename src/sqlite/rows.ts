@@ -39,15 +39,41 @@ export function toTask(row: Row, name: string, input: Value): SqliteTask {
   }
 }
 
+/** One that waits: it has not ended, nobody runs it, and nobody has asked it to stop. */
+export function toWaitingTask(row: Row, name: string, input: Value): SqliteTask {
+  return {
+    seq: row['seq'] as number,
+    id: row['id'] as string,
+    name,
+    state: 'queued',
+    input: parsed(input),
+    output: undefined,
+    error: undefined,
+    attempt: row['attempt'] as number,
+    maxAttempts: row['max_attempts'] as number,
+    priority: row['priority'] as number,
+    createdAt: row['created_at'] as number,
+    runAt: row['run_at'] as number,
+    startedAt: 0,
+    finishedAt: 0,
+    worker: null,
+    extras: toExtras(row),
+  }
+}
+
 function toExtras(row: Row): TaskExtras | undefined {
   const extras = (parsed(row['extras']) ?? {}) as TaskExtras
-  if (row['key'] !== null) extras.key = row['key'] as string
-  if (row['progress'] !== null) extras.progress = parsed(row['progress']) as Json
-  if (row['saved'] !== null) extras.saved = parsed(row['saved']) as Json
-  if (row['cancel_requested_at'] !== null) extras.cancelRequestedAt = row['cancel_requested_at'] as number
-  if (row['cancel_reason'] !== null) extras.cancelReason = parsed(row['cancel_reason']) as string
-  if (row['cancel_force'] !== null) extras.cancelForce = true
+  if (isThere(row['key'])) extras.key = row['key'] as string
+  if (isThere(row['progress'])) extras.progress = parsed(row['progress']) as Json
+  if (isThere(row['saved'])) extras.saved = parsed(row['saved']) as Json
+  if (isThere(row['cancel_requested_at'])) extras.cancelRequestedAt = row['cancel_requested_at'] as number
+  if (isThere(row['cancel_reason'])) extras.cancelReason = parsed(row['cancel_reason']) as string
+  if (isThere(row['cancel_force'])) extras.cancelForce = true
   return Object.keys(extras).length === 0 ? undefined : extras
+}
+
+function isThere(value: Value | undefined): boolean {
+  return value !== null && value !== undefined
 }
 
 /** What has no column of its own. */

@@ -72,7 +72,7 @@ export class SqliteStore implements Store<SqliteTask> {
       check: () => watch.check(),
       begun: () => this.#neighbours.begun(),
       beforeCommit: () => {
-        this.#table.tally.write()
+        this.#table.beforeCommit()
         this.#neighbours.beforeCommit()
       },
       committed: () => this.#checkpoints.committed(),
@@ -166,11 +166,13 @@ export class SqliteStore implements Store<SqliteTask> {
           known = current // it was cancelled elsewhere
           continue
         }
-        this.#group.after(() => {
-          // Under a new number this process may run it again already.
-          if (this.#running.get(task.seq) === task) this.#running.delete(task.seq)
-          if (settled) Object.assign(task, draft)
-        })
+        // Under a new number this process may run it again already.
+        if (this.#running.get(task.seq) === task) {
+          // At once: the claim that is asked for with this verdict may be for a suspect, which runs beside no other one.
+          this.#running.delete(task.seq)
+          this.#group.undo(() => this.#running.set(task.seq, task))
+        }
+        if (settled) this.#group.after(() => Object.assign(task, draft))
         return settled ? event : undefined
       }
     }, insists)

@@ -8,7 +8,7 @@ import type { TaskState } from '../record.js'
 import type { Database, Row, Statement, Value } from './driver.js'
 import { Feed } from './feed.js'
 import { Names } from './names.js'
-import { extrasText, type SqliteTask, stateNumber, text, toTask } from './rows.js'
+import { extrasText, type SqliteTask, stateNumber, text, toTask, toWaitingTask } from './rows.js'
 import { Tally } from './tally.js'
 
 /** An input of more characters has a row of its own; in its place stands what is no JSON. */
@@ -16,12 +16,23 @@ const LARGE = 1_000
 const APART = ''
 const QUEUED = 0
 const RUNNING = 2
+const SUCCEEDED = 3
 
 export class TaskTable {
   readonly names: Names
   readonly tally: Tally
   readonly feed: Feed
+  /** Each statement by its text; those that run for each task are at hand, since the text costs as much as a column. */
   readonly #statement: (sql: string) => Statement
+  readonly #ready: Statement
+  readonly #insert: Statement
+  readonly #claim: Statement
+  readonly #succeed: Statement
+  /** Waiting tasks of a name, read ahead for the claims of one group; the best one last. */
+  readonly #ahead: Map<number, SqliteTask[]> = new Map()
+  /** Claims of this group so far, and of the one before: so many are read ahead. */
+  #claims = 0
+  #claimsBefore = 1
 
   constructor(database: Database) {
     this.names = new Names(database)
@@ -36,6 +47,22 @@ export class TaskTable {
       }
       return statement
     }
+    this.#ready = database.prepare(
+      `SELECT seq, id, key, priority, run_at, attempt, max_attempts, created_at, input, progress, saved, extras
+       FROM tasks INDEXED BY tasks_ready WHERE state = ${QUEUED} AND suspect = 0 AND name = ?
+       ORDER BY priority DESC, run_at, seq LIMIT ?`,
+    )
+    this.#insert = database.prepare(
+      `INSERT INTO tasks (id, name, key, state, priority, run_at, max_attempts, created_at, input, extras)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    )
+    this.#claim = database.prepare(
+      `UPDATE tasks SET state = ${RUNNING}, attempt = ?, started_at = ?, error = NULL, worker = ? WHERE seq = ?`,
+    )
+    this.#succeed = database.prepare(
+      `UPDATE tasks SET state = ${SUCCEEDED}, finished_at = ?, output = ?, worker = NULL
+       WHERE seq = ? AND state = ${RUNNING} AND worker = ? AND attempt = ? AND cancel_requested_at IS NULL`,
+    )
   }
 
   /** What is kept in memory, read again if another connection has written; says whether one has. */
@@ -47,6 +74,16 @@ export class TaskTable {
   forget(): void {
     this.tally.forget()
     this.feed.forget()
+    this.#ahead.clear()
+    this.#claims = 0
+  }
+
+  /** Writes what was counted, within the group's transaction. */
+  beforeCommit(): void {
+    this.tally.write()
+    this.#ahead.clear()
+    this.#claimsBefore = Math.max(1, this.#claims)
+    this.#claims = 0
   }
 
   // Reading.
@@ -65,16 +102,25 @@ export class TaskTable {
     return this.#task(this.#statement('SELECT * FROM tasks WHERE name = ? AND key = ?').get(number, key))
   }
 
-  /** Waiting tasks of a name, the best one first. @param suspects those that must run alone, or all others */
-  best(name: string, suspects: boolean): SqliteTask | undefined {
+  /** The best waiting task of a name; within a group. @param suspect among those that must run alone, or all others */
+  best(name: string, suspect: boolean): SqliteTask | undefined {
     const number = this.names.number(name)
     if (number === undefined || this.tally.of(number, 'queued') === 0) return undefined
-    const index = suspects ? 'tasks_suspect' : 'tasks_ready'
+    if (!suspect) return this.#nextReady(number, name)
     const row = this.#statement(
-      `SELECT * FROM tasks INDEXED BY ${index} WHERE state = ${QUEUED} AND suspect = ${suspects ? 1 : 0} AND name = ?
+      `SELECT * FROM tasks INDEXED BY tasks_suspect WHERE state = ${QUEUED} AND suspect = 1 AND name = ?
        ORDER BY priority DESC, run_at, seq LIMIT 1`,
     ).get(number)
     return this.#task(row)
+  }
+
+  #nextReady(number: number, name: string): SqliteTask | undefined {
+    const next = this.#ahead.get(number)?.at(-1)
+    if (next !== undefined) return next
+    const rows = this.#ready.all(number, this.#claimsBefore)
+    const read = rows.map((row) => toWaitingTask(row, name, this.#input(row))).reverse()
+    this.#ahead.set(number, read)
+    return read.at(-1)
   }
 
   /** How many tasks of these names are queued. */
@@ -126,10 +172,7 @@ export class TaskTable {
     const state = bornAs(runAt, now)
     const input = text(from.input)
     const large = input !== null && input.length > LARGE
-    const seq = this.#statement(
-      `INSERT INTO tasks (id, name, key, state, priority, run_at, max_attempts, created_at, input, extras)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-    ).run(
+    const seq = this.#insert.run(
       id,
       number,
       extras?.key ?? null,
@@ -167,6 +210,7 @@ export class TaskTable {
         stateNumber(state),
         seq,
       )
+    this.#ahead.clear()
     this.tally.count(number, state, 1)
     this.feed.add(id)
     if (state === 'scheduled') this.tally.schedules(runAt)
@@ -175,9 +219,10 @@ export class TaskTable {
 
   /** A worker takes it. */
   claim(task: SqliteTask): void {
-    this.#statement(
-      `UPDATE tasks SET state = ${RUNNING}, attempt = ?, started_at = ?, error = NULL, worker = ? WHERE seq = ?`,
-    ).run(task.attempt, task.startedAt, task.worker, task.seq)
+    this.#claim.run(task.attempt, task.startedAt, task.worker, task.seq)
+    this.#claims++
+    const ahead = this.#ahead.get(this.names.number(task.name) as number)
+    if (ahead?.at(-1) === task) ahead.pop()
     this.#moved(task, 'queued')
   }
 
@@ -187,7 +232,17 @@ export class TaskTable {
    * @param before the task as this worker knew it
    */
   settle(task: SqliteTask, before: SqliteTask): boolean {
-    const { changes } = this.#statement(
+    const changes = isPlainSuccess(task)
+      ? this.#succeed.run(task.finishedAt, text(task.output), task.seq, before.worker, before.attempt).changes
+      : this.#settle(task, before)
+    if (changes === 0) return false
+    if (task.state === 'queued') this.#ahead.clear()
+    this.#moved(task, 'running')
+    return true
+  }
+
+  #settle(task: SqliteTask, before: SqliteTask): number {
+    return this.#statement(
       `UPDATE tasks SET state = ?, run_at = ?, max_attempts = ?, finished_at = ?, output = ?, error = ?, extras = ?,
          suspect = 0, worker = NULL
        WHERE seq = ? AND state = ${RUNNING} AND worker = ? AND attempt = ? AND cancel_requested_at IS ?`,
@@ -203,15 +258,13 @@ export class TaskTable {
       before.worker,
       before.attempt,
       before.extras?.cancelRequestedAt ?? null,
-    )
-    if (changes === 0) return false
-    this.#moved(task, 'running')
-    return true
+    ).changes
   }
 
   /** Writes all of it: for what happens seldom. @param from the state that it was in */
   write(task: SqliteTask, from: TaskState): void {
     const { extras } = task
+    this.#ahead.clear()
     if (isSuspect(task)) this.tally.suspects = true
     this.#statement(
       `UPDATE tasks SET state = ?, priority = ?, run_at = ?, attempt = ?, max_attempts = ?, started_at = ?, finished_at = ?,
@@ -313,10 +366,16 @@ export class TaskTable {
 
   #task(row: Row | undefined): SqliteTask | undefined {
     if (row === undefined) return undefined
-    const input =
-      row['input'] === APART
-        ? (this.#statement('SELECT input FROM inputs WHERE seq = ?').get(row['seq'] as number)?.['input'] ?? null)
-        : (row['input'] as string | null)
-    return toTask(row, this.names.name(row['name'] as number), input)
+    return toTask(row, this.names.name(row['name'] as number), this.#input(row))
   }
+
+  #input(row: Row): Value {
+    if (row['input'] !== APART) return row['input'] as Value
+    return this.#statement('SELECT input FROM inputs WHERE seq = ?').get(row['seq'] as number)?.['input'] ?? null
+  }
+}
+
+/** Nothing else of its row has changed. */
+function isPlainSuccess(task: SqliteTask): boolean {
+  return task.state === 'succeeded' && task.extras === undefined
 }

@@ -86,4 +86,7 @@ export function parameters(part: number, runs: number): fc.Parameters<[History]>
   return { numRuns: runs, endOnFailure: process.env['SHRINK'] === undefined, seed: (SEED + part) | 0 }
 }
 
+/** ms for one test; none while a history is made short. */
+export const TIMEOUT = process.env['SHRINK'] === undefined ? 60_000 : 0
+
 const SEED = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31))

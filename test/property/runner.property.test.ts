@@ -3,7 +3,7 @@ import { memory } from 'background-runner'
 import fc from 'fast-check'
 import { describe, it } from 'vitest'
 import { turns } from '../../src/testing/real-time.js'
-import { histories, parameters } from './history.js'
+import { histories, parameters, TIMEOUT } from './history.js'
 import { type Home, live } from './world.js'
 
 const RUNS = Number(process.env['RUNS'] ?? (process.env['CI'] === 'true' ? 500 : 75))
@@ -14,7 +14,7 @@ const home: Home = { engine: memory, settle: () => turns(), crash: () => {} }
 
 describe('random histories agree with the reference model', () => {
   for (const part of PARTS) {
-    it(`in every state, attempt, slot and event (part ${part} of ${PARTS.length})`, { timeout: 30_000 }, async () => {
+    it(`in every state, attempt, slot and event (part ${part} of ${PARTS.length})`, { timeout: TIMEOUT }, async () => {
       await fc.assert(
         fc.asyncProperty(histories(false), (history) => live(history, home)),
         parameters(part, RUNS),

@@ -7,7 +7,7 @@ import fc from 'fast-check'
 import { afterAll, describe, it, vi } from 'vitest'
 import type { Database, Open } from '../../src/sqlite/driver.js'
 import { turns } from '../../src/testing/real-time.js'
-import { histories, parameters } from './history.js'
+import { histories, parameters, TIMEOUT } from './history.js'
 import { type Home, live } from './world.js'
 
 const RUNS = Number(process.env['RUNS'] ?? (process.env['CI'] === 'true' ? 1_000 : 100)) / 4
@@ -80,7 +80,7 @@ function newHome(): Home {
 
 describe('random histories with deaths agree with the reference model', () => {
   for (const part of PARTS) {
-    it(`in every state, attempt, slot and event (part ${part} of ${PARTS.length})`, { timeout: 60_000 }, async () => {
+    it(`in every state, attempt, slot and event (part ${part} of ${PARTS.length})`, { timeout: TIMEOUT }, async () => {
       await fc.assert(
         fc.asyncProperty(histories(true), (history) => live(history, newHome())),
         parameters(part, RUNS),

@@ -1,0 +1,130 @@
+/** A file that is removed, replaced or damaged while it is open: noticed soon, and nobody pretends to work. */
+HEAD
+const at = place()
+function overwrite(from: number, to: number): void {
+  const file = openSync(at.path, 'r+')
+  writeSync(file, Buffer.alloc(to - from, 0xa5), 0, to - from, from)
+  closeSync(file)
+}
+
+describe('while it is open', () => {
+  const befalls: Record<string, { readonly by: () => void; readonly told: RegExp }> = {
+    removed: {
+      by: () => unlinkSync(at.path),
+      told: /tasks\.db was removed while it was in use, and what stood in it is gone/,
+    },
+    'moved away': { by: () => renameSync(at.path, `${at.path}.old`), told: /tasks\.db was removed/ },
+    'removed with all that belongs to it': {
+      by: () => {
+        for (const part of ['', '-wal', '-shm']) unlinkSync(`${at.path}${part}`)
+      },
+      told: /tasks\.db was removed/,
+    },
+    'replaced by another one': {
+      by: () => {
+        copyFileSync(at.path, `${at.path}.copy`)
+        renameSync(`${at.path}.copy`, at.path)
+      },
+      told: /tasks\.db was replaced by another file while it was in use/,
+    },
+    'robbed of its -wal': {
+      by: () => unlinkSync(`${at.path}-wal`),
+      told: /tasks\.db-wal was removed while it was in use/,
+    },
+    emptied: {
+      by: () => truncateSync(at.path),
+      told: /tasks\.db was (?:emptied|overwritten) while it was in use|no database of ours/,
+    },
+    'overwritten from its first byte': {
+      by: () => overwrite(0, statSync(at.path).size),
+      told: /overwritten|no database of ours/,
+    },
+    'overwritten but for its first page': { by: () => overwrite(4_096, statSync(at.path).size), told: /damaged/ },
+    'cut in half': { by: () => truncateSync(at.path, 8_192), told: /damaged/ },
+    'overwritten by the database of another application': {
+      by: () => {
+        const other = openDatabase(`${at.path}.other`)
+        other.exec('CREATE TABLE invoices (a)')
+        other.close()
+        writeFileSync(at.path, readFileSync(`${at.path}.other`))
+      },
+      told: /overwritten|damaged|no database of ours/,
+    },
+  }
+  for (const [what, { by, told }] of Object.entries(befalls)) {
+    it(`a file that is ${what}: soon noticed, nobody pretends to work, and close works`, async () => {
+      const { runner, faults, end } = await opened()
+      await (await runner.submit('work', PRIVATE)).wait()
+      const long = await runner.submit('long')
+      await eventually('it runs', async () => (await long.status())?.state === 'running')
+      if (/overwritten|cut/.test(what)) checkpoint() // what still stands in the -wal would mend it
+      by()
+      if (what === 'removed') await eventually('it is told, though nobody asks', () => faults.length > 0, 2_000)
+      await eventually('submit is refused', () =>
+        runner.submit('work', PRIVATE).then(
+          () => false,
+          () => true,
+        ),
+      )
+      for (const ask of [
+        () => runner.submit('work', PRIVATE),
+        () => runner.submitMany('work', [PRIVATE]),
+        () => long.status(),
+        () => runner.counts(),
+        () => runner.cancel(long.id),
+      ]) {
+        await assert.rejects(ask(), (error) => {
+          assert.ok(error instanceof EngineError, String(error))
+          assert.match(error.message, told)
+          assert.match(error.message, /what stood in it is gone|left as it is/)
+          assert.doesNotMatch(error.message, new RegExp(PRIVATE))
+          return true
+        })
+      }
+      end()
+      const { completed, returned, pending } = await runner.close({ deadline: 100 })
+      assert.deepEqual({ completed, returned, pending }, { completed: 0, returned: 0, pending: 0 })
+    })
+  }
+
+  it('a file that has taken its place is not touched by our close', async () => {
+    const { runner, faults } = await opened()
+    await (await runner.submit('work', '')).wait()
+    const other = join(at.folder, 'other.db')
+    await (await create(other).runner.submit('work', '')).wait()
+    await (closers.pop() as () => Promise<unknown>)()
+    renameSync(other, at.path)
+    for (const part of ['-wal', '-shm']) {
+      unlinkSync(`${at.path}${part}`)
+      if (existsSync(`${other}${part}`)) renameSync(`${other}${part}`, `${at.path}${part}`)
+    }
+    const next = await opened()
+    await (await next.runner.submit('work', 'in the new one')).wait()
+    await eventually('it is told', () => faults.length > 0, 2_000)
+    const before = readdirSync(at.folder)
+    await runner.close()
+    assert.deepEqual(readdirSync(at.folder), before)
+    assert.equal((await next.runner.counts()).succeeded, 2)
+    await next.runner.close()
+    assert.equal((await (await opened()).runner.counts()).succeeded, 2)
+  })
+
+  it('a second name for the file, and a look at it from elsewhere, are no faults', async () => {
+    const { runner, faults } = await opened()
+    linkSync(at.path, join(at.folder, 'also.db'))
+    const database = openDatabase(at.path)
+    at.after(() => database.close())
+    database.exec('SELECT * FROM tasks')
+    checkpoint()
+    await new Promise((resolve) => setTimeout(resolve, 1_200))
+    await (await runner.submit('work', '')).wait()
+    assert.deepEqual(faults, [])
+  })
+
+  function checkpoint(): void {
+    const database: Database = openDatabase(at.path)
+    database.exec('PRAGMA wal_checkpoint(TRUNCATE)')
+    database.close()
+  }
+})
+
