@@ -1,53 +1,21 @@
 /** What passes: a full disk, a lock. Running tasks finish, nothing acknowledged is lost, and work goes on by itself. */
-HEAD
+import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { beforeAll, describe, it } from 'vitest'
+import { loadDriver } from '../../src/sqlite/driver.js'
+import { bundle } from './support/bundle.js'
+import { Companion, can, type Disk, withSmallDisk } from './support/companion.js'
+import { create, eventually, opened, PRIVATE } from './support/fault-world.js'
+import { place } from './support/place.js'
+
+let program: string
+beforeAll(async () => {
+  program = await bundle(new URL('support/fault-child.ts', import.meta.url))
+})
 const at = place()
-/** Another process, which does what it is told. */
-class Companion {
-  readonly #child: ChildProcess
-
-  constructor(child: ChildProcess) {
-    this.#child = child
-    at.after(() => this.stop())
-  }
-
-  async stop(): Promise<void> {
-    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return
-    this.#child.kill('SIGKILL')
-    await once(this.#child, 'exit')
-  }
-
-  static async start(program: string, disk?: 'tmpfs' | 'limited'): Promise<Companion> {
-    const command = [process.execPath, program, at.path, ...(disk === undefined ? [] : [disk])]
-    const [first, ...others] = disk === 'tmpfs' ? [...withSmallDisk(at.folder), ...command] : command
-    const child = spawn(first as string, others, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
-    const companion = new Companion(child)
-    await once(child, 'message')
-    return companion
-  }
-
-  async ask(...what: string[]): Promise<unknown> {
-    const [answer] = (await Promise.all([once(this.#child, 'message'), this.#child.send(what)]))[0]
-    const { value, error } = answer as { value?: unknown; error?: { code: string; message: string } }
-    if (error !== undefined) throw Object.assign(new Error(error.message), { code: error.code })
-    return value
-  }
-}
-
-/** What runs a command with a disk of 2 MB at `at`, which nobody else sees. */
-function withSmallDisk(at: string): string[] {
-  return ['unshare', '-Urm', 'sh', '-c', 'mount -t tmpfs -o size=2m none "$0" && exec "$@"', at]
-}
-
-function can(command: readonly string[]): boolean {
-  return spawnSync(command[0] as string, command.slice(1)).status === 0
-}
-
 describe('a disk', { timeout: 30_000 }, () => {
-  let program: string
-  beforeAll(async () => {
-    program = await bundle(new URL('support/fault-child.ts', import.meta.url))
-  })
-
   const disks = {
     // A file system of its own, where this machine lets one be made.
     tmpfs: {
@@ -61,11 +29,11 @@ describe('a disk', { timeout: 30_000 }, () => {
     },
   } as const
 
-  for (const [disk, { possible, told }] of Object.entries(disks) as ['tmpfs' | 'limited', typeof disks.tmpfs][]) {
+  for (const [disk, { possible, told }] of Object.entries(disks) as [Disk, typeof disks.tmpfs][]) {
     it.skipIf(!possible)(
       `that is full (${disk}): submits are refused, verdicts wait, and work goes on by itself`,
       async () => {
-        const child = await Companion.start(program, disk)
+        const child = await Companion.start(at, program, disk)
         await child.ask('open')
         const before = (await child.ask('submit', PRIVATE)) as string
         assert.equal(await child.ask('wait', before), 'succeeded')
@@ -106,7 +74,7 @@ describe('a disk', { timeout: 30_000 }, () => {
     it.skipIf(!possible)(
       `that stays full (${disk}) keeps nobody from closing, and what ran is there at the next start`,
       async () => {
-        const child = await Companion.start(program, disk)
+        const child = await Companion.start(at, program, disk)
         await child.ask('open')
         const long = (await child.ask('long')) as string
         await eventually('it runs', async () => (await child.ask('state', long)) === 'running')
@@ -130,19 +98,14 @@ describe('a disk', { timeout: 30_000 }, () => {
 })
 
 describe('a lock', { timeout: 30_000 }, () => {
-  let program: string
-  beforeAll(async () => {
-    program = await bundle(new URL('support/fault-child.ts', import.meta.url))
-  })
-
   it('that another process holds at start is waited for', async () => {
-    const first = await Companion.start(program)
+    const first = await Companion.start(at, program)
     await first.ask('open')
     await first.ask('close')
     await first.stop()
-    const child = await Companion.start(program)
+    const child = await Companion.start(at, program)
     await child.ask('lockAll')
-    const { runner } = create()
+    const { runner } = create(at)
     let ready = false
     const opening = runner.ready().then(() => {
       ready = true
@@ -156,8 +119,8 @@ describe('a lock', { timeout: 30_000 }, () => {
   })
 
   it('that another process holds while we work holds neither our event loop nor our handlers, and nothing is lost', async () => {
-    const { runner, faults, end } = await opened()
-    const child = await Companion.start(program)
+    const { runner, faults, end } = await opened(at)
+    const child = await Companion.start(at, program)
     const long = await runner.submit('long')
     await eventually('it runs', async () => (await long.status())?.state === 'running')
     await child.ask('lock')
@@ -173,7 +136,7 @@ describe('a lock', { timeout: 30_000 }, () => {
 })
 
 it('a backup that is made while work goes on can be opened and holds what was acknowledged before it', async () => {
-  const { runner } = await opened()
+  const { runner } = await opened(at)
   const ids = (
     await runner.submitMany(
       'work',
@@ -182,9 +145,8 @@ it('a backup that is made while work goes on can be opened and holds what was ac
   ).map(({ id }) => id)
   const backup = join(at.folder, 'backup.db')
   if (can(['sqlite3', '--version'])) execFileSync('sqlite3', [at.path, `.backup ${backup}`])
-  else openDatabase(at.path).exec(`VACUUM INTO '${backup}'`)
+  else (await loadDriver())(at.path).exec(`VACUUM INTO '${backup}'`)
   at.path = backup
-  const restored = await opened()
+  const restored = await opened(at)
   for (const id of ids) assert.notEqual(await restored.runner.status(id), undefined)
 })
-

@@ -1,8 +1,21 @@
 /** A file that cannot be opened: it is told at start, by name, with what to do, and what is not ours is left as it is. */
-HEAD
+import assert from 'node:assert/strict'
+import { chmodSync, copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { EngineError } from 'background-runner'
+import { beforeAll, describe, it } from 'vitest'
+import { loadDriver, type Open } from '../../src/sqlite/driver.js'
+import { create, opened, PRIVATE } from './support/fault-world.js'
+import { overwrite } from './support/overwrite.js'
+import { place } from './support/place.js'
+
+let openDatabase: Open
+beforeAll(async () => {
+  openDatabase = await loadDriver()
+})
 const at = place()
-async function refusal(at: string = at.path): Promise<string> {
-  const { runner, faults } = create(at)
+async function refusal(path: string = at.path): Promise<string> {
+  const { runner, faults } = create(at, path)
   const told: string[] = []
   for (const ask of [() => runner.ready(), () => runner.submit('work', PRIVATE), () => runner.counts()]) {
     await assert.rejects(ask(), (error) => {
@@ -14,7 +27,7 @@ async function refusal(at: string = at.path): Promise<string> {
   assert.equal(new Set(told).size, 1, 'all say the same')
   assert.equal(faults.length, 1, 'and it is told as an error too')
   assert.deepEqual(await runner.close(), { completed: 0, returned: 0, abandoned: 0, pending: 0 })
-  assert.match(String(told[0]), new RegExp(at), 'the path is named')
+  assert.match(String(told[0]), new RegExp(path), 'the path is named')
   return told[0] as string
 }
 
@@ -90,36 +103,36 @@ describe('at start', () => {
 
   it('a file of no bytes is ours to take', async () => {
     writeFileSync(at.path, '')
-    const { runner } = await opened()
+    const { runner } = await opened(at)
     await (await runner.submit('work', '')).wait()
     assert.equal((await runner.counts()).succeeded, 1)
   })
 
   it('a path with odd characters is a path', async () => {
     at.path = join(at.folder, 'tä sks%20#1?.db')
-    await (await opened()).runner.close()
-    const { runner } = await opened()
+    await (await opened(at)).runner.close()
+    const { runner } = await opened(at)
     await (await runner.submit('work', '')).wait()
     await runner.close()
     assert.ok(readdirSync(at.folder).includes('tä sks%20#1?.db'))
   })
 
   it('a damaged file is told', async () => {
-    const { runner } = await opened()
+    const { runner } = await opened(at)
     await runner.submit('work', PRIVATE)
     await runner.close()
     const database = openDatabase(at.path)
     database.exec('PRAGMA wal_checkpoint(TRUNCATE)')
     database.close()
     for (const part of ['-wal', '-shm']) rmSync(`${at.path}${part}`, { force: true })
-    overwrite(4_096, statSync(at.path).size)
+    overwrite(at.path, 4_096, statSync(at.path).size)
     const told = await refusal()
     assert.match(told, /is damaged, and what stood in it is gone; move it away.*put a backup in its place.*start again/)
     assert.doesNotMatch(told, new RegExp(PRIVATE))
   })
 
   it('a file that cannot be written is told', async () => {
-    await (await opened()).runner.close()
+    await (await opened(at)).runner.close()
     for (const name of readdirSync(at.folder)) chmodSync(join(at.folder, name), 0o444)
     chmodSync(at.folder, 0o555)
     const told = await asNobody(() => refusal())
@@ -135,7 +148,7 @@ describe('at start', () => {
   })
 
   it('a file that cannot be read is told', async () => {
-    await (await opened()).runner.close()
+    await (await opened(at)).runner.close()
     for (const name of readdirSync(at.folder)) chmodSync(join(at.folder, name), 0o000)
     chmodSync(at.folder, 0o777)
     assert.match(await asNobody(() => refusal()), /cannot be opened; is it a directory, or may this user not read it/)
@@ -144,7 +157,7 @@ describe('at start', () => {
   it('what is made is for its owner alone, whatever the umask', async () => {
     const before = process.umask(0)
     at.after(() => process.umask(before))
-    const { runner } = await opened()
+    const { runner } = await opened(at)
     await runner.submit('work', PRIVATE)
     assert.deepEqual(
       readdirSync(at.folder)
@@ -166,4 +179,3 @@ async function asNobody<Answer>(work: () => Promise<Answer>): Promise<Answer> {
     process.seteuid?.(0)
   }
 }
-

@@ -1,12 +1,30 @@
 /** A file that is removed, replaced or damaged while it is open: noticed soon, and nobody pretends to work. */
-HEAD
-const at = place()
-function overwrite(from: number, to: number): void {
-  const file = openSync(at.path, 'r+')
-  writeSync(file, Buffer.alloc(to - from, 0xa5), 0, to - from, from)
-  closeSync(file)
-}
+import assert from 'node:assert/strict'
+import {
+  copyFileSync,
+  existsSync,
+  linkSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  truncateSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { join } from 'node:path'
+import { EngineError } from 'background-runner'
+import { beforeAll, describe, it } from 'vitest'
+import { loadDriver, type Open } from '../../src/sqlite/driver.js'
+import { create, eventually, opened, PRIVATE } from './support/fault-world.js'
+import { overwrite } from './support/overwrite.js'
+import { place } from './support/place.js'
 
+let openDatabase: Open
+beforeAll(async () => {
+  openDatabase = await loadDriver()
+})
+const at = place()
 describe('while it is open', () => {
   const befalls: Record<string, { readonly by: () => void; readonly told: RegExp }> = {
     removed: {
@@ -36,10 +54,13 @@ describe('while it is open', () => {
       told: /tasks\.db was (?:emptied|overwritten) while it was in use|no database of ours/,
     },
     'overwritten from its first byte': {
-      by: () => overwrite(0, statSync(at.path).size),
+      by: () => overwrite(at.path, 0, statSync(at.path).size),
       told: /overwritten|no database of ours/,
     },
-    'overwritten but for its first page': { by: () => overwrite(4_096, statSync(at.path).size), told: /damaged/ },
+    'overwritten but for its first page': {
+      by: () => overwrite(at.path, 4_096, statSync(at.path).size),
+      told: /damaged/,
+    },
     'cut in half': { by: () => truncateSync(at.path, 8_192), told: /damaged/ },
     'overwritten by the database of another application': {
       by: () => {
@@ -53,7 +74,7 @@ describe('while it is open', () => {
   }
   for (const [what, { by, told }] of Object.entries(befalls)) {
     it(`a file that is ${what}: soon noticed, nobody pretends to work, and close works`, async () => {
-      const { runner, faults, end } = await opened()
+      const { runner, faults, end } = await opened(at)
       await (await runner.submit('work', PRIVATE)).wait()
       const long = await runner.submit('long')
       await eventually('it runs', async () => (await long.status())?.state === 'running')
@@ -88,7 +109,7 @@ describe('while it is open', () => {
   }
 
   it('a file that has taken its place is not touched by our close', async () => {
-    const { runner, faults } = await opened()
+    const { runner, faults } = await opened(at)
     await (await runner.submit('work', '')).wait()
     const other = join(at.folder, 'other.db')
     await (await create(other).runner.submit('work', '')).wait()
@@ -98,7 +119,7 @@ describe('while it is open', () => {
       unlinkSync(`${at.path}${part}`)
       if (existsSync(`${other}${part}`)) renameSync(`${other}${part}`, `${at.path}${part}`)
     }
-    const next = await opened()
+    const next = await opened(at)
     await (await next.runner.submit('work', 'in the new one')).wait()
     await eventually('it is told', () => faults.length > 0, 2_000)
     const before = readdirSync(at.folder)
@@ -106,11 +127,11 @@ describe('while it is open', () => {
     assert.deepEqual(readdirSync(at.folder), before)
     assert.equal((await next.runner.counts()).succeeded, 2)
     await next.runner.close()
-    assert.equal((await (await opened()).runner.counts()).succeeded, 2)
+    assert.equal((await (await opened(at)).runner.counts()).succeeded, 2)
   })
 
   it('a second name for the file, and a look at it from elsewhere, are no faults', async () => {
-    const { runner, faults } = await opened()
+    const { runner, faults } = await opened(at)
     linkSync(at.path, join(at.folder, 'also.db'))
     const database = openDatabase(at.path)
     at.after(() => database.close())
@@ -127,4 +148,3 @@ describe('while it is open', () => {
     database.close()
   }
 })
-

@@ -4,17 +4,13 @@ import { BackgroundRunner, defineTask } from 'background-runner'
 import { sqlite } from 'background-runner/sqlite'
 import type { Place } from './place.js'
 
-/** What is submitted: no error and no log line may show it. */
+/** What is submitted: no error may show it. */
 export const PRIVATE = 'hunter2'
 
-interface World {
-  readonly runner: ReturnType<typeof create>['runner']
-  readonly faults: unknown[]
-  /** Ends the handler that runs. */
-  end(): void
-}
+export type FaultWorld = ReturnType<typeof create>
 
-function create(at: string = at.path) {
+/** @param path of another file than that of the test */
+export function create(at: Place, path: string = at.path) {
   const faults: unknown[] = []
   let end = (): void => {}
   const runner = new BackgroundRunner({
@@ -27,25 +23,25 @@ function create(at: string = at.path) {
           }),
       }),
     },
-    engine: sqlite({ path: at }),
+    engine: sqlite({ path }),
   })
   runner.on('error', (error) => faults.push(error))
   at.after(() => runner.close({ deadline: 0 }))
+  /** `end` ends the handler that runs. */
   return { runner, faults, end: () => end() }
 }
 
-async function opened(): Promise<World> {
-  const world = create()
+export async function opened(at: Place): Promise<FaultWorld> {
+  const world = create(at)
   await world.runner.ready()
   return world
 }
 
-/** What `ready` and `submit` say of a file that cannot be opened. */
-async function eventually(what: string, is: () => boolean | Promise<boolean>, within = 4_000): Promise<void> {
+/** Looks again and again; fails when `is` does not come to hold within a few seconds. */
+export async function eventually(what: string, is: () => boolean | Promise<boolean>, within = 4_000): Promise<void> {
   for (let waited = 0; waited < within; waited += 10) {
     if (await is()) return
     await new Promise((resolve) => setTimeout(resolve, 10))
   }
   assert.fail(what)
 }
-
