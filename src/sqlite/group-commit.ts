@@ -198,7 +198,6 @@ export class GroupCommit {
     const problem = problemOf(error)
     if (problem === 'busy') return this.#wait(error)
     const told = this.#judge(error)
-    if (told instanceof UnusableFileError) return
     if (problem === 'other' && tried > 1) {
       this.#suspects = tried
       return

@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict'
 import type { TaskRecord } from 'background-runner'
 import { afterAll, describe, it } from 'vitest'
-import { connect, type Process, World } from './support/process.js'
+import { connect } from './support/connection.js'
+import { type Process, World } from './support/process.js'
 
 const world = new World()
 afterAll(() => world.end())

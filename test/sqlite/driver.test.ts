@@ -8,23 +8,19 @@ import { join } from 'node:path'
 import { build } from 'esbuild'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, it } from 'vitest'
 import { type Database, loadDriver, type Open, type Problem, problemOf } from '../../src/sqlite/driver.js'
+import { place } from './support/place.js'
 
-let folder: string
+const at = place()
 let open: Open
 let database: Database
-const path = (): string => join(folder, 'any.db')
 
 beforeAll(async () => {
   open = await loadDriver()
 })
 beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'background-runner-'))
-  database = open(path())
+  database = open(at.path)
 })
-afterEach(() => {
-  database.close()
-  rmSync(folder, { recursive: true })
-})
+afterEach(() => database.close())
 
 function problem(of: () => unknown): Problem | 'none' {
   try {
@@ -109,12 +105,12 @@ describe('the driver', () => {
   it('leaves no statement open that has given its row: a checkpoint can empty the -wal', () => {
     database.exec('PRAGMA journal_mode = WAL; CREATE TABLE t (a); INSERT INTO t VALUES (1), (2)')
     database.prepare('SELECT a FROM t').get()
-    const { busy } = open(path()).prepare('PRAGMA wal_checkpoint(TRUNCATE)').get() ?? {}
+    const { busy } = open(at.path).prepare('PRAGMA wal_checkpoint(TRUNCATE)').get() ?? {}
     assert.equal(busy, 0)
   })
 
   it('fails at once where another one writes', () => {
-    const other = open(path())
+    const other = open(at.path)
     other.exec('PRAGMA journal_mode = WAL; CREATE TABLE t (a); BEGIN IMMEDIATE')
     assert.equal(
       problem(() => database.exec('BEGIN IMMEDIATE')),
@@ -134,16 +130,16 @@ describe('the driver', () => {
 
   it('tells what is wrong by one word, whatever library says it', () => {
     assert.equal(
-      problem(() => open(join(folder, '5', 'any.db')).exec('SELECT 1')),
+      problem(() => open(join(at.folder, '5', 'any.db')).exec('SELECT 1')),
       'unopenable',
     )
     assert.equal(
-      problem(() => open(folder).exec('SELECT * FROM sqlite_schema')),
+      problem(() => open(at.folder).exec('SELECT * FROM sqlite_schema')),
       'unopenable',
     )
-    writeFileSync(join(folder, 'text'), 'Dear diary, '.repeat(100))
+    writeFileSync(join(at.folder, 'text'), 'Dear diary, '.repeat(100))
     assert.equal(
-      problem(() => open(join(folder, 'text')).exec('SELECT * FROM sqlite_schema')),
+      problem(() => open(join(at.folder, 'text')).exec('SELECT * FROM sqlite_schema')),
       'foreign',
     )
     assert.equal(
@@ -244,7 +240,7 @@ describe('the choice of a library', { timeout: 30_000 }, () => {
   }
 
   const run = (node: 'old' | 'new'): string =>
-    execFileSync(process.execPath, [program, path(), node], { encoding: 'utf8' }).trim()
+    execFileSync(process.execPath, [program, at.path, node], { encoding: 'utf8' }).trim()
 
   it('without any, says what to install', () => {
     assert.equal(
@@ -277,7 +273,7 @@ describe('the choice of a library', { timeout: 30_000 }, () => {
       }`,
     )
     assert.equal(run('old'), 'better-sqlite3 x')
-    rmSync(path(), { force: true })
+    rmSync(at.path, { force: true })
     install('libsql', "throw new Error('built for another machine')")
     assert.equal(run('old'), 'better-sqlite3 x')
   })
@@ -286,7 +282,7 @@ describe('the choice of a library', { timeout: 30_000 }, () => {
     'takes node:sqlite where this Node has it, without a warning, and leaves the warnings of others alone',
     () => {
       install('libsql', "throw new Error('not asked for')")
-      const { stdout, stderr } = spawnSync(process.execPath, [program, path(), 'new'], { encoding: 'utf8' })
+      const { stdout, stderr } = spawnSync(process.execPath, [program, at.path, 'new'], { encoding: 'utf8' })
       assert.equal(stdout.trim(), 'node:sqlite x')
       assert.equal(stderr, '')
     },

@@ -112,8 +112,9 @@ describe('while it is open', () => {
     const { runner, faults } = await opened(at)
     await (await runner.submit('work', '')).wait()
     const other = join(at.folder, 'other.db')
-    await (await create(other).runner.submit('work', '')).wait()
-    await (closers.pop() as () => Promise<unknown>)()
+    const { runner: maker } = create(at, other)
+    await (await maker.submit('work', '')).wait()
+    await maker.close()
     renameSync(other, at.path)
     for (const part of ['-wal', '-shm']) {
       unlinkSync(`${at.path}${part}`)
@@ -143,7 +144,7 @@ describe('while it is open', () => {
   })
 
   function checkpoint(): void {
-    const database: Database = openDatabase(at.path)
+    const database = openDatabase(at.path)
     database.exec('PRAGMA wal_checkpoint(TRUNCATE)')
     database.close()
   }

@@ -11,7 +11,8 @@ import type { Database } from '../../src/sqlite/driver.js'
 import { SqliteStore } from '../../src/sqlite/sqlite-store.js'
 import { TaskTable } from '../../src/sqlite/task-table.js'
 import { Workers } from '../../src/sqlite/workers.js'
-import { connect, World } from './support/process.js'
+import { connect } from './support/connection.js'
+import { World } from './support/process.js'
 
 const world = new World()
 afterAll(() => world.end())

@@ -3,13 +3,12 @@
  * and rows each thing that is asked of it takes. Counted, since time says more of the machine.
  */
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { BackgroundRunner, defineTask, type ListOptions } from 'background-runner'
 import { sqlite } from 'background-runner/sqlite'
-import { afterEach, beforeEach, describe, it, vi } from 'vitest'
+import { describe, it, vi } from 'vitest'
 import type { Database, Row, Statement, Value } from '../../src/sqlite/driver.js'
+import { place } from './support/place.js'
 
 /** What went through the driver. */
 const seen = vi.hoisted(() => ({
@@ -59,13 +58,7 @@ vi.mock('../../src/sqlite/driver.js', async (original) => {
 })
 const { loadDriver } = await vi.importActual<typeof import('../../src/sqlite/driver.js')>('../../src/sqlite/driver.js')
 
-let folder: string
-let path: string
-beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'background-runner-'))
-  path = join(folder, 'tasks.db')
-})
-afterEach(() => rmSync(folder, { recursive: true }))
+const at = place()
 
 function create(retention: object = {}, work = true) {
   return new BackgroundRunner({
@@ -79,7 +72,7 @@ function create(retention: object = {}, work = true) {
       }),
       other: defineTask({ run: () => {} }),
     },
-    engine: sqlite({ path }),
+    engine: sqlite({ path: at.path }),
     defaults: { retry: { attempts: 1 } },
     work,
     retention,
@@ -87,7 +80,7 @@ function create(retention: object = {}, work = true) {
 }
 
 async function direct<Answer>(work: (database: Database) => Answer): Promise<Answer> {
-  const database = (await loadDriver())(path)
+  const database = (await loadDriver())(at.path)
   try {
     return work(database)
   } finally {
@@ -225,7 +218,7 @@ describe('what is asked of the engine takes as many statements and rows among 20
     // As the local engine asks it: a claim, a verdict, a look, a step of pruning.
     const { SqliteStore } = await import('../../src/sqlite/sqlite-store.js')
     const { systemClock } = await import('../../src/clock.js')
-    const store = new SqliteStore({ path, durability: 'process', lease: 60_000 })
+    const store = new SqliteStore({ path: at.path, durability: 'process', lease: 60_000 })
     await store.open({
       maxPending: 1_000_000,
       names: ['work', 'other'],
@@ -259,7 +252,7 @@ describe('what is asked of the engine takes as many statements and rows among 20
 
   it('counts, status, each page of list, each verb, claim, verdict and prune', { timeout: 15_000 }, async () => {
     const few = await costs(1_500)
-    path = join(folder, 'many.db')
+    at.path = join(at.folder, 'many.db')
     const many = await costs(20_000)
     assert.deepEqual(Object.fromEntries(many), Object.fromEntries(few))
   })

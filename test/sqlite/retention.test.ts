@@ -1,45 +1,37 @@
 /** The file stops growing: what is over goes in small steps, and its room is used again. */
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync, statSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { statSync } from 'node:fs'
 import { BackgroundRunner, defineTask } from 'background-runner'
 import { sqlite } from 'background-runner/sqlite'
-import { afterEach, beforeEach, describe, it } from 'vitest'
+import { describe, it } from 'vitest'
 import { loadDriver } from '../../src/sqlite/driver.js'
 import { VirtualClock } from '../../src/testing/virtual-clock.js'
+import { place } from './support/place.js'
 
-let folder: string
-let path: string
-const closers: (() => unknown)[] = []
-beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'background-runner-'))
-  path = join(folder, 'tasks.db')
-})
-afterEach(async () => {
-  for (const close of closers.splice(0).reverse()) await close()
-  rmSync(folder, { recursive: true })
-})
+const at = place()
 
 function create(clock: VirtualClock, work: boolean) {
   const runner = new BackgroundRunner({
     clock,
     work,
     tasks: { work: defineTask({ run: (input: string) => input.slice(0, 300) }) },
-    engine: sqlite({ path, lease: 300 }),
+    engine: sqlite({ path: at.path, lease: 300 }),
     concurrency: 50,
     retention: { succeeded: '10s' },
   })
   runner.on('error', (error) => assert.fail(String(error)))
-  closers.push(() => runner.close({ deadline: 0 }))
+  at.after(() => runner.close({ deadline: 0 }))
   return runner
 }
 
-const sizes = (): { file: number; wal: number } => ({ file: statSync(path).size, wal: statSync(`${path}-wal`).size })
+const sizes = (): { file: number; wal: number } => ({
+  file: statSync(at.path).size,
+  wal: statSync(`${at.path}-wal`).size,
+})
 
 /** Resolves when all have read what they tell each other of, which they do as often as they show that they live. */
 async function feedIsRead(): Promise<void> {
-  const database = (await loadDriver())(path)
+  const database = (await loadDriver())(at.path)
   const feed = database.prepare('SELECT count(*) AS n FROM feed')
   while (Number(feed.get()?.['n']) > 0) await new Promise((resolve) => setTimeout(resolve, 5))
   database.close()
@@ -71,9 +63,9 @@ describe('under steady load', { timeout: 30_000 }, () => {
         Math.max(...after.slice(from, to).map((size) => size[which]))
       const told = after.map(({ file, wal }) => `${file >> 10}+${wal >> 10}`).join(' ')
       assert.ok(largest('file', 14, 20) <= largest('file', 0, 14), `the file grows, KiB: ${told}`)
-      assert.ok(largest('wal', 14, 20) <= largest('wal', 0, 14) * 1.1, `the -wal grows, KiB: ${told}`)
-      assert.ok(largest('wal', 0, 20) <= 24 * 1_048_576, `the -wal is large, KiB: ${told}`)
-      const database = (await loadDriver())(path)
+      // Some 46 MiB have gone through it.
+      assert.ok(largest('wal', 0, 20) <= 20 * 1_048_576, `the -wal is large, KiB: ${told}`)
+      const database = (await loadDriver())(at.path)
       const rows = database
         .prepare('SELECT (SELECT count(*) FROM tags) AS tags, (SELECT count(*) FROM inputs) AS inputs')
         .get()

@@ -2,34 +2,23 @@
 import assert from 'node:assert/strict'
 import { fork, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { copyFileSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { copyFileSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { BackgroundRunner, defineTask, EngineError, type TaskCounts, type TaskRecord } from 'background-runner'
 import { sqlite } from 'background-runner/sqlite'
-import { afterEach, beforeAll, beforeEach, describe, it } from 'vitest'
+import { beforeAll, beforeEach, describe, it } from 'vitest'
 import { type Database, loadDriver, type Open } from '../../src/sqlite/driver.js'
 import { APPLICATION_ID, VERSION } from '../../src/sqlite/schema.js'
 import { bundle } from './support/bundle.js'
+import { place } from './support/place.js'
 
 const FIXTURES = fileURLToPath(new URL('../fixtures/sqlite/', import.meta.url))
 
-let folder: string
-let path: string
+const at = place()
 let openDatabase: Open
-const closers: (() => unknown)[] = []
-
 beforeAll(async () => {
   openDatabase = await loadDriver()
-})
-beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'background-runner-'))
-  path = join(folder, 'tasks.db')
-})
-afterEach(async () => {
-  for (const close of closers.splice(0).reverse()) await close()
-  rmSync(folder, { recursive: true })
 })
 
 function create(work: boolean) {
@@ -42,17 +31,17 @@ function create(work: boolean) {
       large: defineTask({ run: () => {} }),
       runs: defineTask({ run: (_input: unknown, ctx) => ({ attempt: ctx.attempt, saved: ctx.saved ?? null }) }),
     },
-    engine: sqlite({ path, lease: 300 }),
+    engine: sqlite({ path: at.path, lease: 300 }),
     work,
     retention: { succeeded: '9000d', failed: '9000d', cancelled: '9000d' },
   })
-  closers.push(() => runner.close({ deadline: 0 }))
+  at.after(() => runner.close({ deadline: 0 }))
   return runner
 }
 
 /** What stands in the file, by another connection. */
 function look<Answer>(work: (database: Database) => Answer): Answer {
-  const database = openDatabase(path)
+  const database = openDatabase(at.path)
   try {
     return work(database)
   } finally {
@@ -85,10 +74,10 @@ describe('a file that is made', () => {
   it('can be made by several processes at once', { timeout: 30_000 }, async () => {
     const program = await bundle(new URL('support/fault-child.ts', import.meta.url))
     for (let round = 0; round < 3; round++) {
-      path = join(folder, `${round}.db`)
+      at.path = join(at.folder, `${round}.db`)
       const children = await Promise.all(
         Array.from({ length: 4 }, async () => {
-          const child = fork(program, [path])
+          const child = fork(program, [at.path])
           await once(child, 'message')
           return child
         }),
@@ -117,8 +106,8 @@ describe('a file that is made', () => {
     const program = await bundle(new URL('support/half-migration.ts', import.meta.url))
     const ends = new Set<string>()
     for (const statements of [0, 1, 2, 5, 9, 14, 18, 19, 20, 21, 22, 23, 40]) {
-      path = join(folder, `${statements}.db`)
-      const { signal, status } = spawnSync(process.execPath, [program, path, String(statements)])
+      at.path = join(at.folder, `${statements}.db`)
+      const { signal, status } = spawnSync(process.execPath, [program, at.path, String(statements)])
       ends.add(String(signal ?? status))
       const runner = create(true)
       const handle = await runner.submit('works', { to: 'a' })
@@ -148,7 +137,7 @@ describe('a stored file', () => {
     }
 
     it(`${name} is read as it was written`, async () => {
-      copyFileSync(join(FIXTURES, name), path)
+      copyFileSync(join(FIXTURES, name), at.path)
       const runner = create(false)
       assert.deepEqual(await runner.counts(), expected.counts)
       const { tasks } = await runner.list({ limit: 1_000 })
@@ -170,7 +159,7 @@ describe('a stored file', () => {
     })
 
     it(`${name} is worked on, and what its last process was running is taken over`, async () => {
-      copyFileSync(join(FIXTURES, name), path)
+      copyFileSync(join(FIXTURES, name), at.path)
       exec('UPDATE workers SET lease = 100')
       const runner = create(true)
       await runner.resume()
@@ -217,20 +206,21 @@ describe('a file of a newer version', () => {
   it('that this one can no longer write is refused, and left as it is', async () => {
     exec(`PRAGMA user_version = ${NEWER}; UPDATE meta SET value = ${NEWER} WHERE key = 'readable_from'`)
     exec('PRAGMA wal_checkpoint(TRUNCATE)')
-    const before = readFileSync(path)
+    const before = readFileSync(at.path)
     const runner = create(true)
+    runner.on('error', () => {})
     await assert.rejects(runner.ready(), (error) => {
       assert.ok(error instanceof EngineError)
       assert.match(
         error.message,
         new RegExp(
-          `${path} was written by a newer version of background-runner \\(schema ${NEWER}, this one knows ${VERSION}\\)`,
+          `${at.path} was written by a newer version of background-runner \\(schema ${NEWER}, this one knows ${VERSION}\\)`,
         ),
       )
       return true
     })
     await runner.close()
-    assert.deepEqual(readFileSync(path), before)
+    assert.deepEqual(readFileSync(at.path), before)
   })
 
   it('that becomes one while it is open is written no more, from the next transaction on', async () => {

@@ -1,7 +1,8 @@
 /** A process that is stopped for longer than its lease (SIGSTOP, a paused container) is taken for dead, and lives. */
 import assert from 'node:assert/strict'
 import { afterAll, describe, it } from 'vitest'
-import { connect, type Process, World } from './support/process.js'
+import { connect } from './support/connection.js'
+import { type Process, World } from './support/process.js'
 
 const world = new World()
 afterAll(() => world.end())

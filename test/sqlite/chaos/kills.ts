@@ -9,8 +9,8 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { BackgroundRunner, defineTask, type TaskRecord } from 'background-runner'
 import { sqlite } from 'background-runner/sqlite'
-import { loadDriver } from '../../../src/sqlite/driver.js'
 import { bundle } from '../support/bundle.js'
+import { connect } from '../support/connection.js'
 import { Random } from '../support/random.js'
 import type { ChildSettings } from './child.js'
 import { judge, noteIn, readJournal, type Verdict } from './journal.js'
@@ -134,8 +134,7 @@ class Round {
   }
 
   async #check(): Promise<void> {
-    const open = await loadDriver()
-    const database = open(this.#path)
+    const database = await connect(this.#path)
     const found = String(database.prepare('PRAGMA integrity_check').get()?.['integrity_check'])
     database.close()
     if (found !== 'ok') this.#damaged.push(`${this.#path}: ${found}`)

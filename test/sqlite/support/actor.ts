@@ -79,7 +79,7 @@ const MORE: Readonly<Record<string, (...args: never[]) => unknown>> = {
   /** Holds the event loop. */
   block: (ms: number) => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms),
   /** Nothing but the runner holds this process from here on. */
-  leave: () => setImmediate(() => process.disconnect()),
+  leave: () => void setImmediate(() => process.disconnect()),
 }
 
 process.on('message', async ({ n, verb, args }: Request) => {

@@ -2,7 +2,7 @@
 import type { Database, Statement } from '../../../src/sqlite/driver.js'
 
 /** As node:sqlite throws it. */
-export function sqliteError(errcode: number, message: string): Error {
+function sqliteError(errcode: number, message: string): Error {
   return Object.assign(new Error(message), { code: 'ERR_SQLITE_ERROR', errcode })
 }
 export const busy = (): Error => sqliteError(5, 'database is locked')
@@ -16,6 +16,8 @@ export class FakeDatabase implements Database {
   readonly driver = 'fake'
   /** What has been committed, in order. */
   committed: string[] = []
+  /** What was written without a transaction. */
+  readonly strays: string[] = []
   /** Every statement that was run. */
   readonly log: string[] = []
   /** What the next runs of a statement throw; undefined: nothing. */
@@ -39,10 +41,10 @@ export class FakeDatabase implements Database {
 
   close(): void {}
 
-  /** Within a transaction. */
+  /** Without a transaction it is there at once, as in SQLite: whatever comes of the rest. */
   write(what: string): string {
-    if (this.#open === undefined) throw new Error('there is no transaction')
-    this.#open.push(what)
+    if (this.#open === undefined) this.strays.push(what)
+    else this.#open.push(what)
     return what
   }
 

@@ -1,16 +1,22 @@
 /** A runner over a file that something is going to befall. */
 import assert from 'node:assert/strict'
-import { BackgroundRunner, defineTask } from 'background-runner'
+import { BackgroundRunner, defineTask, type TaskDefinition } from 'background-runner'
 import { sqlite } from 'background-runner/sqlite'
 import type { Place } from './place.js'
 
 /** What is submitted: no error may show it. */
 export const PRIVATE = 'hunter2'
 
-export type FaultWorld = ReturnType<typeof create>
+export interface FaultWorld {
+  readonly runner: BackgroundRunner<{ work: TaskDefinition<string, void>; long: TaskDefinition<undefined, string> }>
+  /** What was told as an error. */
+  readonly faults: readonly unknown[]
+  /** Ends the handler that runs. */
+  end(): void
+}
 
 /** @param path of another file than that of the test */
-export function create(at: Place, path: string = at.path) {
+export function create(at: Place, path: string = at.path): FaultWorld {
   const faults: unknown[] = []
   let end = (): void => {}
   const runner = new BackgroundRunner({
@@ -27,7 +33,6 @@ export function create(at: Place, path: string = at.path) {
   })
   runner.on('error', (error) => faults.push(error))
   at.after(() => runner.close({ deadline: 0 }))
-  /** `end` ends the handler that runs. */
   return { runner, faults, end: () => end() }
 }
 

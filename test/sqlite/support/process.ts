@@ -4,7 +4,6 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TaskRecord } from 'background-runner'
-import { type Database, loadDriver } from '../../../src/sqlite/driver.js'
 import type { ActorSettings, Answer, Deed, Request, Told } from './actor.js'
 import { bundle } from './bundle.js'
 
@@ -139,10 +138,4 @@ export class World {
     await Promise.all(this.#processes.splice(0).map((each) => each.kill()))
     rmSync(this.folder, { recursive: true })
   }
-}
-
-/** A connection of the test's own to a file that is there. */
-export async function connect(path: string): Promise<Database> {
-  const open = await loadDriver()
-  return open(path)
 }
