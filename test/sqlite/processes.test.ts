@@ -54,7 +54,7 @@ describe('a process that only submits, and one that works', () => {
     const { state, error } = await waited
     assert.equal(state, 'cancelled')
     assert.match(error?.message ?? '', /withdrawn/)
-    assert.equal(worker.tellings('cancelled', id).length, 1)
+    await worker.tells('cancelled', id)
     assert.equal(web.tellings('cancelled', id).length, 0, 'events tell what the own process did')
   })
 
@@ -82,6 +82,7 @@ describe('a process that only submits, and one that works', () => {
     await web.ask('setPriority', c, 5)
     await worker.ask('release', id, 'done')
     await web.ask('onIdle')
+    await worker.tells('succeeded', b)
     const order = worker.tellings('started').slice(-4)
     assert.deepEqual(
       order.map((told) => told.id),
@@ -136,7 +137,7 @@ describe('many at once', () => {
     assert.equal(all.length, 100)
     assert.equal(new Set(all.map(({ id }) => id)).size, 1)
     assert.equal(all.filter(({ deduplicated }) => !deduplicated).length, 1)
-    await processes[0]?.ask('onIdle')
+    await Promise.all(processes.map((each) => each.ask('onIdle'))) // and each has told all that it did
     assert.equal(processes.flatMap((each) => each.tellings('called')).length, 1, 'and it ran once')
     assert.equal((await processes[0]?.ask<TaskCounts>('counts'))?.succeeded, 1)
   })
@@ -145,7 +146,7 @@ describe('many at once', () => {
     const path = world.path()
     const processes = await Promise.all([1, 2, 3, 4].map(() => world.process({ path, concurrency: 3 })))
     await Promise.all(processes.map((each) => each.submits(25, 'return')))
-    await processes[0]?.ask('onIdle')
+    await Promise.all(processes.map((each) => each.ask('onIdle'))) // and each has told all that it did
     const called = processes.flatMap((each) => each.tellings('called'))
     assert.deepEqual([called.length, new Set(called.map(({ id }) => id)).size], [100, 100])
   })
