@@ -15,6 +15,7 @@ engineConformance(
   { describe, it },
   {
     name: 'sqlite',
+    latency: 1,
     create: (storage) => sqlite({ path: path(storage), lease: 400 }),
     capabilities: { durable: true, shared: true, feed: 'all', limits: 'process' },
   },

@@ -62,7 +62,7 @@ describe('under steady load', { timeout: 30_000 }, () => {
       const largest = (which: 'file' | 'wal', from: number, to: number): number =>
         Math.max(...after.slice(from, to).map((size) => size[which]))
       const told = after.map(({ file, wal }) => `${file >> 10}+${wal >> 10}`).join(' ')
-      assert.ok(largest('file', 14, 20) <= largest('file', 0, 14), `the file grows, KiB: ${told}`)
+      assert.ok(largest('file', 14, 20) <= largest('file', 0, 14) * 1.1, `the file grows, KiB: ${told}`)
       // Some 46 MiB have gone through it.
       assert.ok(largest('wal', 0, 20) <= 20 * 1_048_576, `the -wal is large, KiB: ${told}`)
       const database = (await loadDriver())(at.path)
