@@ -19,11 +19,10 @@ console.log(`SEED=${seed}`)
 
 const alone = await killAndCount({ folder, seed, kills, workers: 1, lease: 15_000 })
 const together = await killAndCount({ folder, seed: seed + 1, kills, workers: 4, lease: 1_000 })
+const open = await loadDriver()
+const { driver } = open(join(folder, 'any.db'))
 rmSync(folder, { recursive: true })
 
-const probe = join(mkdtempSync(join(tmpdir(), 'background-runner-')), 'probe.db')
-writeFileSync(probe, '')
-const { driver } = (await loadDriver())(probe)
 const report = `# What \`kill -9\` did
 
 \`SEED=${seed} npm run chaos\`, Node ${process.versions.node}, ${driver}. A process that submits and works on one file is killed and started

@@ -2,7 +2,7 @@
  * A program of a test as one file of JavaScript: it starts in a tenth of the time that a loader of TypeScript takes, which
  * counts where processes are killed and started again all the time.
  */
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { mkdirSync, renameSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
@@ -13,14 +13,10 @@ const CACHE = join(ROOT, 'node_modules/.cache/background-runner')
 
 /** @param source of the program; answers with the path of what can be started */
 export async function bundle(source: URL): Promise<string> {
-  mkdirSync(CACHE, { recursive: true })
-  const folder = mkdtempSync(join(CACHE, 'bundle-'))
-  process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
   const entry = fileURLToPath(source)
-  const outfile = join(folder, `${basename(entry, '.ts')}.mjs`)
-  await build({
+  const { outputFiles } = await build({
     entryPoints: [entry],
-    outfile,
+    write: false,
     bundle: true,
     platform: 'node',
     format: 'esm',
@@ -29,5 +25,11 @@ export async function bundle(source: URL): Promise<string> {
     tsconfig: join(ROOT, 'tsconfig.json'),
     logLevel: 'error',
   })
-  return outfile
+  mkdirSync(CACHE, { recursive: true })
+  const path = join(CACHE, `${basename(entry, '.ts')}.mjs`)
+  // Several files of tests make the same one at the same time: it is there whole or not at all.
+  const unfinished = `${path}.${process.pid}`
+  writeFileSync(unfinished, outputFiles[0]?.contents ?? '')
+  renameSync(unfinished, path)
+  return path
 }
