@@ -140,7 +140,13 @@ export type Outcome = Verdict & {
 }
 
 export type Verdict =
-  | { readonly type: 'succeeded'; readonly output: Json | undefined; readonly outputError?: SerializedError }
+  /** `thrown` is what the handler rejected with, where the output is the fallback that it carried. */
+  | {
+      readonly type: 'succeeded'
+      readonly output: Json | undefined
+      readonly outputError?: SerializedError
+      readonly thrown?: SerializedError
+    }
   /** Again at `runAt` (epoch ms). `maxAttempts` is the budget as the definition gives it now. */
   | {
       readonly type: 'retry'

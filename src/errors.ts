@@ -131,6 +131,8 @@ export class TaskCancelledError extends BackgroundRunnerError {
 /** An attempt took longer than its timeout: the reason of `ctx.signal`, and the attempt's error. */
 export class TaskTimeoutError extends BackgroundRunnerError {
   override readonly name: string = 'TaskTimeoutError'
+  /** What the handler's own error said, when it gave in to the timeout; kept as `error.details`. */
+  details: unknown
 
   constructor(timeout: number, options?: Cause) {
     super('TASK_TIMEOUT', `the attempt took longer than its timeout of ${timeout} ms`, options)
