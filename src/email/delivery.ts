@@ -88,7 +88,7 @@ class Delivery {
 
   async run(): Promise<EmailResult> {
     const reason = await this.#intercept()
-    this.#ledger.begin(this.#to, this.#options.onUnknown === 'fail')
+    await this.#ledger.begin(this.#to, this.#options.onUnknown === 'fail')
     const open = this.#ledger.open(this.#to)
     if (reason !== undefined) {
       for (const each of open) this.#ledger.note(each, { status: 'dropped', response: reason }, true)
@@ -158,12 +158,14 @@ class Delivery {
         left.push({ failure: own, verdict })
       }
     }
-    if (left.length === 0 && this.#ledger.open(this.#to).length === 0) return this.#result()
     const hold = this.#hold(left, to.length)
+    const done = this.#ledger.open(this.#to).length === 0
+    if (left.length === 0 && done) return this.#conclude()
     await this.#keep()
+    if (this.#calledOff(left)) throw this.#ctx.signal.reason
     // Who is still to be tried decides what the error says.
     const decisive = left.find(({ verdict }) => verdict !== 'fail') ?? left[0]
-    if (decisive === undefined || this.#ledger.open(this.#to).length === 0) return this.#conclude(decisive, thrown)
+    if (decisive === undefined || done) return this.#conclude(decisive, thrown)
     const message = messageOf(thrown, decisive.failure, this.#mailer.outlet.scrub)
     const recipients = this.#recipients()
     const code = codeOf(decisive.failure)
@@ -183,6 +185,16 @@ class Delivery {
     const { aborted, reason } = this.#ctx.signal
     if (aborted && told?.failure.reply === undefined && !(reason instanceof TaskTimeoutError)) return undefined
     return health.note(told?.failure, sick !== undefined)
+  }
+
+  /** Somebody called it off before the server had the message or said anything of it: there is nothing else to tell. */
+  #calledOff(left: readonly Judged[]): boolean {
+    const { aborted, reason } = this.#ctx.signal
+    return (
+      aborted &&
+      !(reason instanceof TaskTimeoutError) &&
+      left.every(({ failure }) => failure.response === undefined && !mayHaveBeenTaken(failure))
+    )
   }
 
   /** What is not kept would be mailed again: where somebody has it and that cannot be kept, nothing more is tried. */

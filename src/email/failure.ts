@@ -53,7 +53,8 @@ export function answered(info: unknown, dialogue: Dialogue | undefined, scrub: S
   const told = toldBy(info)
   const response = textOf(told.response, scrub)
   // Nodemailer takes whatever begins with a 2 for a yes; what others answer may be no reply at all.
-  const taken = dialogue === undefined || /^2\d\d/.test(response ?? '')
+  const reply = replyIn(response) ?? 0
+  const taken = dialogue === undefined || (reply >= 200 && reply <= 299)
   return {
     refused: refusals(told, dialogue, scrub),
     failure: taken ? undefined : failure({ response }, 'end'),

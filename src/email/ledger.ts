@@ -48,14 +48,15 @@ export class Ledger {
     if (again) for (const [key, { final: _, ...result }] of this.#entries) this.#entries.set(key, result)
   }
 
-  /** Begins an attempt for `to`: who may have been sent it when the last one was cut off is `unknown`. */
-  begin(to: readonly Mailbox[], unknownIsFinal: boolean): void {
+  /** Begins an attempt for `to`: who may have been sent it when the last one was cut off is `unknown`, and kept so. */
+  async begin(to: readonly Mailbox[], unknownIsFinal: boolean): Promise<void> {
     if (!this.#interrupted) return
     for (const { key } of to) {
       const { status, final } = this.#entries.get(key) ?? {}
       if (status === 'sent' || final === true) continue
       this.#entries.set(key, { status: 'unknown', ...(unknownIsFinal && { final: true }) })
     }
+    await this.#save({ ended: this.#ctx.attempt - 1 })
   }
 
   /** Whom to address: who has it not, and is not given up. */
@@ -73,8 +74,11 @@ export class Ledger {
     return result
   }
 
+  /** What became of one in this attempt. Who may have it from an earlier one stays `unknown` until it is `sent`. */
   note({ key }: Mailbox, result: RecipientResult, final: boolean): void {
-    this.#entries.set(key, final ? { ...result, final } : result)
+    const stays = this.#entries.get(key)?.status === 'unknown' && result.status !== 'sent'
+    const told: RecipientResult = stays ? { ...result, status: 'unknown' } : result
+    this.#entries.set(key, final ? { ...told, final } : told)
   }
 
   /** Keeps what is known; with it, that this attempt saw its own end. */
