@@ -68,6 +68,8 @@ export class Attempt implements EngineAttempt, ContextSource {
   #force = false
   #shutdown: RunnerClosedError | undefined
   #lost = false
+  /** Its handler has asked for a hold of its name until then, epoch ms. */
+  #hold: number | undefined
   #progress: ProgressThrottle | undefined
 
   constructor(env: AttemptEnvironment, work: Work, task: StoredTask, writer: AttemptWriter) {
@@ -178,14 +180,14 @@ export class Attempt implements EngineAttempt, ContextSource {
   #rejected(thrown: unknown): void {
     if (this.#ended) return
     if (this.#lost) return this.#end({ type: 'released' })
+    const later = laterOf(thrown)
+    const delay = tryDuration(later?.delay)
+    const runAt = delay === undefined ? undefined : this.env.clock.now() + delay
+    if (later?.hold === true) this.#hold = runAt
     if (this.#cancel !== undefined) {
       return this.#end({ type: 'cancelled', error: this.#serialize(this.#cancel), thrown: this.#serialize(thrown) })
     }
-    const later = laterOf(thrown)
-    const delay = tryDuration(later?.delay)
-    if (later !== undefined && delay !== undefined) {
-      return this.#end(this.#again(thrown, thrown, delay, later.countsAsAttempt))
-    }
+    if (runAt !== undefined) return this.#end(this.#again(thrown, thrown, runAt, later?.countsAsAttempt === true))
     if (this.#timedOut !== undefined) {
       if (thrown !== this.#timedOut) this.#timedOut.details = read(thrown, 'details')
       return this.#end(this.#byPolicy(this.#timedOut, thrown))
@@ -205,7 +207,8 @@ export class Attempt implements EngineAttempt, ContextSource {
     const policy = this.#policy()
     if (isFatal(error)) return this.#failed(this.#serialize(error))
     if (!this.#worthwhile(policy, error)) return this.#givenUp(error, thrown)
-    return this.#again(error, thrown, backoffDelay(policy.backoff, this.#used(), this.env.random), true)
+    const delay = backoffDelay(policy.backoff, this.#used(), this.env.random)
+    return this.#again(error, thrown, this.env.clock.now() + delay, true)
   }
 
   #worthwhile(policy: FilledRetry, thrown: unknown): boolean {
@@ -222,9 +225,8 @@ export class Attempt implements EngineAttempt, ContextSource {
     }
   }
 
-  #again(error: unknown, thrown: unknown, delay: number, countsAsAttempt: boolean): Outcome {
+  #again(error: unknown, thrown: unknown, runAt: number, countsAsAttempt: boolean): Outcome {
     const policy = this.#policy()
-    const runAt = this.env.clock.now() + delay
     const since = this.task.extras?.retriedAt ?? this.task.createdAt
     if (runAt - since > policy.maxAge || (countsAsAttempt && this.#used() >= policy.attempts))
       return this.#givenUp(error, thrown)
@@ -265,7 +267,16 @@ export class Attempt implements EngineAttempt, ContextSource {
     this.#progress?.flush()
     this.#timeoutAlarm?.cancel()
     this.#graceAlarm?.cancel()
-    this.#resolve(this.#timedOut === undefined ? outcome : { ...outcome, timedOut: true })
+    const plain = this.#timedOut === undefined && this.#hold === undefined
+    this.#resolve(
+      plain
+        ? outcome
+        : {
+            ...outcome,
+            ...(this.#timedOut && { timedOut: true }),
+            ...(this.#hold !== undefined && { hold: this.#hold }),
+          },
+    )
   }
 
   #timeOut(timeout: number): void {
