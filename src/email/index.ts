@@ -32,9 +32,11 @@ export { type EmailFailure, type EmailVerdict, relay, type SmtpStage, submission
 export function emailTask(options: EmailTaskOptions): TaskDefinition<EmailMessage, EmailResult> {
   if (typeof options !== 'object' || options === null)
     throw new InvalidInputError('bad email task', [{ message: `must be an object, got ${kindOf(options)}`, path: [] }])
+  const others: InputIssue[] = []
+  const filled = emailOptions(options, [], others)
   const issues: InputIssue[] = []
-  const filled = emailOptions(options, [], issues)
   const outlet = Outlet.of(options.transport, filled.concurrency, issues)
+  issues.push(...others)
   if (outlet === undefined || issues.length > 0) throw new InvalidInputError('bad email task', issues)
   const mailer = new Mailer(filled, outlet)
   const { schema, concurrency, timeout, retry } = filled

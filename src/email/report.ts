@@ -50,7 +50,7 @@ export class EmailHeldError extends RetryLaterError {
   readonly details: { readonly recipients: Recipients }
 
   constructor(message: string, code: string, recipients: Recipients, delay: number) {
-    super({ delay, ...{ hold: true } })
+    super({ delay, hold: true })
     this.message = message
     Object.defineProperty(this, 'code', { value: code, enumerable: true })
     this.details = { recipients }
