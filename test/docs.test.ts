@@ -2,11 +2,11 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { expect, it } from 'vitest'
-import { root, testSnippets } from './support/snippets.js'
+import { root, runHere, testSnippets } from './support/snippets.js'
 
 const pages = readdirSync(`${root}docs`).map((file) => `docs/${file}`)
 
-for (const page of pages) testSnippets(page, `test/${page.replace(/\.md$/, '')}`)
+for (const page of pages) testSnippets(page, `test/${page.replace(/\.md$/, '')}`, runHere)
 
 /** The anchors that GitHub makes of a page's headings. */
 function anchorsOf(page: string): string[] {

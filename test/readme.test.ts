@@ -9,11 +9,11 @@ import { join } from 'node:path'
 import { BackgroundRunner, defineTask, memory } from 'background-runner'
 import { sqlite } from 'background-runner/sqlite'
 import { describe, expect, it } from 'vitest'
-import { command, env, newFolder, root, run, testSnippets } from './support/snippets.js'
+import { command, env, newFolder, root, run, runAlone, testSnippets } from './support/snippets.js'
 
 const readme = readFileSync(`${root}README.md`, 'utf8')
 
-testSnippets('README.md', 'test/readme', ['processes'])
+testSnippets('README.md', 'test/readme', runAlone, ['processes'])
 
 describe('the README', () => {
   it('shows what two processes on one file print', { timeout: 30_000 }, async () => {
@@ -21,10 +21,13 @@ describe('the README', () => {
       /```console\n\$ node processes\.js worker &\n\$ (.*)\n([\s\S]*?)```/.exec(readme) ?? []
     expect(typed).toBe('node processes.js web')
     const options = { cwd: newFolder(), env }
-    const worker = spawn(process.execPath, [...command('test/readme', 'processes'), 'worker'], { ...options, stdio: 'inherit' })
+    const worker = spawn(process.execPath, [...command('test/readme/processes.ts'), 'worker'], {
+      ...options,
+      stdio: 'inherit',
+    })
     const ended = once(worker, 'exit')
     try {
-      const { stdout, stderr } = await run(process.execPath, [...command('test/readme', 'processes'), 'web'], options)
+      const { stdout, stderr } = await run(process.execPath, [...command('test/readme/processes.ts'), 'web'], options)
       expect([stdout, stderr]).toEqual([prints, ''])
     } finally {
       worker.kill('SIGTERM')

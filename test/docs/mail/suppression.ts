@@ -1,0 +1,27 @@
+import { type EmailAddress, emailTask } from 'background-runner/email'
+import { createTestRunner, testTransport } from 'background-runner/testing'
+
+const suppressed = new Set(['bob@example.com']) // a table of yours
+
+const mayGet = (to: EmailAddress): boolean => {
+  const text = typeof to === 'string' ? to : to.address
+  return !suppressed.has((/<(.*)>$/.exec(text)?.[1] ?? text).toLowerCase())
+}
+
+const transport = testTransport()
+const email = emailTask({
+  transport,
+  from: 'App <app@example.com>',
+  intercept: (message) => {
+    const to = [message.to].flat().filter(mayGet)
+    return to.length === 0 ? { drop: 'on the suppression list' } : { ...message, to }
+  },
+})
+const { runner, drain } = createTestRunner({ tasks: { email } })
+
+for (const to of ['Bob <bob@example.com>', ['ada@example.com', 'bob@example.com']]) {
+  const handle = await runner.submit('email', { to, subject: 'News', text: 'Hello' })
+  await drain()
+  const { complete, recipients } = await handle.result()
+  console.log(complete, recipients)
+}
