@@ -64,7 +64,12 @@ export class Waiters {
   /** Nothing will change any more. */
   close(): void {
     this.#closed = true
-    for (const waiters of this.#waiting.values()) for (const waiter of waiters) waiter.reject(new RunnerClosedError())
+    this.fail(new RunnerClosedError())
+  }
+
+  /** What they wait for will never be seen. */
+  fail(why: unknown): void {
+    for (const waiters of this.#waiting.values()) for (const waiter of waiters) waiter.reject(why)
   }
 
   #add(id: string, waiter: Waiter): void {

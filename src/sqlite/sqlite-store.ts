@@ -77,6 +77,7 @@ export class SqliteStore implements Store<SqliteTask> {
       },
       committed: () => this.#checkpoints.committed(),
       rolledBack: () => this.#table.forget(),
+      lost: (error) => host.fault(error, true),
     })
     this.#neighbours = new Neighbours(database, this.#table, this.#group, this.#running, {
       path,
