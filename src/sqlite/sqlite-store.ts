@@ -61,10 +61,10 @@ export class SqliteStore implements Store<SqliteTask> {
   }
 
   async open({ clock, random, maxPending, names, host }: StoreSettings<SqliteTask>): Promise<void> {
-    const { path, durability, lease } = this.#settings
+    const { durability, lease } = this.#settings
     this.#maxPending = maxPending
     this.#names = names
-    const { database, watch } = await openFile(path, durability)
+    const { path, database, watch } = await openFile(this.#settings.path, durability)
     this.#database = database
     this.#table = new TaskTable(database)
     this.#checkpoints = new Checkpoints(database)
