@@ -16,7 +16,7 @@ import type {
   TaskCounts,
   TaskEvent,
 } from '../engine.js'
-import { QueueFullError, TaskNotFoundError } from '../errors.js'
+import { InvalidStateError, QueueFullError, show, TaskNotFoundError } from '../errors.js'
 import type { Json } from '../json.js'
 import * as life from '../lifecycle.js'
 import { rehearse, sameTask } from '../local/identity.js'
@@ -181,13 +181,18 @@ export class SqliteStore implements Store<SqliteTask> {
 
   progress(task: SqliteTask, value: Json): Promise<void> {
     const json = JSON.stringify(value)
-    return this.#group.write(() => this.#table.put(task, 'progress', json))
+    return this.#group.write(() => {
+      this.#table.put(task, 'progress', json) // or it is no longer ours: nobody misses the progress of a lost attempt
+    })
   }
 
   save(task: SqliteTask, value: Json): Promise<void> {
     const json = JSON.stringify(value)
     return this.#group.write(() => {
-      this.#table.put(task, 'saved', json)
+      if (!this.#table.put(task, 'saved', json))
+        throw new InvalidStateError(
+          `attempt ${task.attempt} of task ${show(task.id)} was taken over by another process: it can save no more`,
+        )
       this.#group.after(() => {
         extrasOf(task).saved = value
       })
