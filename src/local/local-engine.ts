@@ -342,13 +342,13 @@ class LocalEngine<Task extends StoredTask> implements Engine, RunHost<Task> {
     try {
       await work()
     } catch (error) {
-      this.#fault(error)
+      if (this.#open) this.#fault(error)
     }
   }
 
   /** A fault befalls every ticket: it is told once, and the work is looked at again a little later. */
   #fault(error: unknown, forGood = false): void {
-    if (!this.#open || this.#lost) return
+    if (this.#lost || (forGood && !this.#open)) return // `start` rejects with it
     this.#lost = forGood
     const said = String(error)
     if (this.#told.has(said) && !forGood) return
