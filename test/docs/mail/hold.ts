@@ -2,13 +2,13 @@ import { emailTask } from 'background-runner/email'
 import { createTestRunner, testTransport } from 'background-runner/testing'
 
 const transport = testTransport()
-transport.outbox.refuse('*', '535 5.7.8 authentication failed', { times: 2 }) // until somebody mends the password
+transport.outbox.refuse('*', '535 5.7.8 wrong password', { times: 2 }) // until somebody mends the password
 
 const email = emailTask({ transport, from: 'App <app@example.com>', concurrency: 1 })
 const { runner, clock, log } = createTestRunner({ tasks: { email } })
 
-runner.on('held', async ({ error }) => console.log('held:', error.message))
-runner.on('unheld', () => console.log('it works again'))
+runner.on('held', ({ name, error }) => console.log(name, 'is held:', error.code))
+runner.on('unheld', ({ name }) => console.log(name, 'goes on'))
 
 for (const to of ['ada@example.com', 'bob@example.com', 'eve@example.com'])
   await runner.submit('email', { to, subject: 'Hi', text: 'Hello' })

@@ -23,5 +23,6 @@ for (const to of ['Bob <bob@example.com>', ['ada@example.com', 'bob@example.com'
   const handle = await runner.submit('email', { to, subject: 'News', text: 'Hello' })
   await drain()
   const { complete, recipients } = await handle.result()
-  console.log(complete, recipients)
+  for (const [address, { status, response }] of Object.entries(recipients)) console.log(address, status, response)
+  console.log('complete:', complete)
 }
