@@ -51,6 +51,10 @@ function table(): string {
 
 it('the verdicts in docs/mail.md are those of the code', () => {
   const text = readFileSync(page, 'utf8')
-  if (process.env['DOCS'] === 'write') writeFileSync(page, text.replace(BETWEEN, () => table()))
+  if (process.env['DOCS'] === 'write')
+    writeFileSync(
+      page,
+      text.replace(BETWEEN, () => table()),
+    )
   else expect(BETWEEN.exec(text)?.[0]).toBe(table())
 })
