@@ -7,6 +7,15 @@
  */
 import { domainToASCII } from 'node:url'
 import { type InputIssue, show } from '../errors.js'
+import {
+  hasEncodedWord,
+  isOneLine,
+  noEncodedWordExpected,
+  oneLineExpected,
+  type Path,
+  type Refuse,
+  refuser,
+} from './text.js'
 
 /** One address: `'ada@example.com'`, `'Ada <ada@example.com>'`, or its parts. */
 export type EmailAddress = string | { readonly name?: string; readonly address: string }
@@ -20,9 +29,6 @@ export interface Mailbox {
   /** With its domain in lower case and ASCII: the same mailbox, the same key. */
   readonly key: string
 }
-
-/** What no line of a message may hold: control characters, line and paragraph separators, halves of a character. */
-const FORBIDDEN = /[\p{Cc}\p{Cs}\p{Zl}\p{Zp}]/u
 
 /** Dot-atom of RFC 5322 3.2.3, with the letters and digits that RFC 6531 adds; no quoted string. */
 const ATEXT = "[A-Za-z0-9!#$%&'*+/=?^_`{|}~\\-]|(?!\\p{ASCII})[\\p{L}\\p{M}\\p{Nd}]"
@@ -41,26 +47,9 @@ const MAX_ENTRY = 2 * MAX_NAME + MAX_ADDRESS + 8
 /** `Name <address>`; a name with specials must be quoted. */
 const ANGLED = /^(?:(?<plain>[^<>()[\]:;@\\,"]*?) *|"(?<quoted>(?:[^"\\]|\\.)*)" *)<(?<address>[^<>]*)>$/su
 
-/** Nearly every text: told at once, where the properties of Unicode take a while. */
-const PRINTABLE_ASCII = /^[\x20-\x7e]*$/
-
-/** Whether `text` may stand in one line of a message. */
-export function isOneLine(text: string): boolean {
-  return PRINTABLE_ASCII.test(text) || !FORBIDDEN.test(text)
-}
-
-export const oneLineExpected = 'must not hold a line break or another control character'
-
 /** Parses one address; pushes what is wrong with it into `issues`. */
-export function parseAddress(
-  value: unknown,
-  path: readonly (string | number)[],
-  issues: InputIssue[],
-): Mailbox | undefined {
-  const refuse = (message: string, ...steps: string[]): undefined => {
-    issues.push({ message, path: [...path, ...steps] })
-    return undefined
-  }
+export function parseAddress(value: unknown, path: Path, issues: InputIssue[]): Mailbox | undefined {
+  const refuse: Refuse = refuser(path, issues)
   if (typeof value === 'string') {
     if (value.length > MAX_ENTRY) return refuse(`must be at most ${MAX_ENTRY} characters long`)
     if (!isOneLine(value)) return refuse(oneLineExpected)
@@ -75,6 +64,7 @@ export function parseAddress(
   if (typeof name !== 'string') refuse(`must be a string, got ${show(name)}`, 'name')
   else if (!isOneLine(name)) refuse(oneLineExpected, 'name')
   else if (name.length > MAX_NAME) refuse(`must be at most ${MAX_NAME} characters long`, 'name')
+  else if (hasEncodedWord(name)) refuse(noEncodedWordExpected, 'name')
   else {
     const mailbox = typeof address === 'string' ? toMailbox(name, address) : undefined
     if (mailbox !== undefined && Object.keys(unknown).length === 0) return mailbox
@@ -84,9 +74,13 @@ export function parseAddress(
   return undefined
 }
 
-/** Parses one address or a list of them. */
-export function parseAddresses(value: unknown, path: readonly (string | number)[], issues: InputIssue[]): Mailbox[] {
+/** Parses one address or a list of at most `max`. */
+export function parseAddresses(value: unknown, path: Path, issues: InputIssue[], max: number): Mailbox[] {
   const list = Array.isArray(value) ? value : [value]
+  if (list.length > max) {
+    issues.push({ message: `must be at most ${max} addresses, got ${list.length}`, path })
+    return []
+  }
   return list.flatMap((each, i) => parseAddress(each, Array.isArray(value) ? [...path, i] : path, issues) ?? [])
 }
 
@@ -111,7 +105,8 @@ const addressExpected = "must be one address such as 'ada@example.com' or 'Ada <
 
 function toMailbox(name: string, address: string): Mailbox | undefined {
   const at = address.lastIndexOf('@')
-  if (at < 0 || name.length > MAX_NAME) return undefined
+  // In an address too: `=?utf-8?q?a=40evil=2Eexample?=@example.com` is read as a mailbox at evil.example by some servers.
+  if (at < 0 || name.length > MAX_NAME || hasEncodedWord(name) || hasEncodedWord(address)) return undefined
   const local = address.slice(0, at)
   const domain = address.slice(at + 1)
   if (Buffer.byteLength(local) > MAX_LOCAL || !LOCAL.test(local) || domain.length > MAX_ADDRESS || !DOMAIN.test(domain))

@@ -8,13 +8,34 @@ import type { Duration } from '../duration.js'
 import { type InputIssue, InvalidInputError, kindOf, show } from '../errors.js'
 import type { RetryPolicy } from '../retry-policy.js'
 import { defineTask, type TaskContext, type TaskDefinition } from '../task.js'
-import { distinct, domainOf, type EmailAddress, type Mailbox, parseAddress } from './address.js'
-import { type CheckedMessage, type EmailMessage, emailMessage } from './message.js'
+import { domainOf, type EmailAddress, type Mailbox, parseAddress } from './address.js'
+import { type AttachmentOptions, attachmentRules } from './attachments.js'
+import { compose, type DkimOptions } from './compose.js'
+import {
+  type CheckedMessage,
+  type EmailMessage,
+  type MessageLimits,
+  type MessageRules,
+  messageLimits,
+  messageSchema,
+  recipientsOf,
+  senderOf,
+} from './message.js'
 import { type EmailTransport, Outlet } from './outlet.js'
 import { type EmailResult, errorOf, partiallySent, resultOf, type SendInfo } from './report.js'
 
 export type { EmailAddress } from './address.js'
-export type { EmailMessage } from './message.js'
+export type {
+  AttachmentOptions,
+  EmailAttachment,
+  ResolveAttachment,
+  ResolvedAttachment,
+} from './attachments.js'
+export type { DkimOptions } from './compose.js'
+export type { EmailAlternative } from './content.js'
+export { type SmtpFromEnv, smtpFromEnv } from './env.js'
+export type { ListUnsubscribe } from './headers.js'
+export type { EmailMessage, MessageLimits } from './message.js'
 export type { EmailTransport, EmailTransporter } from './outlet.js'
 export type { EmailResult, RecipientResult } from './report.js'
 
@@ -31,6 +52,12 @@ export interface EmailTaskOptions {
   readonly retry?: RetryPolicy
   /** Some recipients were refused: `'fail'` with code `PARTIALLY_SENT`, or `'succeed'`, not `complete`. @default 'fail' */
   readonly onPartial?: 'fail' | 'succeed'
+  /** Where attachments may come from beside the message itself. @default nowhere */
+  readonly attachments?: AttachmentOptions
+  /** How much one message may be. @default { recipients: 100, size: 25 MiB } */
+  readonly limits?: Partial<MessageLimits>
+  /** Signs every message, as Nodemailer's option of this name. @default the transport's, if it has one */
+  readonly dkim?: DkimOptions
 }
 
 const FIELDS: ReadonlySet<string> = new Set([
@@ -40,6 +67,9 @@ const FIELDS: ReadonlySet<string> = new Set([
   'timeout',
   'retry',
   'onPartial',
+  'attachments',
+  'limits',
+  'dkim',
 ] satisfies (keyof EmailTaskOptions)[])
 
 /** Quick at first, for a server that restarts; long enough in all for greylisting (RFC 6647 4: up to a day). */
@@ -70,15 +100,20 @@ export function emailTask(options: EmailTaskOptions): TaskDefinition<EmailMessag
   const from = parseAddress(options.from, ['from'], issues)
   if (onPartial !== 'fail' && onPartial !== 'succeed')
     issues.push({ message: `must be 'fail' or 'succeed', got ${show(onPartial)}`, path: ['onPartial'] })
+  const rules: MessageRules = {
+    attachments: attachmentRules(options.attachments, ['attachments'], issues),
+    limits: messageLimits(options.limits ?? {}, ['limits'], issues),
+  }
   if (outlet === undefined || from === undefined || issues.length > 0)
     throw new InvalidInputError('bad email task', issues)
   return defineTask({
-    input: emailMessage,
+    input: messageSchema(rules),
     concurrency,
     timeout,
     retry: typeof retry === 'object' && retry !== null ? overlay(RETRY, retry) : retry,
     setup: () => outlet.open(),
-    run: (message, ctx) => send(outlet, { ...message, from: message.from ?? from }, ctx, onPartial),
+    run: (message, ctx) =>
+      send(outlet, { ...message, from: message.from ?? from }, ctx, onPartial, rules, options.dkim),
   })
 }
 
@@ -87,29 +122,18 @@ async function send(
   message: CheckedMessage & { readonly from: Mailbox },
   ctx: TaskContext,
   onPartial: 'fail' | 'succeed',
+  rules: MessageRules,
+  dkim: DkimOptions | undefined,
 ): Promise<EmailResult> {
   const { signal } = ctx
-  const { from, to, cc, bcc, replyTo, subject, text, html, headers } = message
-  const messageId = messageIdOf(ctx, from)
-  const recipients = distinct([...to, ...cc, ...bcc])
+  const messageId = messageIdOf(ctx, message.from)
+  const recipients = recipientsOf(message)
+  const composed = await compose(message, { messageId, rules, dkim, signal })
   let info: unknown
   try {
-    info = await outlet.send({
-      messageId,
-      // The envelope decides who gets it, the headers only say so.
-      envelope: { from: from.key, to: recipients.map(({ key }) => key) },
-      from: toHeader(from),
-      ...(to.length > 0 && { to: to.map(toHeader) }),
-      ...(cc.length > 0 && { cc: cc.map(toHeader) }),
-      ...(replyTo.length > 0 && { replyTo: replyTo.map(toHeader) }),
-      subject,
-      ...(text !== undefined && { text }),
-      ...(html !== undefined && { html }),
-      headers: { ...headers },
-      disableFileAccess: true,
-      disableUrlAccess: true,
-      signal,
-    })
+    // The envelope decides who gets it, the headers only say so.
+    const envelope = { from: senderOf(message, message.from), to: recipients.map(({ key }) => key) }
+    info = await outlet.send({ ...composed, envelope })
   } catch (thrown) {
     if (signal.aborted) throw signal.reason
     throw errorOf(thrown, recipients, outlet.scrub)
@@ -122,10 +146,6 @@ async function send(
 /** One Message-ID for the task's whole life: a receiver that gets a message twice can tell. */
 function messageIdOf({ id, createdAt }: TaskContext, from: Mailbox): string {
   return `<${id}.${createdAt.toString(36)}@${domainOf(from)}>`
-}
-
-function toHeader({ name, key }: Mailbox): { name: string; address: string } {
-  return { name, address: key }
 }
 
 function overlay(under: RetryPolicy, over: RetryPolicy): RetryPolicy {
