@@ -93,7 +93,9 @@ export function addressKey(address: string): string {
 /** Each mailbox once, as it was written first. */
 export function distinct(mailboxes: readonly Mailbox[]): readonly Mailbox[] {
   if (mailboxes.length === 1) return mailboxes
-  return [...new Map(mailboxes.toReversed().map((each) => [each.key, each])).values()].toReversed()
+  const seen = new Map<string, Mailbox>()
+  for (const each of mailboxes) if (!seen.has(each.key)) seen.set(each.key, each)
+  return [...seen.values()]
 }
 
 /** The domain as it goes over the wire, for what must be ASCII. */

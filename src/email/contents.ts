@@ -172,7 +172,7 @@ async function openHref(href: string, given: Given): Promise<Opened> {
     if (response.status < 300 || response.status > 399 || location === null)
       throw new AttachmentError(`${where}: the host answered ${response.status}`)
     if (redirects === MAX_REDIRECTS) throw refused(where, `its host redirects more than ${MAX_REDIRECTS} times`)
-    if (!URL.canParse(location, url)) throw refused(where, 'its host redirects to no URL')
+    if (!URL.canParse(location, url.href)) throw refused(where, 'its host redirects to no URL')
     const next = new URL(location, url)
     if (url.protocol === 'https:' && next.protocol !== 'https:')
       throw refused(where, 'its host redirects to plain http')

@@ -128,15 +128,19 @@ const MAX_IDS = 100
 export function checkMessageIds(value: unknown, path: Path, issues: InputIssue[]): readonly string[] {
   if (value === undefined) return []
   const refuse = refuser(path, issues)
-  const given: readonly unknown[] | undefined = typeof value === 'string' ? value.split(' ').filter(Boolean) : undefined
-  const list = given ?? (Array.isArray(value) ? value : undefined)
-  if (list === undefined || list.length === 0)
-    return refuse(`must be message ids such as '<left@right>', got ${show(value)}`) ?? []
-  if (list.length > MAX_IDS) return refuse(`must be at most ${MAX_IDS} message ids, got ${list.length}`) ?? []
-  return list.flatMap((id, i) => {
-    if (typeof id === 'string' && id.length <= MAX_WORD && MESSAGE_ID.test(id)) return [id]
-    return refuse(`must be a message id such as '<left@right>', got ${show(id)}`, ...(given ? [] : [i])) ?? []
-  })
+  const expected = "must be message ids such as '<left@right>'"
+  const list: readonly unknown[] = typeof value === 'string' ? value.split(' ').filter(Boolean) : ids(value)
+  if (list.length === 0 || list.length > MAX_IDS)
+    return refuse(`${expected}, at most ${MAX_IDS} of them, got ${show(value)}`) ?? []
+  const isId = (id: unknown): id is string => typeof id === 'string' && id.length <= MAX_WORD && MESSAGE_ID.test(id)
+  if (list.every(isId)) return list
+  if (typeof value === 'string') return refuse(`${expected}, got ${show(value)}`) ?? []
+  for (const [i, id] of list.entries()) if (!isId(id)) refuse(`must be one message id, got ${show(id)}`, i)
+  return []
+}
+
+function ids(value: unknown): readonly unknown[] {
+  return Array.isArray(value) ? value : []
 }
 
 const FIELDS: ReadonlySet<string> = new Set(['url', 'oneClick', 'mailto'] satisfies (keyof ListUnsubscribe)[])
