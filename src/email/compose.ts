@@ -91,7 +91,10 @@ function toNodemailer(
   attachment: CheckedAttachment,
   { content, contentType, ...opened }: Opened,
 ): NodemailerAttachment {
-  const { cid, contentDisposition, headers } = attachment
+  const { cid, headers } = attachment
+  // Nodemailer would show a message that is attached inline, as a part of the one that it is attached to.
+  const mayBeImage = contentType === undefined || /^image\//i.test(contentType)
+  const contentDisposition = attachment.contentDisposition ?? (cid && mayBeImage ? undefined : 'attachment')
   const filename = attachment.filename ?? opened.filename
   return {
     content,

@@ -136,17 +136,19 @@ describe('a message is refused', () => {
     expect(paths({ ...HELLO, references: value })[0]).toMatch(/^references(?:\.0)?$/)
   })
 
-  it.each([
-    ...[
-      '2026-11-26',
-      '2026-11-26T10:00:00',
-      '2026-02-30T10:00:00Z',
-      '2026-13-01T10:00:00Z',
-      '26 Nov 2026 10:00:00 Z',
-      '',
-    ],
-    ...[-1, 1.5, 253_402_300_800_000, '2026-11-26T10:00:00Z\r\nBcc: evil@x', {}, { toString: 1 }, null, true],
-  ])('whose date is %j', (date) => {
+  it.each<[unknown]>(
+    [
+      ...[
+        '2026-11-26',
+        '2026-11-26T10:00:00',
+        '2026-02-30T10:00:00Z',
+        '2026-13-01T10:00:00Z',
+        '26 Nov 2026 10:00:00 Z',
+        '',
+      ],
+      ...[-1, 1.5, 253_402_300_800_000, '2026-11-26T10:00:00Z\r\nBcc: evil@x', {}, { toString: 1 }, null, true],
+    ].map((date): [unknown] => [date]),
+  )('whose date is %j', (date) => {
     expect(paths({ ...HELLO, date })).toEqual(['date'])
   })
 
