@@ -21,7 +21,7 @@ import { hasEncodedWord, isOneLine, noEncodedWordExpected, oneLineExpected, type
  * @example { filename: 'invoice.pdf', reference: { invoice: 4711 } }
  */
 export interface EmailAttachment {
-  /** What it is called. @default the last part of `path` or `href`, or a name made up */
+  /** What it is called; spaces in a row become one. @default the last part of `path` or `href`, or a name made up */
   readonly filename?: string
   /** The content itself. Large files are better named: what is submitted is kept in the record. */
   readonly content?: string
@@ -102,7 +102,7 @@ export function attachmentRules(value: unknown, path: Path, issues: InputIssue[]
 }
 
 function readHost(text: string): AllowedHost | undefined {
-  const [, host = '', port] = /^([^\s/?#@\\:]+|\[[0-9A-Fa-f:.]+\])(?::(\d{1,5}))?$/.exec(text) ?? []
+  const [, host = '', port] = /^([^\s/?#@\\:*]+|\[[0-9A-Fa-f:.]+\])(?::(\d{1,5}))?$/.exec(text) ?? []
   const url = `http://${host}:${port ?? 1}`
   return host !== '' && URL.canParse(url) ? { hostname: new URL(url).hostname, port } : undefined
 }
@@ -143,15 +143,12 @@ const MAX_CID = 255
 const MAX_HREF = 2_000
 
 const CID = /^[!-;=?-~]+$/
-/** As many spaces would fill a line, and a line of spaces ends the headers for some. */
-const SPACES = / {9}/
 
 /** What is wrong with a file name, if anything is. */
 export function filenameFault(value: unknown): string | undefined {
   if (typeof value !== 'string') return `must be a string, got ${show(value)}`
   if (!isOneLine(value)) return oneLineExpected
-  if (value.trim() === '' || value.length > MAX_FILENAME || SPACES.test(value))
-    return `must have 1 to ${MAX_FILENAME} characters, and no 9 spaces in a row`
+  if (value.trim() === '' || value.length > MAX_FILENAME) return `must have 1 to ${MAX_FILENAME} characters`
   return hasEncodedWord(value) ? noEncodedWordExpected : undefined
 }
 
@@ -247,8 +244,9 @@ function pathFault(value: unknown, { root }: AttachmentRules): string | undefine
   if (root === undefined) return "is not allowed: the task has no 'attachments.root'"
   if (typeof value !== 'string' || value === '') return `must be the path of a file, got ${show(value)}`
   if (!isOneLine(value)) return oneLineExpected
-  if (/^[a-z][a-z0-9+.-]+:/i.test(value)) return 'must be a path, not a URL'
-  const stays = !isAbsolute(value) && !win32.isAbsolute(value) && below(root, value) !== undefined
+  if (/^(?:[a-z][a-z0-9+.-]*:\/\/|data:|file:)/i.test(value)) return 'must be a path, not a URL'
+  const hasDrive = /^[a-z]:/i.test(value)
+  const stays = !isAbsolute(value) && !win32.isAbsolute(value) && !hasDrive && below(root, value) !== undefined
   return stays ? undefined : "must be relative, and below the task's 'attachments.root'"
 }
 

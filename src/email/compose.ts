@@ -9,6 +9,7 @@ import type { Content } from './content.js'
 import { type Opened, openSource } from './contents.js'
 import { writeHeaders, writeText } from './headers.js'
 import { type CheckedMessage, type MessageRules, sizeInside } from './message.js'
+import { collapsed } from './text.js'
 
 /** How messages are signed, as Nodemailer takes it. */
 export type DkimOptions = NonNullable<SendMailOptions['dkim']>
@@ -98,7 +99,7 @@ function toNodemailer(
   const filename = attachment.filename ?? opened.filename
   return {
     content,
-    ...(filename !== undefined && { filename }),
+    ...(filename !== undefined && { filename: collapsed(filename) }),
     ...(contentType !== undefined && { contentType }),
     ...(cid !== undefined && { cid }),
     ...(contentDisposition !== undefined && { contentDisposition }),
@@ -118,9 +119,8 @@ function inUtf8<Type extends string | undefined>(contentType: Type, { encoding }
     : contentType
 }
 
-/** Runs of spaces are one: a folded line of nothing but spaces ends the headers for some receivers. */
 function toHeader({ name, key }: Mailbox): { name: string; address: string } {
-  return { name: name.replace(/ {2,}/g, ' ').trim(), address: key }
+  return { name: collapsed(name), address: key }
 }
 
 /** RFC 6376 5.4.1, as Nodemailer has it by default. */

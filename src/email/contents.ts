@@ -89,7 +89,11 @@ async function openPath(path: string, given: Given): Promise<Opened> {
   }
   if (size > room) throw tooLarge(where)
   signal.throwIfAborted()
-  return { content: Readable.from(readBelow(path, given), { objectMode: false }), size, filename: basename(path) }
+  return {
+    content: Readable.from(readBelow(path, given), { objectMode: false }),
+    size,
+    filename: nameOf(basename(path)),
+  }
 }
 
 /** Nothing is opened until something is read; whoever stops reading closes it. */
@@ -165,7 +169,7 @@ async function openHref(href: string, given: Given): Promise<Opened> {
         throw tooLarge(where)
       }
       const content = await readAll(response.body ?? [], given)
-      return { content, size: content.length, filename: nameOf(new URL(href)), contentType: typeOf(response) }
+      return { content, size: content.length, filename: nameInUrl(new URL(href)), contentType: typeOf(response) }
     }
     await dismiss(response)
     if (response.status === 404 || response.status === 410) throw missing(where)
@@ -185,14 +189,16 @@ async function dismiss(response: Response): Promise<void> {
   await response.body?.cancel()
 }
 
+function nameOf(name: string): string | undefined {
+  return filenameFault(name) === undefined ? name : undefined
+}
+
 /** The last part of a URL's path, if it can be the name of a file. */
-function nameOf({ pathname }: URL): string | undefined {
-  const last = pathname.slice(pathname.lastIndexOf('/') + 1)
+function nameInUrl({ pathname }: URL): string | undefined {
   try {
-    const name = decodeURIComponent(last)
-    return filenameFault(name) === undefined ? name : undefined
+    return nameOf(decodeURIComponent(pathname.slice(pathname.lastIndexOf('/') + 1)))
   } catch {
-    return undefined
+    return undefined // a % that encodes nothing
   }
 }
 

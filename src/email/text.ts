@@ -67,6 +67,11 @@ export function isPlain(text: string): boolean {
   return isPrintableAscii(text) && !/^ | $| {2}|=\?/.test(text) && !hasLongWord(text)
 }
 
+/** A name as it can be told: folding keeps neither spaces at its ends nor several in a row. */
+export function collapsed(name: string): string {
+  return name.replace(/ {2,}/g, ' ').replace(/^ | $/g, '')
+}
+
 /** `text` as encoded words of RFC 2047, none longer than 75 characters. */
 export function toEncodedWords(text: string): string {
   const words: string[] = []
