@@ -40,7 +40,8 @@ const ASCII_DOMAIN = /^(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-
 /** RFC 5321 4.5.3.1, in octets. */
 const MAX_LOCAL = 64
 const MAX_ADDRESS = 254
-const MAX_NAME = 512
+/** Quoted, with every character escaped, it still fits into a line (RFC 5322 2.1.1). */
+const MAX_NAME = 440
 /** Name, quotes and escapes, address. */
 const MAX_ENTRY = 2 * MAX_NAME + MAX_ADDRESS + 8
 
@@ -107,8 +108,9 @@ const addressExpected = "must be one address such as 'ada@example.com' or 'Ada <
 
 function toMailbox(name: string, address: string): Mailbox | undefined {
   const at = address.lastIndexOf('@')
+  if (at < 0 || name.length > MAX_NAME || address.length > MAX_LOCAL + 1 + MAX_ADDRESS) return undefined
   // In an address too: `=?utf-8?q?a=40evil=2Eexample?=@example.com` is read as a mailbox at evil.example by some servers.
-  if (at < 0 || name.length > MAX_NAME || hasEncodedWord(name) || hasEncodedWord(address)) return undefined
+  if (hasEncodedWord(name) || hasEncodedWord(address)) return undefined
   const local = address.slice(0, at)
   const domain = address.slice(at + 1)
   if (Buffer.byteLength(local) > MAX_LOCAL || !LOCAL.test(local) || domain.length > MAX_ADDRESS || !DOMAIN.test(domain))

@@ -23,7 +23,7 @@ import { hasEncodedWord, isOneLine, noEncodedWordExpected, oneLineExpected, type
 export interface EmailAttachment {
   /** What it is called; spaces in a row become one. @default the last part of `path` or `href`, or a name made up */
   readonly filename?: string
-  /** The content itself. Large files are better named: what is submitted is kept in the record. */
+  /** The content itself. Large files are better named: what is submitted is kept in the record, by default up to 1 MiB. */
   readonly content?: string
   /** How `content` is written. @default 'utf8' */
   readonly encoding?: 'utf8' | 'base64'

@@ -7,12 +7,10 @@ import type { Mailbox } from './address.js'
 import type { CheckedAttachment } from './attachments.js'
 import type { Content } from './content.js'
 import { type Opened, openSource } from './contents.js'
+import { coveringOneClick, type DkimOptions } from './dkim.js'
 import { writeHeaders, writeText } from './headers.js'
 import { type CheckedMessage, type MessageRules, sizeInside } from './message.js'
 import { collapsed } from './text.js'
-
-/** How messages are signed, as Nodemailer takes it. */
-export type DkimOptions = NonNullable<SendMailOptions['dkim']>
 
 /** What a message is composed with. */
 export interface Composition {
@@ -36,6 +34,7 @@ export async function compose(
   { messageId, rules, dkim, signal }: Composition,
 ): Promise<SendMailOptions> {
   const { from, to, cc, replyTo, sender, subject, text, html, inReplyTo, references, priority, date } = message
+  const isOneClick = message.listUnsubscribe.length > 1
   const attachments = message.attachments.length === 0 ? [] : await openAll(message, rules, signal)
   const alternatives = message.alternatives.map(({ contentType, ...content }) => ({
     contentType: inUtf8(contentType, content),
@@ -59,7 +58,7 @@ export async function compose(
     ...(attachments.length > 0 && { attachments }),
     // New for each send: Nodemailer adds a transporter's defaults to it.
     headers: writeHeaders([...message.headers, ...message.listUnsubscribe]),
-    ...(dkim !== undefined && { dkim: signing(dkim, message) }),
+    ...(dkim !== undefined && { dkim: isOneClick ? coveringOneClick(dkim) : dkim }),
     disableFileAccess: true,
     disableUrlAccess: true,
     signal,
@@ -83,7 +82,9 @@ async function openAll(
     }
     const each = await openSource(source, { rules, room, signal, where: `attachments[${i}]` })
     room -= each.size
-    opened.push(toNodemailer(attachment, { ...each, contentType: attachment.contentType ?? each.contentType }))
+    const contentType = attachment.contentType ?? each.contentType
+    const encoding = typeof each.content === 'string' ? 'utf8' : 'base64'
+    opened.push(toNodemailer(attachment, { ...each, contentType: inUtf8(contentType, { encoding }) }))
   }
   return opened
 }
@@ -112,7 +113,10 @@ function decode({ content, encoding }: Content): string | Buffer {
 }
 
 /** A text that is written in UTF-8 says so; what was base64 is in whatever charset its sender says. */
-function inUtf8<Type extends string | undefined>(contentType: Type, { encoding }: Content): Type | string {
+function inUtf8<Type extends string | undefined>(
+  contentType: Type,
+  { encoding }: Pick<Content, 'encoding'>,
+): Type | string {
   if (contentType === undefined || encoding === 'base64') return contentType
   return /^text\//i.test(contentType) && !/;\s*charset=/i.test(contentType)
     ? `${contentType}; charset=utf-8`
@@ -121,17 +125,4 @@ function inUtf8<Type extends string | undefined>(contentType: Type, { encoding }
 
 function toHeader({ name, key }: Mailbox): { name: string; address: string } {
   return { name: collapsed(name), address: key }
-}
-
-/** RFC 6376 5.4.1, as Nodemailer has it by default. */
-const SIGNED =
-  'From:Sender:Reply-To:Subject:Date:Message-ID:To:Cc:MIME-Version:Content-Type:Content-Transfer-Encoding:Content-ID:' +
-  'Content-Description:In-Reply-To:References:List-Id:List-Help:List-Unsubscribe:List-Subscribe:List-Post:List-Owner:' +
-  'List-Archive'
-
-/** RFC 8058 4: a signature must cover `List-Unsubscribe-Post`, or mail clients show no button. */
-function signing(dkim: DkimOptions, { listUnsubscribe }: CheckedMessage): DkimOptions {
-  const { headerFieldNames } = dkim
-  if (listUnsubscribe.length < 2 || headerFieldNames !== undefined) return dkim
-  return { ...dkim, headerFieldNames: `${SIGNED}:List-Unsubscribe-Post` }
 }

@@ -22,7 +22,7 @@ import {
 import { contentTypeFault } from './content.js'
 
 /** The content of an attachment could not be had this time; the next attempt may have it. */
-export class AttachmentError extends BackgroundRunnerError {
+class AttachmentError extends BackgroundRunnerError {
   override readonly name: string = 'AttachmentError'
 
   constructor(message: string) {
@@ -51,7 +51,7 @@ export interface Given {
 
 /**
  * @throws {NonRetryableError} `ATTACHMENT_MISSING`, `ATTACHMENT_REFUSED` or `MESSAGE_TOO_LARGE`
- * @throws {AttachmentError} it cannot be read or fetched now
+ * @throws {AttachmentError} `ATTACHMENT_UNAVAILABLE`: it cannot be read or fetched now
  * @throws what `fetch` or `resolve` threw, or the reason of the signal
  */
 export async function openSource(source: Exclude<Source, { from: 'content' }>, given: Given): Promise<Opened> {

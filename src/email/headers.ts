@@ -133,7 +133,7 @@ export function checkMessageIds(value: unknown, path: Path, issues: InputIssue[]
   if (list.length === 0 || list.length > MAX_IDS)
     return refuse(`${expected}, at most ${MAX_IDS} of them, got ${show(value)}`) ?? []
   const isId = (id: unknown): id is string => typeof id === 'string' && id.length <= MAX_WORD && MESSAGE_ID.test(id)
-  if (list.every(isId)) return list
+  if (list.every(isId)) return list.join(' ').length <= MAX_VALUE ? list : (refuse(`${expected}, not so many`) ?? [])
   if (typeof value === 'string') return refuse(`${expected}, got ${show(value)}`) ?? []
   for (const [i, id] of list.entries()) if (!isId(id)) refuse(`must be one message id, got ${show(id)}`, i)
   return []

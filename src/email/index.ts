@@ -10,7 +10,8 @@ import type { RetryPolicy } from '../retry-policy.js'
 import { defineTask, type TaskContext, type TaskDefinition } from '../task.js'
 import { domainOf, type EmailAddress, type Mailbox, parseAddress } from './address.js'
 import { type AttachmentOptions, attachmentRules } from './attachments.js'
-import { compose, type DkimOptions } from './compose.js'
+import { compose } from './compose.js'
+import { type DkimOptions, dkimOptions } from './dkim.js'
 import {
   type CheckedMessage,
   type EmailMessage,
@@ -31,8 +32,8 @@ export type {
   ResolveAttachment,
   ResolvedAttachment,
 } from './attachments.js'
-export type { DkimOptions } from './compose.js'
 export type { EmailAlternative } from './content.js'
+export type { DkimOptions } from './dkim.js'
 export { type SmtpFromEnv, smtpFromEnv } from './env.js'
 export type { ListUnsubscribe } from './headers.js'
 export type { EmailMessage, MessageLimits } from './message.js'
@@ -104,6 +105,7 @@ export function emailTask(options: EmailTaskOptions): TaskDefinition<EmailMessag
     attachments: attachmentRules(options.attachments, ['attachments'], issues),
     limits: messageLimits(options.limits ?? {}, ['limits'], issues),
   }
+  const dkim = dkimOptions(options.dkim, ['dkim'], issues)
   if (outlet === undefined || from === undefined || issues.length > 0)
     throw new InvalidInputError('bad email task', issues)
   return defineTask({
@@ -112,8 +114,7 @@ export function emailTask(options: EmailTaskOptions): TaskDefinition<EmailMessag
     timeout,
     retry: typeof retry === 'object' && retry !== null ? overlay(RETRY, retry) : retry,
     setup: () => outlet.open(),
-    run: (message, ctx) =>
-      send(outlet, { ...message, from: message.from ?? from }, ctx, onPartial, rules, options.dkim),
+    run: (message, ctx) => send(outlet, { ...message, from: message.from ?? from }, ctx, onPartial, rules, dkim),
   })
 }
 

@@ -1,5 +1,5 @@
+import type { EmailMessage } from 'background-runner/email'
 import { describe, expect, expectTypeOf, it } from 'vitest'
-import type { EmailMessage } from '../../src/email/index.js'
 import { recipientsOf, senderOf } from '../../src/email/message.js'
 import { HELLO } from '../support/email.js'
 import { checked, faults, paths, post } from '../support/message.js'

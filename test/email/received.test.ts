@@ -3,7 +3,8 @@
  * and compared field by field with what was submitted.
  */
 import { createVerify, generateKeyPairSync } from 'node:crypto'
-import type { EmailAddress, EmailMessage, EmailTaskOptions } from 'background-runner/email'
+import type { InvalidInputError } from 'background-runner'
+import { type EmailAddress, type EmailMessage, type EmailTaskOptions, emailTask } from 'background-runner/email'
 import fc from 'fast-check'
 import { type AddressObject, type ParsedMail, simpleParser } from 'mailparser'
 import { describe, expect, it } from 'vitest'
@@ -65,6 +66,7 @@ describe('what is received', () => {
       'j@example.com',
     ],
     [{ name: 'ü'.repeat(300), address: 'u@example.com' }, 'ü'.repeat(300), 'u@example.com'],
+    [{ name: '"'.repeat(440), address: 'q@example.com' }, '"'.repeat(440), 'q@example.com'],
     ['info@jõgeva.ee', '', 'info@jõgeva.ee'],
     ['Info <info@例え.テスト>', 'Info', 'info@例え.テスト'],
     ['用户@例え.テスト', '', '用户@例え.テスト'],
@@ -88,6 +90,7 @@ describe('what is received', () => {
     expect(people(mail.replyTo)).toEqual([expected, others])
     expect(mail.bcc).toBeUndefined()
     expect(raw).not.toContain('hidden')
+    for (const line of raw.split('\r\n')) expect(line.length).toBeLessThanOrEqual(998)
   })
 
   it.each([
@@ -197,7 +200,7 @@ describe('what is received', () => {
     expect(raw.replace(/\r\n /g, ' ')).toMatch(/text\/csv; header=present; charset=utf-8; name=/)
     expect(empty).toMatchObject({ filename: 'empty.bin', contentType: 'application/octet-stream', size: 0 })
     expect(empty?.contentDisposition).toBe('inline')
-    expect(empty?.headers.get('content-description')).toBe('Nichts für Ungut')
+    expect(decodeWords(String(empty?.headers.get('content-description')))).toBe('Nichts für Ungut')
     expect(empty?.headers.get('x-a')).toEqual(['b', 'c'])
   })
 
@@ -345,5 +348,32 @@ describe('a signature', () => {
     const plain = await receive({}, { dkim })
     expect(signedBy(plain.raw)).toEqual(expect.arrayContaining(['from', 'to', 'subject', 'message-id', 'date']))
     expect((await receive({})).raw).not.toMatch(/^DKIM-Signature/im)
+  })
+
+  it.each<[string, unknown, string[]]>([
+    ['none', 'yes', ['dkim']],
+    ['empty', {}, ['dkim.domainName', 'dkim.keySelector', 'dkim.privateKey']],
+    ['without a key', { ...dkim, privateKey: undefined }, ['dkim.privateKey']],
+    ['with a key that is cut off', { ...dkim, privateKey: privateKey.slice(0, 500) }, ['dkim.privateKey']],
+    ['with the public key', { ...dkim, privateKey: publicKey }, ['dkim.privateKey']],
+    [
+      'with a key of another kind',
+      { ...dkim, privateKey: generateKeyPairSync('ed25519').privateKey },
+      ['dkim.privateKey'],
+    ],
+    ['with a domain that ends its tag', { ...dkim, domainName: 'x; l=0' }, ['dkim.domainName']],
+    ['with a selector that ends its tag', { ...dkim, keySelector: 'x\r\nBcc: a@x' }, ['dkim.keySelector']],
+    ['with a hash that is no more taken', { ...dkim, hashAlgo: 'sha1' }, ['dkim.hashAlgo']],
+    ['with headers that are none', { ...dkim, headerFieldNames: 'From;To' }, ['dkim.headerFieldNames']],
+    ['with an unknown option', { ...dkim, selector: 'x' }, ['dkim.selector']],
+    ['with no keys', { keys: [] }, ['dkim.keys']],
+    ['with a bad key among several', { keys: [dkim, { ...dkim, privateKey: 'x' }] }, ['dkim.keys.1.privateKey']],
+  ])('that is %s is refused when the task is defined', (_, options, expected) => {
+    try {
+      emailTask({ transport: 'smtp://localhost', from: 'a@x', dkim: options as typeof dkim })
+      expect.unreachable()
+    } catch (error) {
+      expect((error as InvalidInputError).issues?.map(({ path }) => path.join('.'))).toEqual(expected)
+    }
   })
 })
