@@ -213,7 +213,7 @@ async function openReference(
 ): Promise<Opened> {
   const { rules, where, room, signal } = given
   if (rules.resolve === undefined) throw refused(where, "the task has no 'attachments.resolve'")
-  const resolved = await untilAborted(Promise.resolve(rules.resolve(structuredClone(reference), { signal })), signal)
+  const resolved = await untilAborted(Promise.resolve(rules.resolve(reference, { signal })), signal)
   if (resolved === null || resolved === undefined) throw missing(where)
   const described = isContent(resolved) ? { content: resolved } : resolved
   const { content, filename, contentType } = described as Exclude<ResolvedAttachment, string | Uint8Array | Readable>

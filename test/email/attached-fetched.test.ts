@@ -2,7 +2,7 @@ import { Readable } from 'node:stream'
 import type { ResolveAttachment } from 'background-runner/email'
 import { runTask } from 'background-runner/testing'
 import { type Attachment, simpleParser } from 'mailparser'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { arrive, fileServer } from '../support/attachments.js'
 import { HELLO, mailTask } from '../support/email.js'
 import { post } from '../support/message.js'
@@ -68,6 +68,20 @@ describe('a URL', () => {
       })
     expect(elsewhere.requests).toEqual([])
     expect(requests.filter((path) => path === '/loop')).toHaveLength(6)
+  })
+
+  it('is not followed from https to plain http', async () => {
+    const location = 'http://files.example.com/b'
+    const fetched = vi.fn(async () => new Response(null, { status: 302, headers: { location } }))
+    vi.stubGlobal('fetch', fetched)
+    onTestFinished(() => void vi.unstubAllGlobals())
+    const attachments = [{ href: 'https://files.example.com/a' }]
+    await expect(arrive(attachments, { hosts: ['files.example.com'] })).rejects.toMatchObject({
+      code: 'ATTACHMENT_REFUSED',
+    })
+    expect(fetched.mock.calls).toEqual([
+      ['https://files.example.com/a', expect.objectContaining({ redirect: 'manual' })],
+    ])
   })
 
   it.each([
