@@ -1,4 +1,4 @@
-import { mkdir, rename, rm, symlink, truncate, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readlink, realpath, rename, rm, symlink, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { runTask } from 'background-runner/testing'
@@ -8,6 +8,7 @@ import { openSource } from '../../src/email/contents.js'
 import { arrive, folder, never } from '../support/attachments.js'
 import { HELLO, mailTask } from '../support/email.js'
 import { post, rulesOf } from '../support/message.js'
+import type { SmtpServer } from '../support/smtp-server.js'
 
 describe('a file', () => {
   it('below the root is read for each send anew', async () => {
@@ -78,6 +79,51 @@ describe('a file', () => {
     const { outcome } = await runTask(email, { ...HELLO, attachments: [{ path: 'a' }] })
     expect(outcome).toMatchObject({ type: 'retry', error: { code: 'ATTACHMENT_UNAVAILABLE' } })
     expect(JSON.stringify(outcome)).not.toContain(root)
+  })
+})
+
+/** How often this process has a file open. */
+async function openings(path: string): Promise<number> {
+  const links = await Promise.all(
+    (await readdir('/proc/self/fd')).map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => '')),
+  )
+  return links.filter((link) => link === path).length
+}
+
+describe.runIf(process.platform === 'linux')('a file that is read while it is sent', () => {
+  it.each<[string, (server: SmtpServer, abort: () => void) => void]>([
+    [
+      'the server leaves',
+      ({ hooks }) => {
+        hooks.data = () => ({ reply: '354 go on', drop: true })
+      },
+    ],
+    [
+      'the server refuses',
+      ({ hooks }) => {
+        hooks.data = () => '554 no'
+      },
+    ],
+    [
+      'the attempt is given up',
+      ({ hooks }, abort) => {
+        hooks.data = () => {
+          setImmediate(abort)
+          return '354 go on'
+        }
+        hooks.end = () => ({ hang: true })
+      },
+    ],
+  ])('is closed when %s', async (_, misbehave) => {
+    const root = await realpath(await folder())
+    const path = join(root, 'a.bin')
+    await writeFile(path, Buffer.alloc(8_000_000))
+    const controller = new AbortController()
+    const { send, server } = await post({ attachments: { root }, signal: controller.signal })
+    misbehave(server, () => controller.abort())
+    await expect(send({ ...HELLO, attachments: [{ path: 'a.bin' }] })).rejects.toThrow()
+    await expect.poll(() => openings(path)).toBe(0)
+    expect(server.deliveries).toEqual([])
   })
 })
 
