@@ -127,12 +127,12 @@ class Delivery {
   }
 
   #send(to: readonly Mailbox[]): Promise<Sending> {
-    const { rules, onUnknown } = this.#options
+    const { rules, dkim, onUnknown } = this.#options
     const { clock, cancelGrace } = runtimeOf(this.#ctx)
     const { signal } = this.#ctx
     return this.#mailer.outlet.send(
       async () => ({
-        ...(await compose(this.#message, { messageId: this.#messageId, rules, signal })),
+        ...(await compose(this.#message, { messageId: this.#messageId, rules, dkim, signal })),
         // The envelope decides who gets it, the headers only say so: they stay those of the whole message.
         envelope: { from: senderOf(this.#message, this.#message.from), to: to.map(({ key }) => key) },
       }),
