@@ -10,6 +10,7 @@ const email = emailTask({
     to: 'team@example.com',
     cc: [],
     bcc: [],
+    envelope: {}, // whom it names would get it instead
     subject: `[staging] ${message.subject}`,
   }),
 })

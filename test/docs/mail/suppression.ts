@@ -13,8 +13,10 @@ const email = emailTask({
   transport,
   from: 'App <app@example.com>',
   intercept: (message) => {
-    const to = [message.to].flat().filter(mayGet)
-    return to.length === 0 ? { drop: 'on the suppression list' } : { ...message, to }
+    const lists = [message.to, message.cc ?? [], message.bcc ?? []]
+    const [to = [], cc = [], bcc = []] = lists.map((list) => [list].flat().filter(mayGet))
+    if (to.length + cc.length + bcc.length === 0) return { drop: 'on the suppression list' }
+    return { ...message, to, cc, bcc }
   },
 })
 const { runner, drain } = createTestRunner({ tasks: { email } })
