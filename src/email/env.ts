@@ -5,7 +5,7 @@
 import type { SMTPPoolOptions } from 'nodemailer'
 import { type InputIssue, InvalidInputError } from '../errors.js'
 import { type EmailAddress, parseAddress } from './address.js'
-import type { EmailTransporter } from './outlet.js'
+import type { EmailTransporter } from './lanes.js'
 import { isPrintableAscii, refuser } from './text.js'
 
 /** Options for `emailTask`. */
