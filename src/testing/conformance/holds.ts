@@ -74,7 +74,8 @@ async function held(t: World, setup: Parameters<typeof working>[1] = {}) {
 }
 
 async function untils(t: World, runner: BackgroundRunner): Promise<[string, number][]> {
-  return (await runner.holds()).map(({ name, until }) => [name, until - t.clock.now()])
+  const all = (await runner.holds()).map(({ name, until }): [string, number] => [name, until - t.clock.now()])
+  return all.sort(([a], [b]) => (a < b ? -1 : 1))
 }
 
 export const heldNames: Topic = topic('holds', {
