@@ -51,7 +51,9 @@ export interface Answer {
   readonly drop?: boolean
   /** Answer nothing, and nothing from now on, in this connection. */
   readonly hang?: boolean
-  /** At `end` only: whether the message counts as delivered. @default if the reply is 2yz */
+  /** Whether the server means yes, whatever it says. @default if the reply is a good one */
+  readonly accept?: boolean
+  /** At `end` only: whether the message counts as delivered. @default what `accept` is */
   readonly store?: boolean
 }
 

@@ -40,6 +40,7 @@ export class Session {
 
   #listen(socket: Socket): void {
     this.#socket = socket
+    socket.setNoDelay(true) // replies to a pipelined envelope are many small writes
     socket.setEncoding('latin1')
     socket.on('data', (chunk: string) => this.#then(() => this.#take(chunk)))
   }
@@ -204,7 +205,7 @@ export class Session {
     const given = told ?? usual
     const answer: Answer = typeof given === 'string' ? { reply: given } : given
     const { reply, raw = reply === undefined ? '' : `${Buffer.from(reply).toString('latin1')}\r\n` } = answer
-    const { drop = false, hang = false, store = raw.startsWith(good), flood } = answer
+    const { drop = false, hang = false, accept = raw.startsWith(good), store = accept, flood } = answer
     if (delivery !== undefined && store) this.#server.deliveries.push(delivery)
     this.#server.happened()
     this.#mute ||= hang
@@ -216,7 +217,7 @@ export class Session {
     if (drop && raw !== '') this.#socket.end()
     else if (drop) this.#socket.destroy()
     this.#server.happened()
-    return raw.startsWith(good) && !drop && !hang
+    return accept && !drop && !hang
   }
 
   async #write(raw: string, pieces: number = raw.length): Promise<void> {
