@@ -153,6 +153,8 @@ export interface Host {
   readonly starttls: Certificate | undefined
   /** Sessions that work on something. */
   working: number
+  /** Sockets that nobody reads any more. */
+  readonly frozen: Set<Socket>
   happened(): void
 }
 
@@ -164,6 +166,7 @@ class TestSmtpServer implements SmtpServer, Host {
   readonly extensions: readonly string[]
   readonly login: SmtpServerOptions['login']
   working = 0
+  readonly frozen: Set<Socket> = new Set()
   readonly #tls: SmtpServerOptions['tls']
   #certificate: Certificate | undefined
   #server: Server | undefined
@@ -232,6 +235,7 @@ class TestSmtpServer implements SmtpServer, Host {
     socket.on('close', () => {
       connections.open -= 1
       this.#sockets.delete(socket)
+      this.frozen.delete(socket)
       this.happened()
     })
     new Session(this, socket, connections.total).greet()
@@ -259,6 +263,10 @@ class TestSmtpServer implements SmtpServer, Host {
   }
 
   settled(): Promise<void> {
-    return this.until(() => this.connections.open === 0 && this.working === 0)
+    return this.until(() => {
+      // Whoever does not read does not see that the client has left.
+      for (const socket of this.frozen) socket.resume()
+      return this.connections.open === 0 && this.working === 0
+    })
   }
 }

@@ -213,7 +213,7 @@ export class Session {
     if (delivery !== undefined) delivery.answered = REPLY.test(raw) && !this.#socket.destroyed
     if (flood !== undefined) await this.#flood(flood)
     // A client that is in the middle of its message is to feel that nobody reads it.
-    if (hang && stage === 'body') this.#socket.pause()
+    if (hang && stage === 'body') this.#server.frozen.add(this.#socket.pause())
     if (drop && raw !== '') this.#socket.end()
     else if (drop) this.#socket.destroy()
     this.#server.happened()
