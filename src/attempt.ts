@@ -6,8 +6,8 @@
  */
 import { type Alarm, after, type Clock } from './clock.js'
 import { tryDuration } from './duration.js'
-import type { AttemptWriter, EngineAttempt, Outcome, StopReason } from './engine.js'
-import { type ErrorLimits, serializeError } from './error-record.js'
+import type { AttemptWriter, EngineAttempt, Outcome, StopReason, Verdict } from './engine.js'
+import { type ErrorLimits, read, serializeError } from './error-record.js'
 import {
   EngineError,
   InvalidInputError,
@@ -20,6 +20,7 @@ import {
   TaskTimeoutError,
 } from './errors.js'
 import { type Executor, inline } from './executor.js'
+import { fallbackOf } from './fallback.js'
 import { type ContextSource, HandlerContext } from './handler-context.js'
 import { copyJson, type Json, snapshot } from './json.js'
 import { type Logger, write } from './logger.js'
@@ -67,6 +68,8 @@ export class Attempt implements EngineAttempt, ContextSource {
   #force = false
   #shutdown: RunnerClosedError | undefined
   #lost = false
+  /** Its handler has asked for a hold of its name until then, epoch ms. */
+  #hold: number | undefined
   #progress: ProgressThrottle | undefined
 
   constructor(env: AttemptEnvironment, work: Work, task: StoredTask, writer: AttemptWriter) {
@@ -160,31 +163,37 @@ export class Attempt implements EngineAttempt, ContextSource {
 
   #fulfilled(value: unknown): void {
     if (this.#ended) return
-    if (this.#lost) return this.#end({ type: 'released' })
-    if (value === undefined) return this.#end({ type: 'succeeded', output: undefined })
+    this.#end(this.#lost ? { type: 'released' } : this.#succeeded(value))
+  }
+
+  #succeeded(value: unknown): Verdict & { readonly type: 'succeeded' } {
+    if (value === undefined) return { type: 'succeeded', output: undefined }
     const taken = snapshot(value, this.env.limits.output)
-    if ('value' in taken) return this.#end({ type: 'succeeded', output: taken.value })
+    if ('value' in taken) return { type: 'succeeded', output: taken.value }
     // What is done is done: an output that cannot be kept does not undo it.
     const subject = `the output of ${this.task.name}`
     this.env.report(new InvalidInputError(subject, taken.issues, { paths: false })) // may be logged
     const outputError = this.#serialize(new InvalidInputError(subject, taken.issues))
-    this.#end({ type: 'succeeded', output: undefined, outputError })
+    return { type: 'succeeded', output: undefined, outputError }
   }
 
   #rejected(thrown: unknown): void {
     if (this.#ended) return
     if (this.#lost) return this.#end({ type: 'released' })
+    const later = laterOf(thrown)
+    const delay = tryDuration(later?.delay)
+    const runAt = delay === undefined ? undefined : this.env.clock.now() + delay
+    if (later?.hold === true) this.#hold = runAt
     if (this.#cancel !== undefined) {
       return this.#end({ type: 'cancelled', error: this.#serialize(this.#cancel), thrown: this.#serialize(thrown) })
     }
-    const later = laterOf(thrown)
-    const delay = tryDuration(later?.delay)
-    if (later !== undefined && delay !== undefined) {
-      return this.#end(this.#again(thrown, delay, later.countsAsAttempt))
+    if (runAt !== undefined) return this.#end(this.#again(thrown, thrown, runAt, later?.countsAsAttempt === true))
+    if (this.#timedOut !== undefined) {
+      if (thrown !== this.#timedOut) this.#timedOut.details = read(thrown, 'details')
+      return this.#end(this.#byPolicy(this.#timedOut, thrown))
     }
-    if (this.#timedOut !== undefined) return this.#end(this.#byPolicy(this.#timedOut))
     if (this.#shutdown !== undefined) return this.#end({ type: 'released' })
-    this.#end(this.#byPolicy(thrown))
+    this.#end(this.#byPolicy(thrown, thrown))
   }
 
   /** A later deploy's schema may refuse what an earlier one took: another attempt cannot help. */
@@ -193,10 +202,13 @@ export class Attempt implements EngineAttempt, ContextSource {
     else this.#rejected(error)
   }
 
-  #byPolicy(thrown: unknown): Outcome {
+  /** @param error that decides, and is recorded @param thrown by the handler: it may carry a fallback */
+  #byPolicy(error: unknown, thrown: unknown): Outcome {
     const policy = this.#policy()
-    if (isFatal(thrown) || !this.#worthwhile(policy, thrown)) return this.#failed(this.#serialize(thrown))
-    return this.#again(thrown, backoffDelay(policy.backoff, this.#used(), this.env.random), true)
+    if (isFatal(error)) return this.#failed(this.#serialize(error))
+    if (!this.#worthwhile(policy, error)) return this.#givenUp(error, thrown)
+    const delay = backoffDelay(policy.backoff, this.#used(), this.env.random)
+    return this.#again(error, thrown, this.env.clock.now() + delay, true)
   }
 
   #worthwhile(policy: FilledRetry, thrown: unknown): boolean {
@@ -213,14 +225,19 @@ export class Attempt implements EngineAttempt, ContextSource {
     }
   }
 
-  #again(thrown: unknown, delay: number, countsAsAttempt: boolean): Outcome {
-    const error = this.#serialize(thrown)
+  #again(error: unknown, thrown: unknown, runAt: number, countsAsAttempt: boolean): Outcome {
     const policy = this.#policy()
-    const runAt = this.env.clock.now() + delay
     const since = this.task.extras?.retriedAt ?? this.task.createdAt
     if (runAt - since > policy.maxAge || (countsAsAttempt && this.#used() >= policy.attempts))
-      return this.#failed(error)
-    return { type: 'retry', error, runAt, countsAsAttempt, maxAttempts: this.#budget(policy) }
+      return this.#givenUp(error, thrown)
+    return { type: 'retry', error: this.#serialize(error), runAt, countsAsAttempt, maxAttempts: this.#budget(policy) }
+  }
+
+  /** The policy makes no further attempt. */
+  #givenUp(error: unknown, thrown: unknown): Outcome {
+    const recorded = this.#serialize(error)
+    const fallback = fallbackOf(thrown)
+    return fallback === undefined ? this.#failed(recorded) : { ...this.#succeeded(fallback.output), thrown: recorded }
   }
 
   #serialize(thrown: unknown): SerializedError {
@@ -250,7 +267,16 @@ export class Attempt implements EngineAttempt, ContextSource {
     this.#progress?.flush()
     this.#timeoutAlarm?.cancel()
     this.#graceAlarm?.cancel()
-    this.#resolve(this.#timedOut === undefined ? outcome : { ...outcome, timedOut: true })
+    const plain = this.#timedOut === undefined && this.#hold === undefined
+    this.#resolve(
+      plain
+        ? outcome
+        : {
+            ...outcome,
+            ...(this.#timedOut && { timedOut: true }),
+            ...(this.#hold !== undefined && { hold: this.#hold }),
+          },
+    )
   }
 
   #timeOut(timeout: number): void {

@@ -17,7 +17,7 @@
  */
 import type { Clock } from './clock.js'
 import type { Json } from './json.js'
-import type { SerializedError, StoredTask, TaskExtras, TaskRecord, TaskState } from './record.js'
+import type { Hold, SerializedError, StoredTask, TaskExtras, TaskRecord, TaskState } from './record.js'
 
 export type MaybePromise<T> = T | Promise<T>
 
@@ -44,6 +44,8 @@ export interface Engine {
   setPriority(id: string, priority: number): MaybePromise<TaskRecord>
   /** @throws {InvalidStateError} it has not ended */
   remove(id: string): MaybePromise<boolean>
+  /** Names of which nothing starts now (`Outcome.hold`), until they are lifted; by name. local/holds.ts has the rules. */
+  holds(): MaybePromise<readonly Hold[]>
   /** Holds, or releases, the whole engine; what runs goes on. */
   pause(paused: boolean): MaybePromise<void>
   /**
@@ -80,6 +82,10 @@ export interface EngineHost {
   hears(event: TaskEvent): boolean
   /** What this process did: the only source of events. */
   changed(event: TaskEvent, record: TaskRecord): void
+  /** A verdict of this process has begun or prolonged a hold; told after the event of its task. */
+  held(hold: Hold): void
+  /** The verdict on a probe of this process has lifted the hold of this name; likewise. */
+  unheld(name: string): void
   /** Nothing is queued, scheduled or running any more, as far as the engine can see. */
   idle(): void
   /** A fault that no caller can be told of. */
@@ -137,10 +143,18 @@ export interface AttemptWriter {
 export type Outcome = Verdict & {
   /** The timeout fired, whatever came of it. */
   readonly timedOut?: boolean
+  /** No attempt of this name is to start until then (epoch ms), whatever becomes of this task. */
+  readonly hold?: number
 }
 
 export type Verdict =
-  | { readonly type: 'succeeded'; readonly output: Json | undefined; readonly outputError?: SerializedError }
+  /** `thrown` is what the handler rejected with, where the output is the fallback that it carried. */
+  | {
+      readonly type: 'succeeded'
+      readonly output: Json | undefined
+      readonly outputError?: SerializedError
+      readonly thrown?: SerializedError
+    }
   /** Again at `runAt` (epoch ms). `maxAttempts` is the budget as the definition gives it now. */
   | {
       readonly type: 'retry'

@@ -56,7 +56,8 @@ export function cutText(value: string, max: number): string {
   return `${kept.replace(/\uFFFD+$/, '')}…`
 }
 
-function read(from: object, property: string): unknown {
+/** A property of whatever was thrown; undefined where there is none, or it cannot be read. */
+export function read(from: unknown, property: string): unknown {
   try {
     return (from as Record<string, unknown>)[property]
   } catch {

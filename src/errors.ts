@@ -131,6 +131,8 @@ export class TaskCancelledError extends BackgroundRunnerError {
 /** An attempt took longer than its timeout: the reason of `ctx.signal`, and the attempt's error. */
 export class TaskTimeoutError extends BackgroundRunnerError {
   override readonly name: string = 'TaskTimeoutError'
+  /** What the handler's own error said, when it gave in to the timeout; kept as `error.details`. */
+  details: unknown
 
   constructor(timeout: number, options?: Cause) {
     super('TASK_TIMEOUT', `the attempt took longer than its timeout of ${timeout} ms`, options)
@@ -199,23 +201,27 @@ export class NonRetryableError extends BackgroundRunnerError {
 /**
  * Throw it from a handler to be run again after `delay`, at no cost: by default no attempt is used up.
  *
+ * `hold: true` says that what all tasks of this name need is sick: none of them starts until then, wherever the engine is
+ * shared, and then one goes first as a probe.
+ *
  * @example throw new RetryLaterError({ delay: '5m' })
+ * @example throw new RetryLaterError({ delay: '1m', hold: true, cause: new Error('the login was refused') })
  */
 export class RetryLaterError extends BackgroundRunnerError {
   override readonly name: string = 'RetryLaterError'
   /** A `Duration`: ms, or `'5m'`. */
   readonly delay: number | string
   readonly countsAsAttempt: boolean
+  readonly hold: boolean
 
-  constructor(options: { delay: number | string; countsAsAttempt?: boolean; cause?: unknown }) {
-    super(
-      'RETRY_LATER',
-      `to be run again in ${options.delay}${typeof options.delay === 'number' ? ' ms' : ''}`,
-      options,
-    )
+  constructor(options: { delay: number | string; countsAsAttempt?: boolean; hold?: boolean; cause?: unknown }) {
+    const { delay, cause } = options
+    const why = cause instanceof Error ? `: ${cause.message}` : ''
+    super('RETRY_LATER', `to be run again in ${delay}${typeof delay === 'number' ? ' ms' : ''}${why}`, options)
     Object.defineProperty(this, VERDICT, { value: 'later' })
-    this.delay = options.delay
+    this.delay = delay
     this.countsAsAttempt = options.countsAsAttempt ?? false
+    this.hold = options.hold ?? false
   }
 }
 
@@ -225,11 +231,13 @@ export function isFatal(thrown: unknown): boolean {
 }
 
 /** What a `RetryLaterError` asks for; undefined for anything else, and for one that cannot be read. */
-export function laterOf(thrown: unknown): { readonly delay: unknown; readonly countsAsAttempt: boolean } | undefined {
+export function laterOf(
+  thrown: unknown,
+): { readonly delay: unknown; readonly countsAsAttempt: boolean; readonly hold: boolean } | undefined {
   if (verdictOf(thrown) !== 'later') return undefined
   try {
-    const { delay, countsAsAttempt } = thrown as RetryLaterError
-    return { delay, countsAsAttempt: countsAsAttempt === true }
+    const { delay, countsAsAttempt, hold } = thrown as RetryLaterError
+    return { delay, countsAsAttempt: countsAsAttempt === true, hold: hold === true }
   } catch {
     return undefined
   }

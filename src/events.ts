@@ -6,7 +6,7 @@
  */
 import { EventEmitter } from 'eventemitter3'
 import { copyJson } from './json.js'
-import type { TaskRecord } from './record.js'
+import type { Hold, TaskRecord } from './record.js'
 import { isThenable } from './thenable.js'
 
 /** The events of a runner: what this process did, after it was persisted, in order for one task. */
@@ -26,6 +26,13 @@ export interface RunnerEvents {
   stalled: (record: TaskRecord) => void
   /** Its handler did not end within `cancelGrace` of being asked to. */
   unresponsive: (record: TaskRecord) => void
+  /**
+   * No task of this name starts until `until` (epoch ms), because of `error`; then one goes first as a probe. Told by the
+   * process in which an attempt asked for it; again with a later `until` if the hold is prolonged.
+   */
+  held: (hold: Hold) => void
+  /** The probe has answered: its tasks start again. */
+  unheld: (hold: { readonly name: string }) => void
   /** Nothing is queued, scheduled or running any more. */
   idle: () => void
   /** A fault that no caller could be told of: of a listener, of the engine, of an output that could not be kept. */
@@ -98,12 +105,13 @@ export abstract class IsolatedEmitter extends EventEmitter<RunnerEvents> {
     const failed = (error: unknown, [first, second]: readonly unknown[]): void => {
       // A listener of `error` that fails itself is not told again: that would never end.
       if (ofError) emitter.unheard(error, second as TaskRecord | undefined)
-      else emitter.fault(error, first as TaskRecord | undefined)
+      else emitter.fault(error, isRecord(first) ? first : undefined)
     }
     const made: Listener = function (this: unknown, ...args) {
       try {
         // Of several listeners each gets a record of its own: what one does to it, the others do not see.
-        const result = given.apply(this, emitter.listenerCount(event) > 1 ? (args.map(ownRecord) as never[]) : args)
+        const own = (arg: never): never => (ofError && !isRecord(arg) ? arg : copyJson(arg))
+        const result = given.apply(this, emitter.listenerCount(event) > 1 ? args.map(own) : args)
         if (isThenable(result)) Promise.resolve(result).catch((error) => failed(error, args))
       } catch (error) {
         failed(error, args)
@@ -115,6 +123,6 @@ export abstract class IsolatedEmitter extends EventEmitter<RunnerEvents> {
   }
 }
 
-function ownRecord(arg: unknown): unknown {
-  return typeof arg === 'object' && arg !== null && Object.hasOwn(arg, 'attempts') ? copyJson(arg) : arg
+function isRecord(arg: unknown): arg is TaskRecord {
+  return typeof arg === 'object' && arg !== null && Object.hasOwn(arg, 'attempts')
 }

@@ -4,11 +4,13 @@
  */
 import { copyJson, type Json } from './json.js'
 import type { AttemptRecord, StoredTask } from './record.js'
+import { RUNTIME, type Runtime } from './runtime.js'
 import type { TaskContext } from './task.js'
 
 /** The attempt behind a context. */
 export interface ContextSource {
   readonly task: StoredTask
+  readonly env: Runtime
   readonly number: number
   readonly previous: AttemptRecord | undefined
   readonly signal: AbortSignal
@@ -19,6 +21,16 @@ export interface ContextSource {
 
 export class HandlerContext implements TaskContext {
   readonly #attempt: ContextSource
+
+  static {
+    // For task types of this library alone.
+    Object.defineProperty(HandlerContext.prototype, RUNTIME, {
+      get(this: HandlerContext): Runtime {
+        const { clock, cancelGrace } = this.#attempt.env
+        return { clock, cancelGrace }
+      },
+    })
+  }
 
   constructor(attempt: ContextSource) {
     this.#attempt = attempt

@@ -47,7 +47,7 @@ export { localEngine } from './local/local-engine.js'
 export type { Admission, Store, StoreHost, StoreSettings } from './local/store.js'
 export type { Logger } from './logger.js'
 export { memory, type RunnerOptions } from './options.js'
-export type { AttemptRecord, SerializedError, StoredTask, TaskRecord, TaskState } from './record.js'
+export type { AttemptRecord, Hold, SerializedError, StoredTask, TaskRecord, TaskState } from './record.js'
 export type { Backoff, RetryOptions, RetryPolicy } from './retry-policy.js'
 export {
   BackgroundRunner,

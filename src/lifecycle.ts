@@ -104,7 +104,8 @@ export function settle(task: StoredTask, outcome: Outcome, now: number): TaskEve
       task.output = verdict.output
       if (verdict.outputError !== undefined) extrasOf(task).outputError = verdict.outputError
       // A plain success is derived from the task's own fields; a history is kept only where there is more to tell.
-      if (verdict.timedOut === true || task.extras?.history !== undefined) record(task, verdict, now)
+      if (verdict.timedOut === true || verdict.thrown !== undefined || task.extras?.history !== undefined)
+        record(task, verdict, now, verdict.thrown)
       task.finishedAt = now
       return 'succeeded'
     case 'failed':

@@ -5,7 +5,7 @@
 import type { TaskEvent } from './engine.js'
 import { serializeError } from './error-record.js'
 import { guarded } from './events.js'
-import type { TaskRecord } from './record.js'
+import type { Hold, TaskRecord } from './record.js'
 
 /** What is expected of a logger: pino's shape. One that throws harms no task. */
 export interface Logger {
@@ -48,6 +48,13 @@ export function logEvent(logger: Logger, event: TaskEvent, record: TaskRecord): 
     },
     `task ${event}`,
   )
+}
+
+/** One line for a hold of a name that has begun, was prolonged, or was lifted. */
+export function logHold(logger: Logger, name: string, hold?: Hold): void {
+  if (hold === undefined) return write(logger, 'info', { name }, 'tasks unheld')
+  const { until, error } = hold
+  write(logger, 'warn', { name, until, code: error.code, error: error.message }, 'tasks held')
 }
 
 /** A fault that no listener heard: to the logger, else as a process warning. */

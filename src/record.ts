@@ -67,6 +67,15 @@ export interface TaskRecord {
   readonly attempts: readonly AttemptRecord[]
 }
 
+/** A name of which no attempt starts until then, and then one first as a probe. */
+export interface Hold {
+  readonly name: string
+  /** Epoch ms; it may have passed, and nobody has answered yet. */
+  readonly until: number
+  /** What the attempt threw that asked for it. */
+  readonly error: SerializedError
+}
+
 /** A retry policy as a submit may give it: data only. */
 export interface StoredRetry {
   readonly attempts?: number

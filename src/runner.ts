@@ -30,9 +30,9 @@ import { guarded, IsolatedEmitter } from './events.js'
 import { TaskHandle, type WaitOptions } from './handle.js'
 import { Idlers } from './idlers.js'
 import { TASK_STATES } from './lifecycle.js'
-import { logEvent, logFault } from './logger.js'
+import { logEvent, logFault, logHold } from './logger.js'
 import { type FilledOptions, fillOptions, type RunnerOptions } from './options.js'
-import type { TaskRecord, TaskState } from './record.js'
+import type { Hold, TaskRecord, TaskState } from './record.js'
 import {
   concurrency as concurrencyRule,
   fields,
@@ -121,6 +121,14 @@ export class BackgroundRunner<const Tasks extends TaskMap = TaskMap> extends Iso
       changed: (event, record) => {
         if (logger !== undefined) logEvent(logger, event, record)
         this.emit(event, record)
+      },
+      held: (hold) => {
+        if (logger !== undefined) logHold(logger, hold.name, hold)
+        this.emit('held', hold)
+      },
+      unheld: (name) => {
+        if (logger !== undefined) logHold(logger, name)
+        this.emit('unheld', { name })
       },
       idle: () => {
         this.emit('idle')
@@ -295,6 +303,14 @@ export class BackgroundRunner<const Tasks extends TaskMap = TaskMap> extends Iso
   async remove(id: string): Promise<boolean> {
     const engine = await this.#use()
     return typeof id === 'string' && engine.remove(id)
+  }
+
+  /**
+   * The names that are held now, since an attempt threw a `RetryLaterError` with `hold`, by name: until when, and why. One
+   * whose `until` has passed waits for its probe.
+   */
+  async holds(): Promise<readonly Hold[]> {
+    return (await this.#use()).holds()
   }
 
   /** Holds the whole engine: no attempt starts until `resume`; what runs goes on. */

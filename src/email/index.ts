@@ -1,53 +1,23 @@
 /**
  * `background-runner/email`: `emailTask`, a task definition that sends mail through Nodemailer.
  *
- * One message goes through four rooms: `message.ts` checks it at submit, this file gives it its Message-ID, `outlet.ts`
- * sends it, and `report.ts` tells what became of each recipient, by the table in `verdict.ts`.
+ * `message.ts` checks a message at submit, `delivery.ts` is one attempt to mail it, `outlet.ts` hands it to the server
+ * and watches the dialogue, `verdict.ts` judges what went wrong, and `ledger.ts` remembers who has it.
  */
-import type { Duration } from '../duration.js'
-import { type InputIssue, InvalidInputError, kindOf, show } from '../errors.js'
-import type { RetryPolicy } from '../retry-policy.js'
-import { defineTask, type TaskContext, type TaskDefinition } from '../task.js'
-import { distinct, domainOf, type EmailAddress, type Mailbox, parseAddress } from './address.js'
-import { type CheckedMessage, type EmailMessage, emailMessage } from './message.js'
-import { type EmailTransport, Outlet } from './outlet.js'
-import { type EmailResult, errorOf, partiallySent, resultOf, type SendInfo } from './report.js'
+import { type InputIssue, InvalidInputError, kindOf } from '../errors.js'
+import { defineTask, type TaskDefinition } from '../task.js'
+import { Mailer } from './delivery.js'
+import type { EmailMessage } from './message.js'
+import { type EmailTaskOptions, emailOptions } from './options.js'
+import { Outlet } from './outlet.js'
+import type { EmailResult } from './report.js'
 
 export type { EmailAddress } from './address.js'
 export type { EmailMessage } from './message.js'
+export type { EmailTaskOptions } from './options.js'
 export type { EmailTransport, EmailTransporter } from './outlet.js'
 export type { EmailResult, RecipientResult } from './report.js'
-
-export interface EmailTaskOptions {
-  /** An SMTP URL, Nodemailer's SMTP options, or a transporter. One that is ready stays the app's: it is not closed. */
-  readonly transport: EmailTransport
-  /** The sender of every message that names none. */
-  readonly from: EmailAddress
-  /** Messages that are sent at once, and the most SMTP connections. @default 10 */
-  readonly concurrency?: number
-  /** How long one attempt may take. @default '60s' */
-  readonly timeout?: Duration
-  /** Field by field over the default. @default 8 attempts within a day: after 1 s, 4 s, 16 s, … up to 1 h, full jitter */
-  readonly retry?: RetryPolicy
-  /** Some recipients were refused: `'fail'` with code `PARTIALLY_SENT`, or `'succeed'`, not `complete`. @default 'fail' */
-  readonly onPartial?: 'fail' | 'succeed'
-}
-
-const FIELDS: ReadonlySet<string> = new Set([
-  'transport',
-  'from',
-  'concurrency',
-  'timeout',
-  'retry',
-  'onPartial',
-] satisfies (keyof EmailTaskOptions)[])
-
-/** Quick at first, for a server that restarts; long enough in all for greylisting (RFC 6647 4: up to a day). */
-const RETRY: RetryPolicy = {
-  attempts: 8,
-  maxAge: '1d',
-  backoff: { type: 'exponential', delay: '1s', factor: 4, max: '1h' },
-}
+export { type EmailFailure, type EmailVerdict, relay, type SmtpStage, submission } from './verdict.js'
 
 /**
  * A task that mails one message. Nodemailer, an optional peer dependency, is loaded when the first one is sent.
@@ -62,72 +32,20 @@ const RETRY: RetryPolicy = {
 export function emailTask(options: EmailTaskOptions): TaskDefinition<EmailMessage, EmailResult> {
   if (typeof options !== 'object' || options === null)
     throw new InvalidInputError('bad email task', [{ message: `must be an object, got ${kindOf(options)}`, path: [] }])
+  const others: InputIssue[] = []
+  const filled = emailOptions(options, [], others)
   const issues: InputIssue[] = []
-  for (const field of Object.keys(options))
-    if (!FIELDS.has(field)) issues.push({ message: 'is not an option of an email task', path: [field] })
-  const { transport, concurrency = 10, timeout = '60s', retry = {}, onPartial = 'fail' } = options
-  const outlet = Outlet.of(transport, concurrency, issues)
-  const from = parseAddress(options.from, ['from'], issues)
-  if (onPartial !== 'fail' && onPartial !== 'succeed')
-    issues.push({ message: `must be 'fail' or 'succeed', got ${show(onPartial)}`, path: ['onPartial'] })
-  if (outlet === undefined || from === undefined || issues.length > 0)
-    throw new InvalidInputError('bad email task', issues)
+  const outlet = Outlet.of(options.transport, filled.concurrency, issues)
+  issues.push(...others)
+  if (outlet === undefined || issues.length > 0) throw new InvalidInputError('bad email task', issues)
+  const mailer = new Mailer(filled, outlet)
+  const { schema, concurrency, timeout, retry } = filled
   return defineTask({
-    input: emailMessage,
+    input: schema,
     concurrency,
     timeout,
-    retry: typeof retry === 'object' && retry !== null ? overlay(RETRY, retry) : retry,
+    retry,
     setup: () => outlet.open(),
-    run: (message, ctx) => send(outlet, { ...message, from: message.from ?? from }, ctx, onPartial),
+    run: (message, ctx) => mailer.deliver(message, ctx),
   })
-}
-
-async function send(
-  outlet: Outlet,
-  message: CheckedMessage & { readonly from: Mailbox },
-  ctx: TaskContext,
-  onPartial: 'fail' | 'succeed',
-): Promise<EmailResult> {
-  const { signal } = ctx
-  const { from, to, cc, bcc, replyTo, subject, text, html, headers } = message
-  const messageId = messageIdOf(ctx, from)
-  const recipients = distinct([...to, ...cc, ...bcc])
-  let info: unknown
-  try {
-    info = await outlet.send({
-      messageId,
-      // The envelope decides who gets it, the headers only say so.
-      envelope: { from: from.key, to: recipients.map(({ key }) => key) },
-      from: toHeader(from),
-      ...(to.length > 0 && { to: to.map(toHeader) }),
-      ...(cc.length > 0 && { cc: cc.map(toHeader) }),
-      ...(replyTo.length > 0 && { replyTo: replyTo.map(toHeader) }),
-      subject,
-      ...(text !== undefined && { text }),
-      ...(html !== undefined && { html }),
-      headers: { ...headers },
-      disableFileAccess: true,
-      disableUrlAccess: true,
-      signal,
-    })
-  } catch (thrown) {
-    if (signal.aborted) throw signal.reason
-    throw errorOf(thrown, recipients, outlet.scrub)
-  }
-  const result = resultOf(info as SendInfo, messageId, recipients, outlet.scrub)
-  if (result.complete || onPartial === 'succeed') return result
-  throw partiallySent(result)
-}
-
-/** One Message-ID for the task's whole life: a receiver that gets a message twice can tell. */
-function messageIdOf({ id, createdAt }: TaskContext, from: Mailbox): string {
-  return `<${id}.${createdAt.toString(36)}@${domainOf(from)}>`
-}
-
-function toHeader({ name, key }: Mailbox): { name: string; address: string } {
-  return { name, address: key }
-}
-
-function overlay(under: RetryPolicy, over: RetryPolicy): RetryPolicy {
-  return { ...under, ...Object.fromEntries(Object.entries(over).filter(([, value]) => value !== undefined)) }
 }

@@ -4,7 +4,15 @@
  */
 import { type InputIssue, kindOf, show } from '../errors.js'
 import type { StandardResult, StandardSchema } from '../schema.js'
-import { type EmailAddress, isOneLine, type Mailbox, oneLineExpected, parseAddress, parseAddresses } from './address.js'
+import {
+  distinct,
+  type EmailAddress,
+  isOneLine,
+  type Mailbox,
+  oneLineExpected,
+  parseAddress,
+  parseAddresses,
+} from './address.js'
 
 /**
  * A message to be mailed. One address in each entry; at least one recipient, and `text` or `html`.
@@ -27,8 +35,13 @@ export interface EmailMessage {
   readonly headers?: { readonly [name: string]: string }
 }
 
+/** What a task allows in its messages. */
+export type MessageRules = {}
+
 /** A message that was checked. */
 export interface CheckedMessage {
+  /** As it was submitted. */
+  readonly source: EmailMessage
   readonly to: readonly Mailbox[]
   readonly cc: readonly Mailbox[]
   readonly bcc: readonly Mailbox[]
@@ -60,8 +73,16 @@ const STRUCTURAL =
   /^(?:bcc|cc|to|from|sender|reply-to|return-path|subject|date|message-id|mime-version|received|dkim-signature|content-.*|resent-.*|__proto__)$/i
 
 /** The schema of `EmailMessage`. */
-export const emailMessage: StandardSchema<EmailMessage, CheckedMessage> = {
-  '~standard': { version: 1, vendor: 'background-runner', validate: check },
+export function messageSchema(_rules: MessageRules): StandardSchema<EmailMessage, CheckedMessage> {
+  return { '~standard': { version: 1, vendor: 'background-runner', validate: check } }
+}
+
+export function recipientsOf({ to, cc, bcc }: CheckedMessage): readonly Mailbox[] {
+  return distinct([...to, ...cc, ...bcc])
+}
+
+export function senderOf(_message: CheckedMessage, from: Mailbox): string {
+  return from.key
 }
 
 function check(value: unknown): StandardResult<CheckedMessage> {
@@ -98,7 +119,20 @@ function check(value: unknown): StandardResult<CheckedMessage> {
   if (issues.length === 0 && to.length + cc.length + bcc.length === 0) refuse('must name at least one recipient', 'to')
   if (message.text === undefined && message.html === undefined) refuse('text or html is required', 'text')
   if (issues.length > 0) return { issues }
-  return { value: { to, cc, bcc, from, replyTo, subject: subject as string, text, html, headers } }
+  return {
+    value: {
+      source: value as EmailMessage,
+      to,
+      cc,
+      bcc,
+      from,
+      replyTo,
+      subject: subject as string,
+      text,
+      html,
+      headers,
+    },
+  }
 }
 
 function checkHeaders(

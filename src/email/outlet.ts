@@ -1,13 +1,16 @@
 /**
- * The way out: the app's own transporter, or a pool of SMTP connections that is opened with the first runner that works
- * with it and closed with the last.
+ * The way out: the app's own transporter, or lanes of SMTP connections that are opened with the first runner that works
+ * with them and closed with the last.
  *
- * The pool is ours to rule. It sends nothing twice by itself (`maxRequeues: 0`), has as many connections as there are
- * handlers, and gives up on a silent server long before a task does: its own defaults would hold a slot for 10 minutes.
+ * The connections are ours to rule. They send nothing twice by themselves (`maxRequeues: 0`), there are as many as there
+ * are handlers, and they give up on a silent server long before a task does: Nodemailer's own defaults would hold a slot
+ * for 10 minutes.
  */
 import type { SendMailOptions, SMTPPoolOptions, Transport } from 'nodemailer'
 import { type InputIssue, kindOf, MissingDependencyError } from '../errors.js'
 import type { Teardown } from '../task.js'
+import type { Sending } from './failure.js'
+import { type Handing, Lane, Lanes } from './lanes.js'
 import { percentDecoded, type Scrub, scrubberOf } from './scrub.js'
 
 /** Anything that sends: a Nodemailer transporter, or what has its `sendMail`. */
@@ -38,11 +41,11 @@ const NOT_SMTP = ['sendmail', 'streamTransport', 'jsonTransport', 'SES']
 export class Outlet {
   /** Takes the transport's credentials out of a text. */
   readonly scrub: Scrub
-  readonly #open: () => Promise<Opened>
+  readonly #open: (scrub: Scrub) => Promise<Opened>
   #opened: Promise<Opened> | undefined
   #users = 0
 
-  private constructor(secretive: unknown, open: () => Promise<Opened>) {
+  private constructor(secretive: unknown, open: (scrub: Scrub) => Promise<Opened>) {
     this.scrub = scrubberOf(secretive)
     this.#open = open
   }
@@ -59,10 +62,12 @@ export class Outlet {
       return refuse(`${SMTP_EXPECTED}; got ${kindOf(transport)}`)
     if (hasMethod(transport, 'sendMail') || hasMethod(transport, 'send')) {
       const { options, transporter } = transport as { options?: unknown; transporter?: { options?: unknown } }
-      return new Outlet([options, transporter?.options], async () => {
-        if (hasMethod(transport, 'sendMail')) return { transporter: transport as EmailTransporter, close: () => {} }
-        const { createTransport } = await loadNodemailer()
-        return { transporter: createTransport(transport as Transport), close: () => {} }
+      return new Outlet([options, transporter?.options], async (scrub) => {
+        const ready = hasMethod(transport, 'sendMail')
+          ? (transport as EmailTransporter)
+          : (await loadNodemailer()).createTransport(transport as Transport)
+        const lane = new Lane(ready, undefined, scrub)
+        return { send: (compose, handing) => lane.send(compose, handing), close: () => {} }
       })
     }
     const { url, ...given } = transport as SMTPPoolOptions
@@ -73,6 +78,7 @@ export class Outlet {
     if (located === undefined) return refuse(`${SMTP_EXPECTED}; got something else (not shown: it may hold a password)`)
     if (url === undefined && !['host', 'service', 'getSocket'].some((option) => option in given))
       return refuse(`${SMTP_EXPECTED}; got options with neither host, service nor url`)
+    if (given.logger === true) return refuse('must be a logger of the app, not true', 'logger')
     const options: SMTPPoolOptions = {
       ...TIMEOUTS,
       socketCloseTimeout: SOCKET_CLOSE_TIMEOUT,
@@ -81,23 +87,22 @@ export class Outlet {
       ...located,
       ...((given.tls ?? located.tls) && { tls: { ...given.tls, ...located.tls } }),
       pool: true,
-      maxConnections: concurrency,
+      // Each lane is a pool of its own: its log is then that of one connection.
+      maxConnections: 1,
       maxRequeues: 0,
       disableFileAccess: true,
       disableUrlAccess: true,
     }
-    return new Outlet({ ...options, url }, async () => {
+    return new Outlet({ ...options, url }, async (scrub) => {
       const { createTransport } = await loadNodemailer()
-      const transporter = createTransport({ ...options, pool: true })
-      // By force: whatever still sends then belongs to an attempt that was given up.
-      return { transporter, close: () => void transporter.close({ force: true }) }
+      return new Lanes(options, concurrency, (each) => createTransport({ ...each, pool: true }), scrub)
     })
   }
 
   /** Opens it for one more user. @throws {MissingDependencyError} Nodemailer is not installed */
   async open(): Promise<Teardown> {
     this.#users += 1
-    this.#opened ??= this.#open()
+    this.#opened ??= this.#open(this.scrub)
     const opening = this.#opened
     try {
       await opening
@@ -110,21 +115,21 @@ export class Outlet {
       this.#users -= 1
       if (this.#users > 0) return
       this.#opened = undefined
-      const { close } = await opening
-      close()
+      const opened = await opening
+      opened.close()
     }
   }
 
-  async send(message: SendMailOptions): Promise<unknown> {
+  /** Hands a message over, and tells what came of it. @throws what `compose` throws, or why it was called off before */
+  async send(compose: () => Promise<SendMailOptions>, handing: Handing): Promise<Sending> {
     if (this.#opened === undefined) throw new Error('the task runs without its setup')
-    const { transporter } = await this.#opened
-    return transporter.sendMail(message)
+    return (await this.#opened).send(compose, handing)
   }
 }
 
 interface Opened {
-  readonly transporter: EmailTransporter
-  readonly close: () => void
+  send(compose: () => Promise<SendMailOptions>, handing: Handing): Promise<Sending>
+  close(): void
 }
 
 async function loadNodemailer(): Promise<typeof import('nodemailer')> {

@@ -1,23 +1,23 @@
 /**
- * What became of a message, recipient by recipient: read from Nodemailer's answer or error, as output or as error.
- *
- * `sendMail` resolves also when only some recipients were refused, and when all are refused its error carries the reply
- * to one of them: the lists of the refused tell the truth.
+ * What is told of a message: recipient by recipient, as output where it is done, as an error where it is not.
  */
-import { BackgroundRunnerError, NonRetryableError } from '../errors.js'
-import { addressKey, type Mailbox } from './address.js'
+import { BackgroundRunnerError, NonRetryableError, RetryLaterError } from '../errors.js'
+import type { Mailbox } from './address.js'
+import { enhancedCodeIn, replyIn } from './failure.js'
 import type { Scrub } from './scrub.js'
-import { maySent, type Verdict, verdictOn } from './verdict.js'
+import { type EmailFailure, mayHaveBeenTaken } from './verdict.js'
 
 /**
  * `sent`: the server took it. `rejected`: refused for good. `failed`: not sent, another attempt may help. `unknown`: it
- * may have been sent; the connection was lost before the server's reply.
+ * may have been sent, since all of it was on its way and no reply was seen. `dropped`: the app's `intercept` said so.
  */
 export interface RecipientResult {
-  readonly status: 'sent' | 'rejected' | 'failed' | 'unknown'
-  /** The server's reply code, `'550'`; without a reply Nodemailer's, `'ECONNECTION'`. */
+  readonly status: 'sent' | 'rejected' | 'failed' | 'unknown' | 'dropped'
+  /** The server's reply code, `'550'`; without a reply Nodemailer's or Node's, `'ECONNECTION'`. */
   readonly code?: string
-  /** What the server said. */
+  /** The enhanced status code of the reply (RFC 3463), `'5.1.1'`. */
+  readonly enhancedCode?: string
+  /** What the server said, or why the message was dropped. At most 500 characters. */
   readonly response?: string
 }
 
@@ -38,135 +38,101 @@ export class EmailError extends BackgroundRunnerError {
   override readonly name: string = 'EmailError'
   readonly details: { readonly recipients: Recipients }
 
-  constructor(message: string, code: string, recipients: Recipients) {
-    super(code, message)
+  constructor(message: string, code: string, recipients: Recipients, options?: { readonly cause?: unknown }) {
+    super(code, message, options)
     this.details = { recipients }
   }
 }
 
-/** What is read of Nodemailer's errors, here and in `verdict.ts`. Transports of others give less. */
-interface SendError {
-  readonly message?: unknown
-  readonly stack?: unknown
-  readonly code?: unknown
-  readonly command?: unknown
-  readonly response?: unknown
-  readonly responseCode?: unknown
-  readonly recipient?: unknown
-  readonly rejectedErrors?: unknown
-  readonly timeoutType?: unknown
-  readonly syscall?: unknown
-}
+/** The transport is sick: this message uses no attempt, and no other of the task starts until `delay` has passed. */
+export class EmailHeldError extends RetryLaterError {
+  override readonly name: string = 'EmailHeldError'
+  readonly details: { readonly recipients: Recipients }
 
-/** What is read of Nodemailer's answer. */
-export interface SendInfo {
-  readonly rejected?: unknown
-  readonly rejectedErrors?: unknown
-  readonly response?: unknown
+  constructor(message: string, code: string, recipients: Recipients, delay: number) {
+    super({ delay, hold: true })
+    this.message = message
+    Object.defineProperty(this, 'code', { value: code, enumerable: true })
+    this.details = { recipients }
+  }
 }
 
 const MAX_RESPONSE = 500
 /** What Nodemailer says with `maxRequeues: 0` of a connection that was closed in its hands. */
 const REQUEUED = /^Reached maximum number of retries after connection was closed/
 
-/** The result of a send that Nodemailer resolved. */
-export function resultOf(
-  info: SendInfo | null | undefined,
-  messageId: string,
-  to: readonly Mailbox[],
-  scrub: Scrub,
-): EmailResult {
-  const refused = refusals(info?.rejectedErrors, scrub)
-  for (const address of listOf(info?.rejected)) {
-    const key = addressKey(String(address))
-    if (!refused.has(key)) refused.set(key, { status: 'rejected' })
+/** What is told of a recipient who has it. */
+export function sentResult(response: string | undefined): RecipientResult {
+  return { status: 'sent', ...repliedWith(replyIn(response), enhancedCodeIn(response), undefined, response) }
+}
+
+/** What is told of one who does not, or may not. */
+export function failedResult(failure: EmailFailure, forGood: boolean): RecipientResult {
+  const { reply, enhancedCode, code, response } = failure
+  const status = mayHaveBeenTaken(failure) ? 'unknown' : forGood ? 'rejected' : 'failed'
+  return { status, ...repliedWith(reply, enhancedCode, code, response) }
+}
+
+function repliedWith(
+  reply: number | undefined,
+  enhancedCode: string | undefined,
+  otherwise: string | undefined,
+  response: string | undefined,
+): Omit<RecipientResult, 'status'> {
+  const code = reply === undefined ? otherwise : String(reply)
+  return {
+    ...(code !== undefined && { code }),
+    ...(enhancedCode !== undefined && { enhancedCode }),
+    ...(response !== undefined && { response: response.slice(0, MAX_RESPONSE) }),
   }
-  const sent = { status: 'sent', ...replyOf(info ?? {}, scrub) } satisfies RecipientResult
-  const recipients = recipientsOf(to, (key) => refused.get(key) ?? sent)
+}
+
+/** The results of `to`, by address. */
+export function recipientsOf(
+  to: readonly Mailbox[],
+  result: (mailbox: Mailbox) => RecipientResult | undefined,
+): Recipients {
+  return Object.fromEntries(to.map((each) => [each.address, result(each) ?? { status: 'failed' }]))
+}
+
+export function resultOf(messageId: string, recipients: Recipients): EmailResult {
   return { messageId, complete: Object.values(recipients).every(({ status }) => status === 'sent'), recipients }
 }
 
-/** Some got it and some did not: to be failed at once, for another attempt would mail the former again. */
-export function partiallySent({ recipients }: EmailResult): NonRetryableError {
-  const all = Object.entries(recipients)
-  const refused = all.filter(([, { status }]) => status !== 'sent')
+/** Some got it, the others will not: for good, or none of the retries helped. */
+export function partiallySentMessage(recipients: Recipients): string {
+  const all = Object.values(recipients)
+  const others = all.filter(({ status }) => status !== 'sent')
   // The server's words and no address: messages are logged, and what is submitted is not.
-  const told = [...new Set(refused.map(([, { response, code }]) => response ?? code ?? 'no reply'))].slice(0, 3)
-  return new NonRetryableError(
-    `sent to ${all.length - refused.length} of ${all.length} recipients; refused: ${told.join('; ')}`,
-    { code: 'PARTIALLY_SENT', details: { recipients } },
-  )
+  const told = [...new Set(others.map(({ response, code }) => response ?? code ?? 'no reply'))].slice(0, 3)
+  return `sent to ${all.length - others.length} of ${all.length} recipients; not to the others: ${told.join('; ')}`
 }
 
-/**
- * The error of a send that Nodemailer rejected: `EmailError` to try again, `NonRetryableError` to fail at once.
- *
- * It has no `cause`: the original holds the server's words in many places, and with them perhaps the credentials.
- */
-export function errorOf(thrown: unknown, to: readonly Mailbox[], scrub: Scrub): EmailError | NonRetryableError {
-  const error: SendError = typeof thrown === 'object' && thrown !== null ? thrown : { message: String(thrown) }
-  const refused = refusals(error.rejectedErrors, scrub)
-  const overall = { status: statusOf(error), ...replyOf(error, scrub) } satisfies RecipientResult
-  const recipients = recipientsOf(to, (key) => refused.get(key) ?? overall)
-  // Whom the server only put off may still get it; nobody has it yet, so nobody gets it twice.
-  const retried = errorsOf(error.rejectedErrors).find((each) => verdict(each) === 'retry')
-  const decides = retried ?? error
-  const code = replyOf(decides, scrub).code ?? 'SEND_FAILED'
-  const message = scrub(messageOf(error))
-  const made =
-    verdict(decides) === 'retry'
-      ? new EmailError(message, code, recipients)
-      : new NonRetryableError(message, { code, details: { recipients } })
-  if (typeof error.stack === 'string') made.stack = scrub(error.stack)
-  return made
-}
-
-function messageOf({ message, response }: SendError): string {
-  const text = String(message ?? 'the message could not be sent').replace(REQUEUED, 'the server closed the connection')
-  return typeof response !== 'string' || text.includes(response) ? text : `${text}: ${response}`
-}
-
-function verdict({ code, responseCode, command }: SendError): Verdict {
-  return verdictOn({
-    code: typeof code === 'string' ? code : undefined,
-    reply: typeof responseCode === 'number' ? responseCode : undefined,
-    command: typeof command === 'string' ? command : undefined,
-  })
-}
-
-function statusOf(error: SendError): RecipientResult['status'] {
-  if (verdict(error) === 'fail') return 'rejected'
-  return maySent(error) ? 'unknown' : 'failed'
-}
-
-function refusals(rejectedErrors: unknown, scrub: Scrub): Map<string, RecipientResult> {
-  return new Map(
-    errorsOf(rejectedErrors).map((each) => [
-      addressKey(String(each.recipient)),
-      { status: verdict(each) === 'fail' ? 'rejected' : 'failed', ...replyOf(each, scrub) },
-    ]),
-  )
-}
-
-function replyOf(from: SendError | SendInfo, scrub: Scrub): { readonly code?: string; readonly response?: string } {
-  const { response, code, responseCode } = from as SendError
-  const text = typeof response === 'string' ? scrub(response) : undefined
-  const reply = typeof responseCode === 'number' ? String(responseCode) : text?.match(/^[2-5]\d\d(?=[ -]|$)/)?.[0]
-  const told = reply ?? (typeof code === 'string' ? code : undefined)
-  return {
-    ...(told !== undefined && { code: told }),
-    ...(text !== undefined && { response: text.slice(0, MAX_RESPONSE) }),
+/** What went wrong, in Nodemailer's words and the server's. */
+export function messageOf(thrown: unknown, failure: EmailFailure, scrub: Scrub): string {
+  const { message } = (typeof thrown === 'object' && thrown !== null ? thrown : { message: thrown }) as {
+    readonly message?: unknown
   }
+  const text = scrub(
+    String(message ?? 'the message could not be sent').replace(REQUEUED, 'the server closed the connection'),
+  )
+  const { response } = failure
+  return response === undefined || text.includes(response) ? text : `${text}: ${response}`
 }
 
-function recipientsOf(to: readonly Mailbox[], tell: (key: string) => RecipientResult): Recipients {
-  return Object.fromEntries(to.map(({ address, key }) => [address, tell(key)]))
+/** The code of an error about this failure. */
+export function codeOf({ reply, code }: EmailFailure): string {
+  return reply === undefined ? (code ?? 'SEND_FAILED') : String(reply)
 }
 
-function errorsOf(value: unknown): readonly SendError[] {
-  return listOf(value).filter((each): each is SendError => typeof each === 'object' && each !== null)
+/** Nodemailer's stack tells where it came to its error; it holds the server's words, too. */
+export function withStackOf<E extends Error>(error: E, thrown: unknown, scrub: Scrub): E {
+  const stack = typeof thrown === 'object' && thrown !== null && (thrown as { readonly stack?: unknown }).stack
+  if (typeof stack === 'string') error.stack = scrub(stack)
+  return error
 }
 
-function listOf(value: unknown): readonly unknown[] {
-  return Array.isArray(value) ? value : []
+/** Nothing more is tried. */
+export function givenUp(message: string, code: string, recipients: Recipients, cause?: unknown): NonRetryableError {
+  return new NonRetryableError(message, { code, details: { recipients }, cause })
 }

@@ -56,6 +56,7 @@ class Level<Task extends Waiting<Task>> implements Slotted {
 export class Backlog<Task extends Waiting<Task>> {
   readonly #levels: Map<number, Level<Task>> = new Map()
   readonly #byPriority: Heap<Level<Task>> = new Heap((a, b) => a.priority > b.priority)
+  size = 0
 
   get first(): Task | undefined {
     return this.#byPriority.first?.first
@@ -69,12 +70,14 @@ export class Backlog<Task extends Waiting<Task>> {
       this.#byPriority.push(level)
     }
     level.push(task)
+    this.size++
   }
 
   /** Removes a task that was pushed with this priority. */
   remove(task: Task, priority: number): void {
     const level = this.#levels.get(priority) as Level<Task>
     level.remove(task)
+    this.size--
     if (level.first !== undefined) return
     this.#levels.delete(priority)
     this.#byPriority.remove(level)

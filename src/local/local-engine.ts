@@ -26,11 +26,11 @@ import type {
 } from '../engine.js'
 import { InvalidStateError } from '../errors.js'
 import { copyJson, type Json } from '../json.js'
-import { extrasOf, type StoredTask, type TaskRecord, toRecord } from '../record.js'
+import { extrasOf, type Hold, type StoredTask, type TaskRecord, toRecord } from '../record.js'
 import { andThen } from '../thenable.js'
 import { NameLimits } from './admission.js'
 import { Run, type RunHost, Runs } from './runs.js'
-import type { Cancelled, Inserted, Outlook, Store, StoreHost } from './store.js'
+import type { Cancelled, Inserted, Outlook, SettledWithHold, Store, StoreHost } from './store.js'
 
 /** How long a drain may hold the event loop, ms; with the task that ends the turn it stays below 10. */
 const TURN_BUDGET = 5
@@ -196,6 +196,10 @@ class LocalEngine<Task extends StoredTask> implements Engine, RunHost<Task> {
     })
   }
 
+  holds(): MaybePromise<readonly Hold[]> {
+    return andThen(this.#store.holds(), copyJson)
+  }
+
   pause(paused: boolean): MaybePromise<void> {
     return andThen(this.#store.pause(paused), () => {
       if (!paused) this.#look()
@@ -298,14 +302,22 @@ class LocalEngine<Task extends StoredTask> implements Engine, RunHost<Task> {
     return this.#store.claim(this.#admission, now)
   }
 
-  #settled(run: Run<Task>, event: TaskEvent | undefined): void {
+  #settled(run: Run<Task>, settled: TaskEvent | SettledWithHold | undefined): void {
     const { task } = run
+    const event = typeof settled === 'object' ? settled.event : settled
     this.#runs.remove(run)
     if (event === 'retrying') {
       if (task.state === 'queued') this.#returned.add(task.id)
       this.#look()
     } else if (event !== undefined) this.#ended()
     this.announce(event ?? 'stalled', task)
+    if (typeof settled === 'object') this.#tellHold(task.name, settled.hold)
+  }
+
+  #tellHold(name: string, hold: Hold | 'lifted'): void {
+    if (hold === 'lifted') this.#host.unheld(name)
+    else this.#host.held(copyJson(hold))
+    this.#look() // other slots may begin, or wait until another time
   }
 
   #ended(): void {

@@ -15,6 +15,7 @@ import type { Json } from '../json.js'
 import * as life from '../lifecycle.js'
 import {
   extrasOf,
+  type Hold,
   type SerializedError,
   type StoredTask,
   type TaskExtras,
@@ -26,9 +27,10 @@ import { Backlog, dueBefore, type Waiting } from './backlog.js'
 import { Chain } from './chain.js'
 import { fromCursor, toCursor } from './cursor.js'
 import { Heap } from './heap.js'
+import { earlier, Holds } from './holds.js'
 import { rehearse, sameTask } from './identity.js'
 import { Sequence } from './sequence.js'
-import type { Admission, Cancelled, Inserted, Outlook, Pruned, Store, StoreSettings } from './store.js'
+import type { Admission, Cancelled, Inserted, Outlook, Pruned, SettledWithHold, Store, StoreSettings } from './store.js'
 
 /** Finished tasks kept by default: without a bound a long-lived process would fill up. */
 const DEFAULT_COUNT = 100_000
@@ -91,6 +93,9 @@ export class MemoryStore implements Store<MemoryTask> {
   readonly #counts: TaskCounts = { queued: 0, scheduled: 0, running: 0, succeeded: 0, failed: 0, cancelled: 0 }
   /** By submission, for `list`. */
   readonly #bySubmission: Sequence<MemoryTask> = new Sequence()
+  readonly #holds: Holds<MemoryTask> = new Holds(
+    (task, attempt) => task.state === 'running' && task.attempt === attempt,
+  )
   #order = 0
   #paused = false
   #maxPending = Number.POSITIVE_INFINITY
@@ -142,7 +147,7 @@ export class MemoryStore implements Store<MemoryTask> {
     let best: MemoryTask | undefined
     for (const name of admission.open) {
       const first = this.#backlogs.get(name)?.first
-      if (first === undefined) continue
+      if (first === undefined || (this.#holds.size > 0 && this.#holds.keeps(name, now))) continue
       if (
         best === undefined ||
         first.priority > best.priority ||
@@ -155,14 +160,21 @@ export class MemoryStore implements Store<MemoryTask> {
     const from = best.state
     life.claim(best, now)
     this.#moved(best, from)
+    if (this.#holds.size > 0) this.#holds.begins(best, best)
     return best
   }
 
-  settle(task: MemoryTask, outcome: Outcome, now: number): TaskEvent {
+  settle(task: MemoryTask, outcome: Outcome, now: number): TaskEvent | SettledWithHold {
     const from = task.state
     const event = life.settle(task, outcome, now)
     this.#moved(task, from)
-    return event
+    if (this.#holds.size === 0 && outcome.hold === undefined) return event
+    const hold = this.#holds.judge(task, task, outcome)
+    return hold === undefined ? event : { event, hold }
+  }
+
+  holds(): readonly Hold[] {
+    return this.#holds.list()
   }
 
   progress(task: MemoryTask, value: Json): void {
@@ -258,10 +270,11 @@ export class MemoryStore implements Store<MemoryTask> {
   outlook(now: number): Outlook {
     const all = this.#promote(now)
     const { queued, scheduled, running } = this.#counts
+    const kept = this.#holds.kept(now, (name) => this.#backlogs.get(name)?.size ?? 0)
     return {
       more: !all,
-      ready: this.#paused || !all ? 0 : queued,
-      nextDue: all ? this.#scheduled.first?.runAt : undefined,
+      ready: this.#paused || !all ? 0 : queued - kept.tasks,
+      nextDue: all ? earlier(this.#scheduled.first?.runAt, kept.nextDue) : undefined,
       idle: queued + scheduled + running === 0,
     }
   }

@@ -20,7 +20,7 @@ import type {
   TaskEvent,
 } from '../engine.js'
 import type { Json } from '../json.js'
-import type { StoredTask, TaskRecord } from '../record.js'
+import type { Hold, StoredTask, TaskRecord } from '../record.js'
 
 /** Which names may start another attempt now. */
 export interface Admission {
@@ -39,12 +39,15 @@ export interface Store<Task extends StoredTask = StoredTask> {
   /** Stores all or none; tells which tasks are new, in the order of `tasks`. @throws {QueueFullError} {InvalidStateError} */
   insert(tasks: readonly NewTask[], now: number): MaybePromise<readonly Inserted<Task>[]>
   /**
-   * Takes the best due task whose name is admitted, and tells `take` in the step that marks it as running; `open` is asked
+   * Takes the best due task whose name is admitted and not held, and tells `take` in the step that marks it as running; `open` is asked
    * anew for each claim. Undefined if nothing is due and admitted, all is paused, or not all that is due is claimable yet.
    */
   claim(admission: Admission, now: number): MaybePromise<Task | undefined>
-  /** Writes a verdict down, once for each claim; undefined, and nothing is written, if another worker has taken it over. */
-  settle(task: Task, outcome: Outcome, now: number): MaybePromise<TaskEvent | undefined>
+  /**
+   * Writes a verdict down, once for each claim, and what it means for a hold of the name (holds.ts); undefined, and nothing
+   * is written, if another worker has taken it over.
+   */
+  settle(task: Task, outcome: Outcome, now: number): MaybePromise<TaskEvent | SettledWithHold | undefined>
   progress(task: Task, value: Json): MaybePromise<void>
   save(task: Task, value: Json): MaybePromise<void>
   find(id: string): MaybePromise<Task | undefined>
@@ -56,6 +59,8 @@ export interface Store<Task extends StoredTask = StoredTask> {
   setPriority(id: string, priority: number): MaybePromise<TaskRecord>
   remove(id: string): MaybePromise<boolean>
   pause(paused: boolean): MaybePromise<void>
+  /** The names that are held, by name. */
+  holds(): MaybePromise<readonly Hold[]>
   /** Removes some of what is over the retention; tells which, and whether there is more. */
   prune(policy: RetentionPolicy, now: number): MaybePromise<Pruned>
   /** Makes what is due by now claimable, some of it at a time (nothing is claimed until all of it is); tells how many tasks may be claimed and when the next becomes due. */
@@ -98,6 +103,13 @@ export interface Inserted<Task> extends Enqueued {
   readonly task: Task
 }
 
+/** A verdict that has changed the hold of its name. */
+export interface SettledWithHold {
+  readonly event: TaskEvent
+  /** As it is now. */
+  readonly hold: Hold | 'lifted'
+}
+
 export interface Cancelled {
   readonly record: TaskRecord
   /** `asked`: it runs, and its attempt has to be told. */
@@ -110,9 +122,9 @@ export interface Pruned {
 }
 
 export interface Outlook {
-  /** Due tasks of names that this process can run, none while there is `more` or all is paused. */
+  /** Due tasks of names that this process can run, without those that are held; none while there is `more` or all is paused. */
   readonly ready: number
-  /** Epoch ms at which the next scheduled task is due. */
+  /** Epoch ms at which the next scheduled task is due, or one that is held may go as a probe. */
   readonly nextDue: number | undefined
   /** Nothing is queued, scheduled or running. */
   readonly idle: boolean

@@ -18,7 +18,16 @@ const PARTS = ['', '-wal', '-shm']
 /** No SQLite database is smaller, bytes. */
 const SMALLEST = 512
 /** Both ends of the tasks, and the first page of all else. */
-const GLANCE = `SELECT min(seq), max(seq) FROM tasks;${['meta', 'names', 'workers', 'feed', 'inputs', 'tags', 'counts']
+const GLANCE = `SELECT min(seq), max(seq) FROM tasks;${[
+  'meta',
+  'names',
+  'workers',
+  'feed',
+  'inputs',
+  'tags',
+  'counts',
+  'holds',
+]
   .map((table) => `SELECT * FROM ${table} LIMIT 1;`)
   .join('')}`
 

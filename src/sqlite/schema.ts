@@ -75,6 +75,17 @@ const MIGRATIONS: readonly string[] = [
   CREATE TABLE tags (tag TEXT, name INTEGER, state INTEGER, seq INTEGER, PRIMARY KEY (tag, name, state, seq)) STRICT, WITHOUT ROWID;
   CREATE TABLE counts (name INTEGER, state INTEGER, n INTEGER NOT NULL, PRIMARY KEY (name, state)) STRICT, WITHOUT ROWID;
   `,
+  // Older programs may go on: they start what is held, and nothing else comes of it.
+  `
+  -- Names of which nothing starts before until (epoch ms), and then one attempt as a probe: the latest that has begun.
+  CREATE TABLE holds (
+    name INTEGER PRIMARY KEY,
+    until INTEGER NOT NULL,
+    error TEXT NOT NULL,
+    probe INTEGER,
+    probe_attempt INTEGER
+  ) STRICT;
+  `,
 ]
 
 export const VERSION: number = MIGRATIONS.length

@@ -19,9 +19,19 @@ import type {
 import { QueueFullError, TaskNotFoundError } from '../errors.js'
 import type { Json } from '../json.js'
 import * as life from '../lifecycle.js'
+import { earlier } from '../local/holds.js'
 import { rehearse, sameTask } from '../local/identity.js'
-import type { Admission, Cancelled, Inserted, Outlook, Pruned, Store, StoreSettings } from '../local/store.js'
-import { extrasOf, type TaskRecord, toRecord } from '../record.js'
+import type {
+  Admission,
+  Cancelled,
+  Inserted,
+  Outlook,
+  Pruned,
+  SettledWithHold,
+  Store,
+  StoreSettings,
+} from '../local/store.js'
+import { extrasOf, type Hold, type TaskRecord, toRecord } from '../record.js'
 import { andThen } from '../thenable.js'
 import { Checkpoints } from './checkpoint.js'
 import type { Database } from './driver.js'
@@ -125,11 +135,12 @@ export class SqliteStore implements Store<SqliteTask> {
   claim(admission: Admission, now: number): Promise<SqliteTask | undefined> {
     return this.#group.write(() => {
       if (this.#table.tally.paused || !this.#promote(now)) return undefined
-      const task = this.#best(admission.open)
+      const task = this.#best(admission.open, now)
       if (task === undefined) return undefined
       life.claim(task, now)
       task.worker = this.#neighbours.worker
       this.#table.claim(task)
+      if (this.#table.holds.size > 0) this.#table.holds.begins(task, task.seq)
       admission.take(task.name)
       this.#running.set(task.seq, task)
       this.#group.undo(() => {
@@ -141,10 +152,12 @@ export class SqliteStore implements Store<SqliteTask> {
   }
 
   /** The best of the names that are admitted. A suspect runs beside no other one. */
-  #best(names: readonly string[]): SqliteTask | undefined {
+  #best(names: readonly string[], now: number): SqliteTask | undefined {
     let best: SqliteTask | undefined
     const suspects = this.#table.tally.suspects && ![...this.#running.values()].some(life.isSuspect)
+    const { holds } = this.#table
     for (const name of names) {
+      if (holds.size > 0 && holds.keeps(name, now)) continue
       for (const suspect of suspects ? [false, true] : [false]) {
         const first = this.#table.best(name, suspect)
         if (first === undefined) continue
@@ -154,8 +167,9 @@ export class SqliteStore implements Store<SqliteTask> {
     return best
   }
 
-  settle(task: SqliteTask, outcome: Outcome, now: number): Promise<TaskEvent | undefined> {
+  settle(task: SqliteTask, outcome: Outcome, now: number): Promise<TaskEvent | SettledWithHold | undefined> {
     const insists = true
+    const { holds } = this.#table
     return this.#group.write(() => {
       for (let known = task; ; ) {
         const draft = draftOf(known)
@@ -172,8 +186,11 @@ export class SqliteStore implements Store<SqliteTask> {
           this.#running.delete(task.seq)
           this.#group.undo(() => this.#running.set(task.seq, task))
         }
-        if (settled) this.#group.after(() => Object.assign(task, draft))
-        return settled ? event : undefined
+        if (!settled) return undefined
+        this.#group.after(() => Object.assign(task, draft))
+        if (holds.size === 0 && outcome.hold === undefined) return event
+        const hold = holds.judge(draft, draft.seq, outcome)
+        return hold === undefined ? event : { event, hold }
       }
     }, insists)
   }
@@ -265,6 +282,10 @@ export class SqliteStore implements Store<SqliteTask> {
     })
   }
 
+  holds(): MaybePromise<readonly Hold[]> {
+    return this.#read(() => this.#table.holds.list())
+  }
+
   pause(paused: boolean): Promise<void> {
     return this.#group.write(() => this.#table.setPaused(paused))
   }
@@ -292,18 +313,20 @@ export class SqliteStore implements Store<SqliteTask> {
 
   outlook(now: number): MaybePromise<Outlook> {
     return andThen(
-      this.#read(() => (this.#isDue(now) ? undefined : this.#look(true))),
-      (outlook) => outlook ?? this.#group.write(() => this.#look(this.#promote(now))),
+      this.#read(() => (this.#isDue(now) ? undefined : this.#look(true, now))),
+      (outlook) => outlook ?? this.#group.write(() => this.#look(this.#promote(now), now)),
     )
   }
 
-  #look(all: boolean): Outlook {
-    const { tally } = this.#table
+  #look(all: boolean, now: number): Outlook {
+    const { tally, holds } = this.#table
     const { queued, scheduled, running } = tally.total()
+    const waiting = this.#names.reduce((sum, name) => sum + this.#table.waiting(name), 0)
+    const kept = holds.kept(now, (name) => (this.#names.includes(name) ? this.#table.waiting(name) : 0))
     return {
       more: !all,
-      ready: tally.paused || !all ? 0 : this.#table.waiting(this.#names),
-      nextDue: all ? tally.nextDue : undefined,
+      ready: tally.paused || !all ? 0 : waiting - kept.tasks,
+      nextDue: all ? earlier(tally.nextDue, kept.nextDue) : undefined,
       idle: queued + scheduled + running === 0,
     }
   }

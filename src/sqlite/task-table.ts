@@ -7,6 +7,7 @@ import { bornAs, dueAt, isSuspect } from '../lifecycle.js'
 import type { TaskState } from '../record.js'
 import type { Database, Row, Statement, Value } from './driver.js'
 import { Feed } from './feed.js'
+import { HoldTable } from './hold-table.js'
 import { Names } from './names.js'
 import { extrasText, type SqliteTask, stateNumber, text, toTask, toWaitingTask } from './rows.js'
 import { Tally } from './tally.js'
@@ -22,6 +23,7 @@ export class TaskTable {
   readonly names: Names
   readonly tally: Tally
   readonly feed: Feed
+  readonly holds: HoldTable
   /** Each statement by its text; those that run for each task are at hand, since the text costs as much as a column. */
   readonly #statement: (sql: string) => Statement
   readonly #ready: Statement
@@ -38,6 +40,7 @@ export class TaskTable {
     this.names = new Names(database)
     this.tally = new Tally(database)
     this.feed = new Feed(database)
+    this.holds = new HoldTable(database, this.names)
     const prepared = new Map<string, Statement>()
     this.#statement = (sql) => {
       let statement = prepared.get(sql)
@@ -67,7 +70,10 @@ export class TaskTable {
 
   /** What is kept in memory, read again if another connection has written; says whether one has. */
   refresh(): boolean {
-    return this.tally.refresh(() => this.names.refresh())
+    return this.tally.refresh(() => {
+      this.names.refresh()
+      this.holds.refresh()
+    })
   }
 
   /** A transaction came to nothing, and what was kept in memory of it. */
@@ -123,14 +129,10 @@ export class TaskTable {
     return read.at(-1)
   }
 
-  /** How many tasks of these names are queued. */
-  waiting(names: readonly string[]): number {
-    let waiting = 0
-    for (const name of names) {
-      const number = this.names.number(name)
-      if (number !== undefined) waiting += this.tally.of(number, 'queued')
-    }
-    return waiting
+  /** How many tasks of this name are queued. */
+  waiting(name: string): number {
+    const number = this.names.number(name)
+    return number === undefined ? 0 : this.tally.of(number, 'queued')
   }
 
   /** Scheduled tasks that are due. */

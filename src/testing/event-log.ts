@@ -5,21 +5,21 @@
  * from the start. The same run thus gives the same text.
  */
 import { inspect } from 'node:util'
-import type { SerializedError, TaskEvent, TaskRecord } from '../index.js'
+import type { Hold, SerializedError, TaskEvent, TaskRecord } from '../index.js'
 import { showSpan } from './span.js'
 
-/** One event. Those of a task tell which; `idle` and `error` may tell of none. */
+/** One event. Those of a task tell which; `held` and `unheld` tell a name; `idle` and `error` may tell of none. */
 export interface LogEvent {
   /** ms since the runner was made */
   readonly at: number
-  readonly event: TaskEvent | 'idle' | 'error'
+  readonly event: TaskEvent | 'held' | 'unheld' | 'idle' | 'error'
   readonly id?: string
   readonly name?: string
   /** Its place among the tasks of this runner, from 1. */
   readonly task?: number
   /** Executions so far, the running one included; absent before the first. */
   readonly attempt?: number
-  /** ms until it is due, where it waits. */
+  /** ms until it is due, where it waits; until a probe may go, where its name is held. */
   readonly dueIn?: number
   readonly progress?: unknown
   readonly error?: { readonly code?: string; readonly message: string }
@@ -79,6 +79,14 @@ export class LogWriter {
     })
   }
 
+  held({ name, until, error }: Hold): void {
+    this.#write({ event: 'held', name, dueIn: until - this.#now(), error: toError(error) })
+  }
+
+  unheld(name: string): void {
+    this.#write({ event: 'unheld', name })
+  }
+
   idle(): void {
     this.#write({ event: 'idle' })
   }
@@ -113,7 +121,7 @@ function toError({ code, message }: SerializedError): NonNullable<LogEvent['erro
 /** `+1s        retrying    email 1, attempt 2, in 5s: ECONNREFUSED connection refused` */
 function toLine({ at, event, name, task, attempt, dueIn, progress, error }: LogEvent): string {
   const facts = [
-    ...(name === undefined ? [] : [`${name} ${task}`]),
+    ...(name === undefined ? [] : [task === undefined ? name : `${name} ${task}`]),
     ...(attempt === undefined ? [] : [`attempt ${attempt}`]),
     ...(dueIn === undefined ? [] : [`in ${showSpan(dueIn)}`]),
   ]

@@ -11,6 +11,7 @@ import {
   type EngineAttempt,
   type EngineHost,
   type Enqueued,
+  type Hold,
   type ListPage,
   type ListQuery,
   memory,
@@ -28,6 +29,8 @@ export interface Observer {
   /** An attempt is about to begin; gives it back as it shall run. */
   attempt(task: StoredTask, attempt: EngineAttempt): EngineAttempt
   changed(event: TaskEvent, record: TaskRecord): void
+  held(hold: Hold): void
+  unheld(name: string): void
   idle(): void
   /** Calls `tell`, which calls listeners. */
   telling(tell: () => void): void
@@ -71,6 +74,14 @@ export class GatedEngine implements Engine {
       changed: (event, record) => {
         observer.changed(event, record)
         observer.telling(() => host.changed(event, record))
+      },
+      held: (hold) => {
+        observer.held(hold)
+        observer.telling(() => host.held(hold))
+      },
+      unheld: (name) => {
+        observer.unheld(name)
+        observer.telling(() => host.unheld(name))
       },
       idle: () => {
         observer.idle()
@@ -117,6 +128,10 @@ export class GatedEngine implements Engine {
 
   remove(id: string): Answer<boolean> {
     return this.#inner.remove(id)
+  }
+
+  holds(): Answer<readonly Hold[]> {
+    return this.#inner.holds()
   }
 
   watch(listener: (ids: readonly string[]) => void): () => void {

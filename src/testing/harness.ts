@@ -4,7 +4,7 @@
  * One drive at a time: those of a test that are begun together follow each other. A handler or a listener cannot begin
  * one, since the drive that runs it would wait for itself.
  */
-import type { Duration, EngineAttempt, StoredTask, TaskDefinition, TaskEvent, TaskRecord } from '../index.js'
+import type { Duration, EngineAttempt, Hold, StoredTask, TaskDefinition, TaskEvent, TaskRecord } from '../index.js'
 import { type Call, Driver, fail } from './driver.js'
 import { type EventLog, LogWriter } from './event-log.js'
 import { GatedEngine, type Observer } from './gated-engine.js'
@@ -88,6 +88,16 @@ export class Harness implements Observer {
     this.#writer.changed(event, record)
   }
 
+  held(hold: Hold): void {
+    this.driver.happened()
+    this.#writer.held(hold)
+  }
+
+  unheld(name: string): void {
+    this.driver.happened()
+    this.#writer.unheld(name)
+  }
+
   idle(): void {
     this.driver.happened()
     this.#writer.idle()
@@ -137,10 +147,13 @@ export class Harness implements Observer {
     return [...this.#open].map((id) => this.#record(id)).filter((each) => each !== undefined)
   }
 
-  /** Tasks that are due and were not begun. */
+  /** Tasks that are due and were not begun; of a name that is held just those that may go as its probe. */
   get due(): readonly TaskRecord[] {
     if (!this.engine.works) return []
-    return this.open.filter((each) => isDue(each, this.clock))
+    const holds = this.engine.holds() as readonly Hold[]
+    const running = new Set(holds.length === 0 ? [] : this.open.flatMap((each) => (isRunning(each) ? each.name : [])))
+    const held = holds.filter(({ name, until }) => until > this.clock.now() || running.has(name))
+    return this.open.filter((each) => isDue(each, this.clock) && !held.some(({ name }) => name === each.name))
   }
 
   /** The memory engine answers at once. */
@@ -278,6 +291,10 @@ export class Harness implements Observer {
 
 function hasEnded({ state }: TaskRecord): boolean {
   return state === 'succeeded' || state === 'failed' || state === 'cancelled'
+}
+
+function isRunning({ state }: TaskRecord): boolean {
+  return state === 'running'
 }
 
 function isDue({ state, runAt }: TaskRecord, clock: VirtualClock): boolean {

@@ -280,6 +280,9 @@ class OneAttempt implements Engine {
 
   // Nobody asks for these: the runner of one attempt is seen by nobody.
   get(): undefined {}
+  holds(): readonly never[] {
+    return []
+  }
   list(): never {
     throw new Error('one attempt keeps no tasks')
   }

@@ -300,6 +300,6 @@ describe('the options', () => {
 
   it('retry goes field by field over the default', () => {
     const { retry } = emailTask({ ...good, retry: { attempts: 2 } })
-    expect(retry).toMatchObject({ attempts: 2, maxAge: 86_400_000, backoff: { type: 'exponential', factor: 4 } })
+    expect(retry).toMatchObject({ attempts: 2, maxAge: 86_400_000, backoff: { type: 'exponential', factor: 2 } })
   })
 })

@@ -19,6 +19,7 @@ const METHODS = [
   'setPriority',
   'remove',
   'pause',
+  'holds',
   'prune',
   'outlook',
   'close',

@@ -5,7 +5,14 @@ import { once } from 'node:events'
 import { copyFileSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { BackgroundRunner, defineTask, EngineError, type TaskCounts, type TaskRecord } from 'background-runner'
+import {
+  BackgroundRunner,
+  defineTask,
+  EngineError,
+  type Hold,
+  type TaskCounts,
+  type TaskRecord,
+} from 'background-runner'
 import { sqlite } from 'background-runner/sqlite'
 import { beforeAll, beforeEach, describe, it } from 'vitest'
 import { type Database, loadDriver, type Open } from '../../src/sqlite/driver.js'
@@ -29,6 +36,7 @@ function create(work: boolean) {
       refuses: defineTask({ run: () => {} }),
       later: defineTask({ run: () => {} }),
       large: defineTask({ run: () => {} }),
+      sick: defineTask({ run: (_input: unknown, ctx) => ctx.attempt }),
       runs: defineTask({ run: (_input: unknown, ctx) => ({ attempt: ctx.attempt, saved: ctx.saved ?? null }) }),
     },
     engine: sqlite({ path: at.path, lease: 300 }),
@@ -134,6 +142,8 @@ describe('a stored file', () => {
     const expected = JSON.parse(readFileSync(join(FIXTURES, name.replace('.db', '.json')), 'utf8')) as {
       readonly counts: TaskCounts
       readonly tasks: readonly TaskRecord[]
+      /** From the second version on. */
+      readonly holds?: readonly Hold[]
     }
 
     it(`${name} is read as it was written`, async () => {
@@ -142,6 +152,7 @@ describe('a stored file', () => {
       assert.deepEqual(await runner.counts(), expected.counts)
       const { tasks } = await runner.list({ limit: 1_000 })
       assert.deepEqual(tasks, expected.tasks)
+      assert.deepEqual(await runner.holds(), expected.holds ?? [])
       for (const record of expected.tasks) assert.deepEqual(await runner.status(record.id), record)
       for (const [what, matches] of [
         [{ tags: ['mail'] }, (record: TaskRecord) => record.tags?.includes('mail')],
@@ -161,6 +172,7 @@ describe('a stored file', () => {
     it(`${name} is worked on, and what its last process was running is taken over`, async () => {
       copyFileSync(join(FIXTURES, name), at.path)
       exec('UPDATE workers SET lease = 100')
+      if (expected.holds !== undefined) exec('UPDATE holds SET until = 0')
       const runner = create(true)
       await runner.resume()
       for (const id of ['queued', 'queued-too']) assert.equal((await runner.wait(id)).state, 'succeeded')
@@ -168,6 +180,11 @@ describe('a stored file', () => {
       const cancelled = await runner.wait('running-and-cancelled')
       assert.equal(cancelled.state, 'cancelled')
       assert.match(String(cancelled.error?.message), /too slow/)
+      if (expected.holds !== undefined) {
+        assert.equal(await runner.result('probing'), 3, 'the probe died, and probes again')
+        assert.equal(await runner.result('held'), 1)
+      }
+      assert.deepEqual(await runner.holds(), [])
       await runner.retry('failed-twice')
       assert.equal((await runner.wait('failed-twice')).state, 'succeeded')
       assert.equal(await runner.remove('large-input'), true)

@@ -23,11 +23,11 @@ export type MailRunner = BackgroundRunner<{ readonly email: EmailTask }>
 
 export function mailRunner(
   options: Partial<EmailTaskOptions> & Pick<EmailTaskOptions, 'transport'>,
-  logger?: Logger,
+  more: { readonly logger?: Logger; readonly cancelGrace?: number } = {},
 ): MailRunner {
   const runner: MailRunner = new BackgroundRunner({
     tasks: { email: emailTask({ from: FROM, retry: QUICK, ...options }) },
-    ...(logger && { logger }),
+    ...more,
   })
   onTestFinished(async () => void (await runner.close({ deadline: 0, drain: false })))
   return runner

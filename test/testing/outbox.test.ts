@@ -63,7 +63,12 @@ describe('the outbox', () => {
     assert.equal(headers['x-campaign'], 'spring 2026')
     assert.equal(headers['bcc'], undefined)
     assert.ok(!raw.includes('secret@example.com'))
-    assert.deepEqual(recipients['ada@example.com'], { status: 'sent', code: '250', response: '250 2.0.0 queued' })
+    assert.deepEqual(recipients['ada@example.com'], {
+      status: 'sent',
+      code: '250',
+      enhancedCode: '2.0.0',
+      response: '250 2.0.0 queued',
+    })
   })
 
   it('has what Nodemailer sent: attachments, embedded images, headers that repeat', async () => {
@@ -373,7 +378,12 @@ describe('a refusal', () => {
       [
         ...Array(2).fill({
           recipients: {
-            'ada@example.com': { status: 'failed', code: '451', response: '451 4.0.0 refused by the test' },
+            'ada@example.com': {
+              status: 'failed',
+              code: '451',
+              enhancedCode: '4.0.0',
+              response: '451 4.0.0 refused by the test',
+            },
           },
         }),
         undefined,

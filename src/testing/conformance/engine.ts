@@ -27,6 +27,7 @@ import { durable } from './durable.js'
 import { eventLoop } from './event-loop.js'
 import { events } from './events.js'
 import { feedAndLimits } from './feed-limits.js'
+import { heldForAll, heldNames, heldOverRestarts } from './holds.js'
 import { identity } from './identity.js'
 import { idle } from './idle.js'
 import { lifecycle } from './lifecycle.js'
@@ -100,6 +101,7 @@ const TOPICS: readonly Topic[] = [
   idle,
   list,
   pause,
+  heldNames,
   events,
   watch,
   retention,
@@ -108,7 +110,9 @@ const TOPICS: readonly Topic[] = [
   privacy,
   ...promises,
   durable,
+  heldOverRestarts,
   shared,
+  heldForAll,
   ...feedAndLimits,
 ]
 

@@ -11,7 +11,7 @@ async function after(
   shelf: Shelf,
   outcome: Outcome,
   meanwhile: (store: Store, task: StoredTask) => Promise<unknown> = async () => undefined,
-): Promise<{ store: Store; event: string | undefined; task: StoredTask; record: TaskRecord }> {
+): Promise<{ store: Store; event: Awaited<ReturnType<Store['settle']>>; task: StoredTask; record: TaskRecord }> {
   const store = await shelf.store()
   const { id } = await shelf.put(store, { input: 'in' })
   const claimed = await begun(store)

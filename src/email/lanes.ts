@@ -1,0 +1,190 @@
+/**
+ * Lanes to the mail server: one message at a time goes down each, over one connection that stays open between two, and
+ * each is watched by its dialogue.
+ *
+ * A message that is called off (cancel, timeout, shutdown) while the server does not want it yet is stopped at once. From
+ * the moment that it does, only its reply tells whether it was taken: that is waited for, as long as the runner's grace
+ * allows.
+ */
+import { Readable } from 'node:stream'
+import type { SendMailOptions, SMTPPoolOptions, Transporter } from 'nodemailer'
+import { type Alarm, after, type Clock } from '../clock.js'
+import { Dialogue } from './dialogue.js'
+import { answered, rejected, type Sending } from './failure.js'
+import type { EmailTransporter } from './outlet.js'
+import type { Scrub } from './scrub.js'
+
+/** How a message is handed over. */
+export interface Handing {
+  /** Calls it off. */
+  readonly signal: AbortSignal
+  readonly clock: Clock
+  /** ms that the reply to a message is waited for after it was called off. */
+  readonly grace: number
+  /** Awaited before the first byte of the message is sent; nothing is sent if it rejects. */
+  readonly beforeBody: (() => Promise<void>) | undefined
+}
+
+type Compose = () => Promise<SendMailOptions>
+
+/** Of the grace, so that the handler ends before it is called unresponsive. */
+const OF_GRACE = 0.9
+/** ms that a closing runner gives what it called off. */
+const CLOSING_GRACE = 1_000
+
+export class Lane {
+  readonly #transporter: EmailTransporter
+  /** Undefined: the transporter is the app's, and not ours to watch. */
+  readonly #dialogue: Dialogue | undefined
+  readonly #scrub: Scrub
+  /** Messages that its connections have carried. */
+  #carried = 0
+  #beforeBody: (() => Promise<void>) | undefined
+
+  constructor(transporter: EmailTransporter, dialogue: Dialogue | undefined, scrub: Scrub) {
+    this.#transporter = transporter
+    this.#dialogue = dialogue
+    this.#scrub = scrub
+    if (dialogue !== undefined) {
+      const { use } = transporter as Transporter
+      use.call(transporter, 'stream', (mail, done) => {
+        this.#gate(mail.message)
+        done()
+      })
+    }
+  }
+
+  async send(compose: Compose, handing: Handing): Promise<Sending> {
+    const first = await this.#try(compose, handing)
+    // A connection that was idle may have been closed by the server just as this message came: it has seen nothing of it.
+    const stale = this.#carried > 0 && first.failure?.stage === 'mail' && this.#dialogue?.heard === false
+    if (first.failure?.response !== undefined || !stale || handing.signal.aborted) return first
+    this.#carried = 0
+    return this.#try(compose, handing)
+  }
+
+  async #try(compose: Compose, { signal, clock, grace, beforeBody }: Handing): Promise<Sending> {
+    const dialogue = this.#dialogue
+    const message = await compose()
+    if (signal.aborted) throw signal.reason
+    if (dialogue === undefined) await beforeBody?.()
+    dialogue?.begin()
+    this.#beforeBody = beforeBody
+    const stop = new AbortController()
+    const stopped = new Promise<never>((_, reject) => {
+      stop.signal.addEventListener('abort', () => reject(aborted(signal.reason)), { once: true })
+    })
+    stopped.catch(() => {})
+    let alarm: Alarm | undefined
+    const callOff = (): void => {
+      // Whether a transporter of the app's is at the message already cannot be told.
+      if (dialogue !== undefined && !dialogue.inBody) return stop.abort(signal.reason)
+      const most = isClosing(signal.reason) ? Math.min(grace, CLOSING_GRACE) : grace
+      alarm = after(clock, most * OF_GRACE, () => stop.abort(signal.reason))
+    }
+    signal.addEventListener('abort', callOff, { once: true })
+    try {
+      // Not every transporter heeds a signal.
+      const info = await Promise.race([this.#transporter.sendMail({ ...message, signal: stop.signal }), stopped])
+      this.#carried++
+      return answered(info, dialogue, this.#scrub)
+    } catch (thrown) {
+      const sending = rejected(thrown, dialogue, this.#scrub)
+      if (sending.failure?.response === undefined) this.#carried = 0
+      return sending
+    } finally {
+      signal.removeEventListener('abort', callOff)
+      alarm?.cancel()
+    }
+  }
+
+  /** Holds the message's bytes back until `beforeBody` has resolved: Nodemailer reads them when the server wants them. */
+  #gate(message: { createReadStream(...options: unknown[]): unknown }): void {
+    const ready = this.#beforeBody
+    if (ready === undefined) return
+    const open = message.createReadStream
+    message.createReadStream = (...options) =>
+      Readable.from(
+        (async function* () {
+          await ready()
+          yield* open.apply(message, options) as Readable
+        })(),
+        { objectMode: false },
+      )
+  }
+
+  close(): void {
+    // By force: whatever still sends then belongs to an attempt that was given up.
+    ;(this.#transporter as Transporter & { close(options: { force: boolean }): void }).close({ force: true })
+  }
+}
+
+/** As many lanes as messages may be sent at once; what finds none free waits for one. */
+export class Lanes {
+  readonly #most: number
+  readonly #make: () => Lane
+  readonly #lanes: Lane[] = []
+  /** The one that was used last is taken first: its connection is open. */
+  readonly #free: Lane[] = []
+  readonly #waiting: ((lane: Lane) => void)[] = []
+
+  constructor(
+    options: SMTPPoolOptions,
+    most: number,
+    createTransport: (options: SMTPPoolOptions) => EmailTransporter,
+    scrub: Scrub,
+  ) {
+    this.#most = most
+    this.#make = () => {
+      const dialogue = new Dialogue(options.logger, Boolean(options.debug || options.transactionLog))
+      const watched = { ...options, logger: dialogue.logger, transactionLog: true }
+      return new Lane(createTransport(watched), dialogue, scrub)
+    }
+  }
+
+  async send(compose: Compose, handing: Handing): Promise<Sending> {
+    const lane = await this.#take(handing.signal)
+    try {
+      return await lane.send(compose, handing)
+    } finally {
+      const next = this.#waiting.shift()
+      if (next === undefined) this.#free.push(lane)
+      else next(lane)
+    }
+  }
+
+  #take(signal: AbortSignal): Lane | Promise<Lane> {
+    if (signal.aborted) throw signal.reason
+    const free = this.#free.pop()
+    if (free !== undefined) return free
+    if (this.#lanes.length < this.#most) {
+      const lane = this.#make()
+      this.#lanes.push(lane)
+      return lane
+    }
+    return new Promise((resolve, reject) => {
+      const take = (lane: Lane): void => {
+        signal.removeEventListener('abort', leave)
+        resolve(lane)
+      }
+      const leave = (): void => {
+        this.#waiting.splice(this.#waiting.indexOf(take), 1)
+        reject(signal.reason)
+      }
+      signal.addEventListener('abort', leave, { once: true })
+      this.#waiting.push(take)
+    })
+  }
+
+  close(): void {
+    for (const lane of this.#lanes) lane.close()
+  }
+}
+
+function aborted(cause: unknown): Error {
+  return Object.assign(new Error('the sending was called off', { cause }), { code: 'EABORT' })
+}
+
+function isClosing(reason: unknown): boolean {
+  return (reason as { readonly code?: unknown } | undefined)?.code === 'RUNNER_CLOSED'
+}

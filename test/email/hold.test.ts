@@ -1,0 +1,107 @@
+import { type EmailTaskOptions, emailTask } from 'background-runner/email'
+import { createTestRunner, type TestRunner } from 'background-runner/testing'
+import { describe, expect, it, onTestFinished } from 'vitest'
+import { FROM, HELLO, smtpServer } from '../support/email.js'
+import { DROP, type SmtpServer } from '../support/smtp-server.js'
+
+/** A real server, and virtual time: nobody waits 5 s for a hold to end. */
+function sickWorld(server: SmtpServer, options?: Partial<EmailTaskOptions>) {
+  const email = emailTask({
+    transport: server.url,
+    from: FROM,
+    retry: { backoff: { type: 'fixed', delay: 1 } },
+    ...options,
+  })
+  const test = createTestRunner({ tasks: { email } })
+  onTestFinished(async () => void (await test.runner.close()))
+  const told: unknown[] = []
+  test.runner.on('held', ({ name, until, error }) => told.push(['held', name, until - test.clock.now(), error.code]))
+  test.runner.on('unheld', ({ name }) => told.push(['unheld', name]))
+  return { ...test, told }
+}
+
+async function states({ runner }: Pick<TestRunner<{ email: ReturnType<typeof emailTask> }>, 'runner'>) {
+  const { tasks } = await runner.list()
+  return tasks.map(({ state, attempt, maxAttempts }) => `${state}, ${maxAttempts - attempt} left`)
+}
+
+describe('a sick transport', () => {
+  it('whose login fails holds all mail, sends one ahead, and burns no attempt', async () => {
+    const server = await smtpServer({ login: { user: 'app', pass: 'right' } })
+    let wrong = 4
+    server.hooks.auth = () => (wrong-- > 0 ? '535 5.7.8 no' : undefined)
+    const world = sickWorld(server, { concurrency: 1 })
+    await world.runner.submitMany('email', [HELLO, HELLO, HELLO])
+    await world.clock.advance(0)
+    expect(world.told).toEqual([['held', 'email', 5_000, '535']])
+    expect(await world.runner.holds()).toMatchObject([{ name: 'email', error: { code: '535' } }])
+    expect(await states(world)).toEqual(['queued, 100 left', 'queued, 100 left', 'scheduled, 100 left'])
+    await world.clock.advance('4s')
+    expect(server.connections.total).toBe(1)
+    await world.clock.advance('1s')
+    await world.clock.advance('10s')
+    await world.clock.advance('20s')
+    expect(world.told.slice(1)).toEqual([
+      ['held', 'email', 10_000, '535'],
+      ['held', 'email', 20_000, '535'],
+      ['held', 'email', 40_000, '535'],
+    ])
+    expect(server.deliveries).toHaveLength(0)
+    await world.clock.advance('40s')
+    expect(world.told.slice(4)).toEqual([['unheld', 'email']])
+    expect(await world.runner.holds()).toEqual([])
+    expect(server.deliveries).toHaveLength(3)
+    expect(await states(world)).toEqual(['succeeded, 99 left', 'succeeded, 99 left', 'succeeded, 99 left'])
+  })
+
+  it('that does not answer is down after three attempts in a row', async () => {
+    const server = await smtpServer({ greeting: () => DROP })
+    const world = sickWorld(server, { concurrency: 1 })
+    await world.runner.submitMany('email', [HELLO, HELLO, HELLO, HELLO])
+    await world.clock.advance(0)
+    expect(server.connections.total).toBe(3)
+    expect(world.told).toEqual([['held', 'email', 5_000, 'ECONNECTION']])
+    delete server.hooks.greeting
+    await world.clock.advance('6s')
+    expect(world.told.slice(1)).toEqual([['unheld', 'email']])
+    expect(server.deliveries).toHaveLength(4)
+  })
+
+  it('that greets and then goes is not down, however often', async () => {
+    const server = await smtpServer({ mail: () => DROP })
+    const world = sickWorld(server, { concurrency: 1 })
+    await world.runner.submitMany('email', [HELLO, HELLO, HELLO, HELLO])
+    await world.clock.advance(0)
+    expect(server.connections.total).toBeGreaterThanOrEqual(4)
+    expect(world.told).toEqual([])
+  })
+
+  it('holds no other task', async () => {
+    const server = await smtpServer({ greeting: () => '554 no' })
+    const good = await smtpServer()
+    const one = (from: SmtpServer) => emailTask({ transport: from.url, from: FROM, concurrency: 1 })
+    const { runner, clock } = createTestRunner({ tasks: { sick: one(server), well: one(good) } })
+    onTestFinished(async () => void (await runner.close()))
+    await runner.submitMany('sick', [HELLO, HELLO, HELLO])
+    await runner.submitMany('well', [HELLO, HELLO])
+    await clock.advance(0)
+    expect(await runner.holds()).toMatchObject([{ name: 'sick' }])
+    expect(good.deliveries).toHaveLength(2)
+  })
+
+  it('does not outlive the age that a mail may have', async () => {
+    const server = await smtpServer({ login: { user: 'app', pass: 'right' }, auth: () => '535 5.7.8 no' })
+    const world = sickWorld(server, { concurrency: 1, retry: { maxAge: '1m' } })
+    await world.runner.submit('email', HELLO)
+    await world.clock.advance('2m')
+    const { tasks } = await world.runner.list()
+    expect(tasks).toMatchObject([
+      {
+        state: 'failed',
+        error: { code: '535', details: { recipients: { 'ada@example.com': { status: 'failed', code: '535' } } } },
+      },
+    ])
+    // The transport is no better for it.
+    expect(await world.runner.holds()).toMatchObject([{ name: 'email' }])
+  })
+})
