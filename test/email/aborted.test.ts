@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { sqlite } from 'background-runner/sqlite'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { smtpServer } from '../support/email.js'
+import { fastClock } from '../support/fast-clock.js'
 import { afterBytes, once } from '../support/smtp/misbehaviour.js'
 import { HANG, type Hook, type SmtpServer, type Stage } from '../support/smtp-server.js'
 import { ADA, ATTEMPTS, everybody, expectTruth, LARGE, MESSAGE, statuses, told, trialRunner } from './trial.js'
@@ -31,6 +32,9 @@ async function freezing(stage: Stage, answer = NOT_TAKEN): Promise<{ server: Smt
   return { server: await smtpServer({ [stage]: hook }), frozen }
 }
 
+/** Of the fast clock. */
+const timeoutFor = (stage: Stage): '100s' | '25s' => (stage === 'body' ? '100s' : '25s')
+
 const messageFor = (stage: Stage): typeof MESSAGE => (stage === 'body' ? LARGE : MESSAGE)
 
 describe('a cancel', () => {
@@ -44,7 +48,7 @@ describe('a cancel', () => {
     await runner.close()
     expectTruth(server, [record])
     expect(record.state).toBe('cancelled')
-    expect(statuses(record)).toEqual(everybody('failed'))
+    expect(statuses(record)).toBeOneOf([{}, everybody('failed')])
     expect(server.deliveries).toEqual([])
   })
 
@@ -100,7 +104,7 @@ describe('a timeout', () => {
   it.each(BEFORE_THE_DOT)('at %s: nobody was mailed, and it is tried again', async (stage) => {
     const { server } = await freezing(stage)
     // Nobody may get it twice: it goes out only if it is sure that nobody has it.
-    const runner = trialRunner(server.url, { timeout: '25s', onUnknown: 'fail' })
+    const runner = trialRunner(server.url, { timeout: timeoutFor(stage), onUnknown: 'fail' })
     const record = await (await runner.submit('email', messageFor(stage))).wait()
     await runner.close()
     expectTruth(server, [record], 'fail')
@@ -140,11 +144,12 @@ describe('the end of the runner', () => {
   async function closeAt(stage: Stage, answer: typeof HANG, onUnknown: 'retry' | 'fail'): Promise<void> {
     const { server, frozen } = await freezing(stage, answer)
     const path = join(folder(), 'tasks.db')
-    const first = trialRunner(server.url, { onUnknown }, { engine: sqlite({ path }) })
+    // A runner gives its handlers a second at the end: of real time, for it is not much.
+    const first = trialRunner(server.url, { onUnknown }, { engine: sqlite({ path }), clock: fastClock(1) })
     const { id } = await first.submit('email', messageFor(stage))
     await frozen
     expect(await first.close({ deadline: 0 })).toMatchObject({ returned: 1, abandoned: 0 })
-    const second = trialRunner(server.url, { onUnknown }, { engine: sqlite({ path }) })
+    const second = trialRunner(server.url, { onUnknown }, { engine: sqlite({ path }), clock: fastClock(1) })
     const record = await second.wait(id)
     await second.close()
     expectTruth(server, [record], onUnknown)

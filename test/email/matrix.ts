@@ -67,7 +67,8 @@ const PLACES: readonly Place[] = [
   {
     name: 'EHLO and HELO',
     hooks: (told) => ({ ehlo: once(told), helo: once(told) }),
-    verdicts: ['retry', 'retry', undefined, undefined, undefined],
+    // The server knows this client by its name, and does not want it.
+    verdicts: ['retry', 'hold', undefined, undefined, undefined],
   },
   {
     name: 'STARTTLS',
@@ -106,6 +107,7 @@ const PLACES: readonly Place[] = [
     }),
     verdicts: [undefined, undefined, undefined, 'retry', 'retry'],
     message: LARGE,
+    client: { socketTimeout: 1_000 },
   },
   {
     name: 'the final dot, the message not taken',
@@ -133,12 +135,19 @@ export const MATRIX: readonly Row[] = PLACES.flatMap((place) =>
       client: { ...place.client },
       ...(place.message && { message: place.message }),
       verdict,
-      // Nodemailer takes one reply a turn: of several that came together the last may be lost to the end of the session.
-      codes: pipelined && deed.name === '421' ? ['421', 'ECONNECTION'] : [deed.code],
+      codes: codesOf(deed, place, pipelined),
       first: first(verdict, deed, place),
     }))
   }),
 )
+
+function codesOf({ name, code }: Deed, { partly, message }: Place, pipelined: boolean): Row['codes'] {
+  // Nodemailer takes one reply a turn: of several that came together the last may be lost to the end of the session.
+  if (name === '421' && pipelined) return [code, 'ECONNECTION']
+  if (partly !== undefined) return [code, 'PARTIALLY_SENT']
+  // Who is writing may be told of the end by its write.
+  return message !== undefined && name === 'drop' ? [code, 'ESOCKET'] : [code]
+}
 
 function first(verdict: Verdict, { name }: Deed, { partly }: Place): Row['first'] {
   if (verdict === 'sent') return everybody('sent')

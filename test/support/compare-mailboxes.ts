@@ -64,10 +64,16 @@ export function messageIdOf({ id, createdAt }: TaskRecord): string {
   return `<${id}.${createdAt.toString(36)}@example.com>`
 }
 
+export interface ComparisonOptions {
+  readonly onUnknown: 'retry' | 'fail'
+  /** The server said things that nobody had asked for: whoever talks to it cannot know which reply answers what. */
+  readonly outOfStep?: boolean
+}
+
 export function compareMailboxes(
   server: Pick<SmtpServer, 'deliveries'>,
   records: readonly TaskRecord[],
-  { onUnknown }: { readonly onUnknown: 'retry' | 'fail' },
+  { onUnknown, outOfStep = false }: ComparisonOptions,
 ): Comparison {
   const faults = { ...NO_FAULTS, missing: [], denied: [], wronglyTwice: [], strange: [], unfinished: [] } as {
     [Fault in keyof Comparison['faults']]: string[]
@@ -101,8 +107,9 @@ export function compareMailboxes(
       if (status === 'sent' && got.length === 0) faults.missing.push(who)
       if (['rejected', 'failed', 'dropped'].includes(status) && got.length > 0) faults.denied.push(who)
       if (got.length < 2) continue
-      const excused =
-        onUnknown === 'retry' && got.slice(0, -1).every((each) => !each.answered || attempts.some(isBlind))
+      // A copy whose reply could be seen is no reason to send another.
+      const unseen = got.slice(0, -1).every(({ answered }) => !answered) || attempts.some(isBlind)
+      const excused = onUnknown === 'retry' && (unseen || outOfStep)
       const doubts = attempts.filter((attempt) => isInDoubt(attempt, address)).length
       if (excused && got.length <= doubts + (status === 'sent' ? 1 : 0)) twice += 1
       else faults.wronglyTwice.push(who)
