@@ -6,12 +6,15 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { sqlite } from 'background-runner/sqlite'
-import { describe, expect, it, onTestFinished } from 'vitest'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { smtpServer } from '../support/email.js'
 import { fastClock } from '../support/fast-clock.js'
 import { afterBytes, once } from '../support/smtp/misbehaviour.js'
 import { HANG, type Hook, type SmtpServer, type Stage } from '../support/smtp-server.js'
 import { ADA, ATTEMPTS, everybody, expectTruth, LARGE, MESSAGE, statuses, told, trialRunner } from './trial.js'
+
+// A server that freezes, and messages that are too large for any buffer, take their time on a busy machine.
+vi.setConfig({ testTimeout: 30_000 })
 
 const BEFORE_THE_DOT: readonly Stage[] = ['greeting', 'ehlo', 'mail', 'rcpt', 'data', 'body']
 const TAKEN = { hang: true, store: true }

@@ -1,7 +1,10 @@
 /** The matrix: whatever a server does at whatever stage, the verdict is that of the table and the record is the truth. */
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { MATRIX, type Row } from './matrix.js'
 import { ADA, everybody, PATIENCE, statuses, told, trial } from './trial.js'
+
+// A server that freezes, and messages that are too large for any buffer, take their time on a busy machine.
+vi.setConfig({ testTimeout: 30_000 })
 
 const named = (rows: readonly Row[]): (readonly [string, Row])[] => rows.map((row) => [row.name, row])
 const having = (verdict: Row['verdict']): (readonly [string, Row])[] =>

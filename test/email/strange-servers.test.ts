@@ -2,7 +2,7 @@
  * Servers as they are met: slow, wordy, babbling, greylisting, full, throttling, badly certified, down, and up again. No
  * mail is lost to them, none is sent twice, and the record is the truth.
  */
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { HELLO, smtpServer } from '../support/email.js'
 import { EXPIRED, GOOD, OTHER_HOST } from '../support/smtp/certificates.js'
 import { afterBytes, atMost, GARBAGE, greylisting, inLines, once, times, to } from '../support/smtp/misbehaviour.js'
@@ -23,6 +23,9 @@ import {
   trial,
   trialRunner,
 } from './trial.js'
+
+// A server that freezes, and messages that are too large for any buffer, take their time on a busy machine.
+vi.setConfig({ testTimeout: 30_000 })
 
 const SENT = { state: 'succeeded', attempt: 1, uncounted: 0, code: undefined }
 const SENT_AGAIN = { ...SENT, attempt: 2 }

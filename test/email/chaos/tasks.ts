@@ -22,7 +22,7 @@ export function mailTasks(url: string, client: string): Tasks {
     transport: { url, name: client, socketTimeout: 300, greetingTimeout: 300 },
     from: 'app@example.com',
     concurrency: 5,
-    retry: { attempts: 6, backoff: { type: 'exponential', delay: '100ms', max: '2s' } },
+    retry: { attempts: 4, backoff: { type: 'exponential', delay: '100ms', max: '2s' } },
   } as const
   return {
     again: emailTask({ ...options, onUnknown: 'retry' }),
