@@ -7,7 +7,7 @@ import type { Status } from '../support/compare-mailboxes.js'
 import { GOOD } from '../support/smtp/certificates.js'
 import { afterBytes, once, to } from '../support/smtp/misbehaviour.js'
 import { type Answer, DROP, HANG, type Hooks, type SmtpServerOptions, type Stage } from '../support/smtp-server.js'
-import { ADA, BOB, EVE, everybody, LARGE } from './trial.js'
+import { ADA, BOB, EVE, everybody, LARGE, PATIENCE } from './trial.js'
 
 /** What becomes of the message: `partial`: failed at once, having reached some. */
 export type Verdict = 'sent' | 'retry' | 'fail' | 'partial' | 'hold' | 'unknown'
@@ -132,7 +132,7 @@ export const MATRIX: readonly Row[] = PLACES.flatMap((place) =>
         extensions: pipelined ? ['8BITMIME', 'PIPELINING'] : ['8BITMIME'],
         ...place.hooks(deed.told),
       }),
-      client: { ...place.client },
+      client: { ...(deed.told === HANG && PATIENCE), ...place.client },
       ...(place.message && { message: place.message }),
       verdict,
       codes: codesOf(deed, place, pipelined),

@@ -1,7 +1,7 @@
 /** The matrix: whatever a server does at whatever stage, the verdict is that of the table and the record is the truth. */
 import { describe, expect, it, vi } from 'vitest'
 import { MATRIX, type Row } from './matrix.js'
-import { ADA, everybody, PATIENCE, statuses, told, trial } from './trial.js'
+import { ADA, everybody, statuses, told, trial } from './trial.js'
 
 // A server that freezes, and messages that are too large for any buffer, take their time on a busy machine.
 vi.setConfig({ testTimeout: 30_000 })
@@ -14,7 +14,7 @@ function run(
   { server, client, message }: Row,
   more: Partial<Parameters<typeof trial>[0]> = {},
 ): ReturnType<typeof trial> {
-  return trial({ server: server(), client: { ...PATIENCE, ...client }, ...(message && { message }), ...more })
+  return trial({ server: server(), client, ...(message && { message }), ...more })
 }
 
 describe('a mail goes on in the same attempt after', () => {

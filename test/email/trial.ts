@@ -23,7 +23,7 @@ export const LARGE: EmailMessage = {
 }
 
 /** ms. What a server gets for a reply, where a test has it freeze; long beside what this process takes for its own part. */
-export const PATIENCE = { socketTimeout: 250, greetingTimeout: 250 }
+export const PATIENCE = { socketTimeout: 300, greetingTimeout: 300 }
 
 /** What is held for 5 s is held for 0.1 s. */
 const FACTOR = 50

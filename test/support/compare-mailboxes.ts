@@ -8,8 +8,7 @@
 import type { AttemptRecord, Json, TaskRecord } from 'background-runner'
 import type { Delivery, SmtpServer } from './smtp-server.js'
 
-export const STATUSES = ['sent', 'rejected', 'failed', 'unknown', 'dropped'] as const
-export type Status = (typeof STATUSES)[number]
+export type Status = 'sent' | 'rejected' | 'failed' | 'unknown' | 'dropped'
 
 export interface Comparison {
   readonly mails: number
@@ -43,7 +42,7 @@ export const NO_FAULTS: Comparison['faults'] = {
 type Outcomes = Readonly<Record<string, { readonly status: Status; readonly code?: string }>>
 
 /** What an attempt, or the task, says of its recipients. */
-export function outcomesIn(details: Json | undefined): Outcomes | undefined {
+function outcomesIn(details: Json | undefined): Outcomes | undefined {
   const { recipients } = (details ?? {}) as { readonly recipients?: Outcomes }
   return recipients
 }
@@ -54,13 +53,13 @@ export function outcomesOf({ output, error, attempts }: TaskRecord): Outcomes | 
 }
 
 /** Recipients of a message whose addresses are bare and in lower case, as the tests write them. */
-export function addressesOf({ input }: TaskRecord): readonly string[] {
+function addressesOf({ input }: TaskRecord): readonly string[] {
   const { to, cc = [], bcc = [] } = input as Readonly<Record<string, string | readonly string[]>>
   return [...new Set([to ?? [], cc, bcc].flat())]
 }
 
 /** Of the domain that the tests send from. */
-export function messageIdOf({ id, createdAt }: TaskRecord): string {
+function messageIdOf({ id, createdAt }: TaskRecord): string {
   return `<${id}.${createdAt.toString(36)}@example.com>`
 }
 

@@ -1,5 +1,5 @@
 /** What servers do to those who mail: answers and hooks for the test server, by name. */
-import type { Answer, Hook, Step } from '../smtp-server.js'
+import type { Answer, Hook, Step } from './hooks.js'
 
 type Told = string | Answer
 

@@ -2,10 +2,27 @@
 import type { Socket } from 'node:net'
 import { setImmediate } from 'node:timers/promises'
 import { TLSSocket } from 'node:tls'
-import type { Answer, Delivery, Host, Stage, Step } from '../smtp-server.js'
+import type { Certificate } from './certificates.js'
+import type { Answer, Delivery, Hooks, Stage, Step } from './hooks.js'
 
 /** The last line of a reply, whole. */
 const REPLY = /(?:^|\n)\d{3}(?: .*)?\r?\n$/
+
+/** What a session needs of its server. */
+export interface Host {
+  readonly deliveries: Delivery[]
+  readonly commands: string[]
+  readonly hooks: Hooks
+  readonly extensions: readonly string[]
+  readonly login: { readonly user: string; readonly pass: string } | undefined
+  /** Of STARTTLS; undefined: it is not announced. */
+  readonly starttls: Certificate | undefined
+  /** Sessions that work on something. */
+  working: number
+  /** Sockets that nobody reads any more. */
+  readonly frozen: Set<Socket>
+  happened(): void
+}
 
 type Unanswered = { -readonly [Field in keyof Delivery]: Delivery[Field] }
 
