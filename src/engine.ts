@@ -88,8 +88,12 @@ export interface EngineHost {
   unheld(name: string): void
   /** Nothing is queued, scheduled or running any more, as far as the engine can see. */
   idle(): void
-  /** A fault that no caller can be told of. */
-  fault(error: unknown): void
+  /**
+   * A fault that no caller can be told of.
+   *
+   * @param forGood what is stored cannot be reached any more, whatever is tried: nobody is kept waiting
+   */
+  fault(error: unknown, forGood?: boolean): void
 }
 
 export interface EngineSettings {

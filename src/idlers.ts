@@ -38,7 +38,12 @@ export class Idlers {
   }
 
   close(): void {
-    this.#end((idler) => idler.reject(new RunnerClosedError()))
+    this.fail(new RunnerClosedError())
+  }
+
+  /** What they wait for will never be seen. */
+  fail(why: unknown): void {
+    this.#end((idler) => idler.reject(why))
   }
 
   #end(how: (idler: Idler) => void): void {

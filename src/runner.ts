@@ -134,7 +134,12 @@ export class BackgroundRunner<const Tasks extends TaskMap = TaskMap> extends Iso
         this.emit('idle')
         this.#idlers.look()
       },
-      fault: (error) => this.fault(error),
+      fault: (error, forGood) => {
+        this.fault(error)
+        if (forGood !== true) return
+        this.#waiters.fail(error)
+        this.#idlers.fail(error)
+      },
     }
     const opening = this.#engine.start(host)
     if (!(opening instanceof Promise)) return

@@ -9,6 +9,9 @@ import { copyJson } from './json.js'
 import { hasEnded } from './lifecycle.js'
 import type { TaskRecord } from './record.js'
 
+/** After a fault of the engine, a task is looked at again after this many ms. */
+const FAULT_DELAY = 1_000
+
 interface Waiter {
   resolve(record: TaskRecord): void
   reject(error: unknown): void
@@ -20,6 +23,8 @@ export class Waiters {
   readonly #report: (error: unknown) => void
   readonly #waiting: Map<string, Set<Waiter>> = new Map()
   readonly #keepAlive: KeepAlive
+  /** Ids that could not be looked at. */
+  readonly #missed: Set<string> = new Set()
   #unwatch: (() => void) | undefined
   #closed = false
 
@@ -64,7 +69,12 @@ export class Waiters {
   /** Nothing will change any more. */
   close(): void {
     this.#closed = true
-    for (const waiters of this.#waiting.values()) for (const waiter of waiters) waiter.reject(new RunnerClosedError())
+    this.fail(new RunnerClosedError())
+  }
+
+  /** What they wait for will never be seen. */
+  fail(why: unknown): void {
+    for (const waiters of this.#waiting.values()) for (const waiter of waiters) waiter.reject(why)
   }
 
   #add(id: string, waiter: Waiter): void {
@@ -89,7 +99,22 @@ export class Waiters {
   #changed: (ids: readonly string[]) => void = (ids) => {
     // None: the engine cannot tell which.
     for (const id of ids.length > 0 ? ids : [...this.#waiting.keys()])
-      if (this.#waiting.has(id)) this.#look(id, this.#report)
+      if (this.#waiting.has(id)) this.#look(id, (error) => this.#miss(id, error))
+  }
+
+  /** It may have ended, and nobody will say so again: it is looked at a little later. */
+  #miss(id: string, error: unknown): void {
+    if (this.#missed.size === 0) {
+      this.#report(error)
+      after(this.#clock, FAULT_DELAY, this.#lookAgain, 'background')
+    }
+    this.#missed.add(id)
+  }
+
+  #lookAgain: () => void = () => {
+    const missed = [...this.#missed]
+    this.#missed.clear()
+    this.#changed(missed)
   }
 
   #look(id: string, failed: (error: unknown) => void): void {

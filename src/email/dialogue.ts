@@ -12,8 +12,8 @@ interface Entry {
   readonly tnx?: string
   /** Which connection. */
   readonly sid?: string
-  /** Of `network`: a connection was established. */
-  readonly localPort?: number
+  /** Of `network`, whatever its value: a connection was established. */
+  readonly localPort?: unknown
 }
 
 type Log = (entry: Entry, ...text: unknown[]) => void
@@ -123,8 +123,9 @@ export class Dialogue {
     }
   }
 
-  #read({ tnx, sid, localPort }: Entry, text: unknown): void {
-    if (tnx === 'network' && localPort !== undefined) {
+  #read(entry: Entry, text: unknown): void {
+    const { tnx, sid } = entry
+    if (tnx === 'network' && 'localPort' in entry) {
       this.#connection = sid
       this.#closed = false
       this.#pending = [{ stage: 'greeting' }]

@@ -78,7 +78,7 @@ function refusals(told: Told, dialogue: Dialogue | undefined, scrub: Scrub): Map
   const found = new Map<string, EmailFailure>()
   for (const address of listOf(told.rejected)) {
     const recipient = addressKey(String(address))
-    found.set(recipient, failure({ recipient, code: 'EENVELOPE', reply: 550 }, 'rcpt'))
+    found.set(recipient, failure({ recipient, code: 'EENVELOPE' }, 'rcpt'))
   }
   for (const [address, reply] of dialogue?.refused ?? []) {
     const recipient = addressKey(address)

@@ -37,7 +37,7 @@ export class Lane {
   /** Undefined: the transporter is the app's, and not ours to watch. */
   readonly #dialogue: Dialogue | undefined
   readonly #scrub: Scrub
-  /** Messages that its connections have carried. */
+  /** Messages that its connection has carried. */
   #carried = 0
   #beforeBody: (() => Promise<void>) | undefined
 
@@ -55,12 +55,12 @@ export class Lane {
   }
 
   async send(compose: Compose, handing: Handing): Promise<Sending> {
+    const reused = this.#carried > 0
     const first = await this.#try(compose, handing)
     // A connection that was idle may have been closed by the server just as this message came: it has seen nothing of it.
-    const stale = this.#carried > 0 && first.failure?.stage === 'mail' && this.#dialogue?.heard === false
-    if (first.failure?.response !== undefined || !stale || handing.signal.aborted) return first
-    this.#carried = 0
-    return this.#try(compose, handing)
+    const { stage, response } = first.failure ?? {}
+    const unseen = stage === 'mail' && response === undefined && this.#dialogue?.heard === false
+    return reused && unseen && !handing.signal.aborted ? this.#try(compose, handing) : first
   }
 
   async #try(compose: Compose, { signal, clock, grace, beforeBody }: Handing): Promise<Sending> {

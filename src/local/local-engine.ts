@@ -69,6 +69,10 @@ class LocalEngine<Task extends StoredTask> implements Engine, RunHost<Task> {
   #pruneAlarm: Alarm | undefined
   /** From the opening of the store to the end of `stop`. */
   #open = false
+  /** The store can be used no more. */
+  #lost = false
+  /** What was told of the store's faults since it was last tried anew. */
+  readonly #told: Set<string> = new Set()
   #claims = 0
   #completed = 0
   /** Ids of tasks that shutdown handed back. */
@@ -121,7 +125,7 @@ class LocalEngine<Task extends StoredTask> implements Engine, RunHost<Task> {
         this.#tellWatchers([record.id])
         this.#look()
       },
-      fault: (error) => this.#host.fault(error),
+      fault: (error, forGood) => this.#fault(error, forGood),
     }
   }
 
@@ -220,7 +224,7 @@ class LocalEngine<Task extends StoredTask> implements Engine, RunHost<Task> {
 
   /** Looks on the next turn what there is to do: how many tickets are worth a slot, and when to look again. */
   #look(): void {
-    if (this.#looking || !this.#open) return
+    if (this.#looking || !this.#open || this.#lost) return
     this.#looking = true
     nextTurn(() => this.#scope.runInAsyncScope(this.#lookNow))
   }
@@ -345,15 +349,29 @@ class LocalEngine<Task extends StoredTask> implements Engine, RunHost<Task> {
     if (ended) this.#host.idle()
   }
 
-  /** Runs what nobody waits for; a fault is told, and the work is looked at again a little later. */
+  /** Runs what nobody waits for. */
   async #guard(work: () => MaybePromise<void>): Promise<void> {
     try {
       await work()
     } catch (error) {
-      if (!this.#open) return
-      this.#host.fault(error)
-      after(this.#clock, FAULT_DELAY, () => this.#look(), 'background')
+      if (this.#open) this.#fault(error)
     }
+  }
+
+  /** A fault befalls every ticket: it is told once, and the work is looked at again a little later. */
+  #fault(error: unknown, forGood = false): void {
+    if (this.#lost || (forGood && !this.#open)) return // `start` rejects with it
+    this.#lost = forGood
+    const said = String(error)
+    if (this.#told.has(said) && !forGood) return
+    if (this.#told.size === 0) after(this.#clock, FAULT_DELAY, this.#tryAnew, 'background')
+    this.#told.add(said)
+    this.#host.fault(error, forGood)
+  }
+
+  #tryAnew: () => void = () => {
+    this.#told.clear()
+    this.#look()
   }
 
   // What a run writes.
@@ -427,8 +445,8 @@ class LocalEngine<Task extends StoredTask> implements Engine, RunHost<Task> {
   async #drain(deadline: AbortSignal): Promise<void> {
     for (let claims = -1; claims !== this.#claims && !deadline.aborted; ) {
       claims = this.#claims
-      const { ready } = await this.#store.outlook(this.#clock.now())
-      this.#issueTickets(ready)
+      // What cannot be seen cannot be worked off: closing is always possible.
+      await this.#guard(() => andThen(this.#store.outlook(this.#clock.now()), ({ ready }) => this.#issueTickets(ready)))
       await this.#quiet(deadline)
     }
   }

@@ -95,8 +95,12 @@ export interface StoreHost<Task extends StoredTask = StoredTask> {
   lost(tasks: readonly Task[]): void
   /** This process has put back, or ended, what a process that died was running. */
   recovered(event: TaskEvent, record: TaskRecord): void
-  /** A fault that no caller can be told of. */
-  fault(error: unknown): void
+  /**
+   * A fault that no caller can be told of.
+   *
+   * @param forGood what is stored cannot be reached any more, whatever is tried: nothing is tried any more
+   */
+  fault(error: unknown, forGood?: boolean): void
 }
 
 export interface Inserted<Task> extends Enqueued {

@@ -10,6 +10,8 @@ import type { Database, Statement } from './driver.js'
 const PAGES = 1_000
 /** Pages at which it is time that the file begins anew. */
 const MANY_PAGES = 4 * PAGES
+/** Bytes to which the -wal file is cut when it begins anew: while somebody reads for long it may grow past all measure. */
+const LARGEST = 16 * 1_048_576
 /** How many commits that may be is learnt from the checkpoint before. */
 const FEWEST_COMMITS = 8
 const MOST_COMMITS = 1_000
@@ -24,6 +26,7 @@ export class Checkpoints {
 
   constructor(database: Database) {
     database.exec('PRAGMA wal_autocheckpoint = 0')
+    database.exec(`PRAGMA journal_size_limit = ${LARGEST}`)
     this.#checkpoint = database.prepare('PRAGMA wal_checkpoint(PASSIVE)')
     this.#truncate = database.prepare('PRAGMA wal_checkpoint(TRUNCATE)')
     this.#restart = database.prepare('PRAGMA wal_checkpoint(RESTART)')

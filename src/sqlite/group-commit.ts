@@ -51,6 +51,8 @@ export interface Hooks {
   beforeCommit(): void
   committed(): void
   rolledBack(): void
+  /** The file is gone or damaged: nothing is read or written any more. */
+  lost(error: EngineError): void
 }
 
 export class GroupCommit {
@@ -247,6 +249,7 @@ export class GroupCommit {
   #judge(error: unknown): BackgroundRunnerError {
     const told = asEngineError(error, this.#path)
     if (told instanceof UnusableFileError) {
+      if (this.#isFit) this.#hooks.lost(told)
       this.#isFit = false
       this.#end(told)
     }

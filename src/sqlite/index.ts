@@ -1,8 +1,9 @@
 /** The public surface of `background-runner/sqlite`, and nothing else. */
+import { resolve } from 'node:path'
 import type { Duration } from '../duration.js'
 import type { Engine } from '../engine.js'
 import { localEngine } from '../local/local-engine.js'
-import { fields, read, required, rule, span } from '../rules.js'
+import { fields, type Rule, read, required, rule, span } from '../rules.js'
 import type { Durability } from './open.js'
 import { SqliteStore } from './sqlite-store.js'
 
@@ -18,6 +19,15 @@ export interface SqliteOptions {
   readonly lease?: Duration
 }
 
+/** A shorter one is over before its process has had a chance to show that it lives, ms. */
+const SHORTEST_LEASE = 100
+
+const leaseRule: Rule<number> = (value, path, issues) => {
+  const ms = span(value, path, issues)
+  if (ms < SHORTEST_LEASE) issues.push({ path, message: `must be at least ${SHORTEST_LEASE} ms, got ${ms}` })
+  return ms
+}
+
 const OPTIONS = fields({
   path: required(
     rule<string>(
@@ -27,7 +37,7 @@ const OPTIONS = fields({
     ),
   ),
   durability: rule<Durability>((value) => value === 'process' || value === 'power', "must be 'process' or 'power'"),
-  lease: span,
+  lease: leaseRule,
 })
 
 /**
@@ -38,7 +48,8 @@ const OPTIONS = fields({
  */
 export function sqlite(options: SqliteOptions): Engine {
   const { path, durability = 'process', lease = 15_000 } = read('bad sqlite options', options, OPTIONS)
-  return localEngine(new SqliteStore({ path, durability, lease }))
+  // The process may go to another folder later.
+  return localEngine(new SqliteStore({ path: resolve(path), durability, lease }))
 }
 
 export type { Durability } from './open.js'

@@ -1,6 +1,6 @@
 /** Opens the file, and makes it where there is none. */
 import { existsSync, statSync } from 'node:fs'
-import { open } from 'node:fs/promises'
+import { open, realpath } from 'node:fs/promises'
 import { pathToFileURL } from 'node:url'
 import { systemClock } from '../clock.js'
 import { EngineError } from '../errors.js'
@@ -20,21 +20,24 @@ const PATIENCE = 10_000
 const PAUSE = 10
 
 export interface OpenFile {
+  /** Where it really stands: SQLite puts the -wal file there, not beside a symbolic link. */
+  readonly path: string
   readonly database: Database
   readonly watch: FileWatch
 }
 
 /** @throws {EngineError} {MissingDependencyError} */
-export async function openFile(path: string, durability: Durability): Promise<OpenFile> {
+export async function openFile(name: string, durability: Durability): Promise<OpenFile> {
   const openDatabase = await loadDriver()
-  await create(path)
+  await create(name)
+  const path = await follow(name)
   for (const since = systemClock.monotonic(); ; ) {
     let database: Database | undefined
     try {
       lookFirst(path, openDatabase)
       database = openDatabase(path)
       prepare(database, path, durability)
-      return { database, watch: new FileWatch(path, openDatabase) }
+      return { path, database, watch: new FileWatch(path, openDatabase) }
     } catch (error) {
       database?.close()
       if (problemOf(error) !== 'busy' || systemClock.monotonic() - since > PATIENCE) throw asEngineError(error, path)
@@ -58,6 +61,14 @@ async function create(path: string): Promise<void> {
           ? 'its folder cannot be written; let this user write it, or choose another path'
           : message
     throw new EngineError(`${path} cannot be made: ${why}`, { cause: error })
+  }
+}
+
+async function follow(path: string): Promise<string> {
+  try {
+    return await realpath(path)
+  } catch (error) {
+    throw new EngineError(`${path} cannot be made: it is a link to a file that is not there`, { cause: error })
   }
 }
 

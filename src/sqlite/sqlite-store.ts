@@ -16,7 +16,7 @@ import type {
   TaskCounts,
   TaskEvent,
 } from '../engine.js'
-import { QueueFullError, TaskNotFoundError } from '../errors.js'
+import { InvalidStateError, QueueFullError, show, TaskNotFoundError } from '../errors.js'
 import type { Json } from '../json.js'
 import * as life from '../lifecycle.js'
 import { earlier } from '../local/holds.js'
@@ -71,10 +71,10 @@ export class SqliteStore implements Store<SqliteTask> {
   }
 
   async open({ clock, random, maxPending, names, host }: StoreSettings<SqliteTask>): Promise<void> {
-    const { path, durability, lease } = this.#settings
+    const { durability, lease } = this.#settings
     this.#maxPending = maxPending
     this.#names = names
-    const { database, watch } = await openFile(path, durability)
+    const { path, database, watch } = await openFile(this.#settings.path, durability)
     this.#database = database
     this.#table = new TaskTable(database)
     this.#checkpoints = new Checkpoints(database)
@@ -87,6 +87,7 @@ export class SqliteStore implements Store<SqliteTask> {
       },
       committed: () => this.#checkpoints.committed(),
       rolledBack: () => this.#table.forget(),
+      lost: (error) => host.fault(error, true),
     })
     this.#neighbours = new Neighbours(database, this.#table, this.#group, this.#running, {
       path,
@@ -197,13 +198,18 @@ export class SqliteStore implements Store<SqliteTask> {
 
   progress(task: SqliteTask, value: Json): Promise<void> {
     const json = JSON.stringify(value)
-    return this.#group.write(() => this.#table.put(task, 'progress', json))
+    return this.#group.write(() => {
+      this.#table.put(task, 'progress', json) // or it is no longer ours: nobody misses the progress of a lost attempt
+    })
   }
 
   save(task: SqliteTask, value: Json): Promise<void> {
     const json = JSON.stringify(value)
     return this.#group.write(() => {
-      this.#table.put(task, 'saved', json)
+      if (!this.#table.put(task, 'saved', json))
+        throw new InvalidStateError(
+          `attempt ${task.attempt} of task ${show(task.id)} was taken over by another process: it can save no more`,
+        )
       this.#group.after(() => {
         extrasOf(task).saved = value
       })

@@ -297,12 +297,13 @@ export class TaskTable {
     else this.#moved(task, from)
   }
 
-  /** Writes one column of a task, provided that its attempt is still this worker's. */
-  put(task: SqliteTask, column: 'progress' | 'saved', json: string): void {
-    this.#statement(
+  /** Writes one column of a task, provided that its attempt is still this worker's; says whether it is. */
+  put(task: SqliteTask, column: 'progress' | 'saved', json: string): boolean {
+    const { changes } = this.#statement(
       `UPDATE tasks SET ${column} = ? WHERE seq = ? AND state = ${RUNNING} AND worker = ? AND attempt = ?`,
     ).run(json, task.seq, task.worker, task.attempt)
     this.feed.add(task.id)
+    return changes > 0
   }
 
   remove(task: SqliteTask): void {

@@ -87,7 +87,7 @@ export class GatedEngine implements Engine {
         observer.idle()
         observer.telling(() => host.idle())
       },
-      fault: (error) => host.fault(error),
+      fault: (error, forGood) => host.fault(error, forGood),
     })
     this.hold(true)
     return started

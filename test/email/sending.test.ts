@@ -553,3 +553,19 @@ describe('a transport', () => {
     expect(server.connections.most).toBe(1)
   })
 })
+
+describe('a connection that was idle', () => {
+  it('and is closed just as a message comes costs that message no attempt', async () => {
+    let closing = false
+    const server = await smtpServer({
+      mail: ({ connection }) => (closing && connection === 1 ? DROP : undefined),
+    })
+    const runner = mailRunner({ transport: server.url, concurrency: 1 })
+    await (await runner.submit('email', HELLO)).result()
+    closing = true
+    const record = await (await runner.submit('email', HELLO)).wait()
+    expect(told(record)).toEqual({ state: 'succeeded', attempt: 1, code: undefined })
+    expect(server.connections.total).toBe(2)
+    expect(server.deliveries).toHaveLength(2)
+  })
+})

@@ -87,6 +87,6 @@ export function parameters(part: number, runs: number): fc.Parameters<[History]>
 }
 
 /** ms for one test; none while a history is made short. */
-export const TIMEOUT: number = process.env['SHRINK'] === undefined ? 60_000 : 0
+export const TIMEOUT: number = process.env['SHRINK'] === undefined ? 300_000 : 0
 
 const SEED = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31))

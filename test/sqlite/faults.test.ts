@@ -1,11 +1,22 @@
 /** A file that cannot be opened: it is told at start, by name, with what to do, and what is not ours is left as it is. */
 import assert from 'node:assert/strict'
-import { chmodSync, copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  copyFileSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { EngineError } from 'background-runner'
 import { beforeAll, describe, it } from 'vitest'
 import { loadDriver, type Open } from '../../src/sqlite/driver.js'
-import { create, opened, PRIVATE } from './support/fault-world.js'
+import { create, eventually, opened, PRIVATE } from './support/fault-world.js'
 import { overwrite } from './support/overwrite.js'
 import { place } from './support/place.js'
 
@@ -115,6 +126,35 @@ describe('at start', () => {
     await (await runner.submit('work', '')).wait()
     await runner.close()
     assert.ok(readdirSync(at.folder).includes('tä sks%20#1?.db'))
+  })
+
+  it('a path that begins at the working directory stays the same file when that changes', async () => {
+    const before = process.cwd()
+    at.after(() => process.chdir(before))
+    process.chdir(at.folder)
+    const { runner, faults } = create(at, 'tasks.db')
+    process.chdir(before)
+    await runner.ready()
+    assert.deepEqual(readdirSync(at.folder).toSorted(), ['tasks.db', 'tasks.db-shm', 'tasks.db-wal'])
+    process.chdir(tmpdir())
+    await new Promise((resolve) => setTimeout(resolve, 300)) // the next look at the file is due
+    await (await runner.submit('work', '')).wait()
+    assert.deepEqual(faults, [])
+  })
+
+  it('a link leads to the file: what is lost there is noticed, and both names are one backlog', async () => {
+    const link = join(at.folder, 'link.db')
+    symlinkSync(at.path, link)
+    assert.match(await refusal(link), /cannot be made: it is a link to a file that is not there/)
+    const { runner } = await opened(at)
+    const linked = create(at, link)
+    const { id } = await linked.runner.submit('work', '')
+    await runner.wait(id)
+    await runner.close()
+    assert.deepEqual(readdirSync(at.folder).toSorted(), ['link.db', 'tasks.db', 'tasks.db-shm', 'tasks.db-wal'])
+    rmSync(`${at.path}-wal`)
+    await eventually('it is noticed', () => linked.faults.length > 0)
+    assert.match(String(linked.faults[0]), /tasks\.db-wal was removed/)
   })
 
   it('a damaged file is told', async () => {

@@ -26,11 +26,11 @@ const nothing = { lost: [], stuck: [], wrong: [], damaged: [], faults: [] }
 describe('kill -9', () => {
   it('of a process at any moment: what was acknowledged reaches its end, and only what ran runs twice', async () => {
     await kill(1, 15_000)
-  }, 30_000)
+  }, 180_000)
 
   it('of one of four that work on one file, again and again: the same', async () => {
     await kill(4, 1_000)
-  }, 30_000)
+  }, 180_000)
 })
 
 describe('who counts what became of the tasks', () => {

@@ -108,6 +108,32 @@ describe('while it is open', () => {
     })
   }
 
+  it('nobody waits for what it held, it is told once, and close drains nothing', async () => {
+    const { runner, faults, end } = await opened(at)
+    runner.concurrency = 2
+    const running = await runner.submit('long')
+    await runner.pause()
+    const queued = await runner.submit('work', PRIVATE)
+    await eventually('it runs', async () => (await running.status())?.state === 'running')
+    const waiting = [running.wait(), queued.wait(), queued.result(), runner.onIdle()]
+    unlinkSync(at.path)
+    for (const each of await Promise.allSettled(waiting)) {
+      assert.ok(each.status === 'rejected' && each.reason instanceof EngineError, JSON.stringify(each))
+      assert.match(each.reason.message, /was removed while it was in use, and what stood in it is gone/)
+    }
+    await assert.rejects(queued.wait(), EngineError)
+    await assert.rejects(runner.onIdle(), EngineError)
+    end()
+    await new Promise((resolve) => setTimeout(resolve, 1_500)) // what is told again and again is told by then
+    assert.equal(faults.length, 1)
+    assert.deepEqual(await runner.close({ drain: true, deadline: 100 }), {
+      completed: 0,
+      returned: 0,
+      abandoned: 1,
+      pending: 0,
+    })
+  })
+
   it('a file that has taken its place is not touched by our close', async () => {
     const { runner, faults } = await opened(at)
     await (await runner.submit('work', '')).wait()

@@ -116,6 +116,17 @@ describe('a store beside another process', () => {
     assert.equal(await store.settle(after, { type: 'succeeded', output: 'in time' }, 2), 'succeeded')
   })
 
+  it('saves nothing for an attempt that was taken over, and does not say that it has', async () => {
+    await store.insert([newTask()], 1)
+    const task = await claimed()
+    await store.save(task, { sent: 1 })
+    bury()
+    await assert.rejects(store.save(task, { sent: 2 }), { code: 'INVALID_STATE', message: /it can save no more/ })
+    await store.progress(task, 0.5) // nobody hangs on it
+    assert.deepEqual([one('SELECT saved FROM tasks'), one('SELECT progress FROM tasks')], ['{"sent":1}', null])
+    assert.deepEqual(task.extras?.saved, { sent: 1 })
+  })
+
   it('takes no number that it could not register under: another may have it', async () => {
     await store.insert([newTask()], 1)
     bury()

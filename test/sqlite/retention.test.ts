@@ -75,6 +75,22 @@ describe('under steady load', { timeout: 30_000 }, () => {
   }
 })
 
+it('a -wal file that had to grow, since somebody read for long, is cut again', { timeout: 30_000 }, async () => {
+  const runner = create(new VirtualClock(), false)
+  await runner.ready()
+  const reader = (await loadDriver())(at.path)
+  at.after(() => reader.close())
+  reader.exec('BEGIN')
+  reader.prepare('SELECT count(*) FROM tasks').get()
+  const inputs = Array.from({ length: 2_000 }, () => 'x'.repeat(5_000))
+  for (let n = 0; n < 4; n++) await runner.submitMany('work', inputs)
+  const limit = 16 * 1_048_576
+  assert.ok(sizes().wal > 2 * limit, `${sizes().wal} bytes`)
+  reader.exec('COMMIT')
+  for (let n = 0; n < 2_500 && sizes().wal > limit; n++) await runner.submit('work', 'x')
+  assert.ok(sizes().wal <= limit, `it still has ${sizes().wal} bytes`)
+})
+
 it('what is over goes in steps, between which others have their turn', async () => {
   const clock = new VirtualClock()
   const runner = create(clock, true)

@@ -234,5 +234,5 @@ describe('a drive that nothing can end', () => {
     )
     await t.runner.pause()
     await t.runner.close()
-  }, 20_000)
+  }, 60_000)
 })

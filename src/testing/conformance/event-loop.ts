@@ -21,16 +21,19 @@ class Probe {
   began = 0
   /** The most of all turns. */
   most = 0
+  readonly #alive: () => void
   #inTurn = 0
   #on = true
 
-  constructor() {
+  constructor(t: World) {
+    this.#alive = () => t.alive()
     void this.#count()
   }
 
   async #count(): Promise<void> {
     while (this.#on) {
       await nextTurn()
+      if (this.#inTurn > 0) this.#alive()
       this.#inTurn = 0
     }
   }
@@ -68,7 +71,7 @@ export const eventLoop: Topic = topic('the event loop', {
       ['synchronous', 'asynchronous'].map((kind) => [
         `a long backlog of ${kind} trivial work leaves turns to others, with a concurrency of ${concurrency}`,
         async (t: World) => {
-          const probe = new Probe()
+          const probe = new Probe(t)
           const run = kind === 'synchronous' ? probe.run : async () => probe.run()
           const runner = await t.runner({ tasks: { work: defineTask({ run }) }, concurrency })
           await runner.pause()
@@ -80,7 +83,7 @@ export const eventLoop: Topic = topic('the event loop', {
   ),
 
   'a long backlog that becomes due at one moment leaves turns to others': async (t) => {
-    const probe = new Probe()
+    const probe = new Probe(t)
     const runner = await t.runner({ tasks: { work: defineTask({ run: probe.run }) } })
     await runner.submitMany('work', inputs(BACKLOG), { delay: 1_000 })
     await isShared(probe, () => t.advance(1_000), runner)
@@ -88,7 +91,12 @@ export const eventLoop: Topic = topic('the event loop', {
 
   'a long backlog that becomes due at one moment runs in strict order of priority': async (t) => {
     const ran: number[] = []
-    const work = defineTask({ run: (input: number) => void ran.push(input) })
+    const work = defineTask({
+      run: (input: number) => {
+        t.alive()
+        ran.push(input)
+      },
+    })
     const runner = await t.runner({ tasks: { work, other: work }, concurrency: 1 })
     const runAt = t.clock.now() + 1_000
     const half = inputs(t.many / 2)
@@ -110,7 +118,12 @@ export const eventLoop: Topic = topic('the event loop', {
 
   'what is submitted while a long backlog becomes due has its place in the order': async (t) => {
     const ran: unknown[] = []
-    const work = defineTask({ run: (input: unknown) => void ran.push(input) })
+    const work = defineTask({
+      run: (input: unknown) => {
+        t.alive()
+        ran.push(input)
+      },
+    })
     const runner = await t.runner({ tasks: { work }, concurrency: 1 })
     await runner.submitMany('work', inputs(t.many), { delay: 1_000, priority: 5 })
     await runner.submit('work', 'first', { delay: 1_000, priority: 6 })

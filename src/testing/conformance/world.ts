@@ -195,6 +195,11 @@ export class World {
     return this.clock.advance(ms)
   }
 
+  /** A sign of life: what takes long on a busy machine is not stuck. */
+  alive(): void {
+    this.#idle = stopwatch()
+  }
+
   /** Closes at once, as a deploy does: what runs is asked to stop, and given up on after the grace. */
   async closed(runner: BackgroundRunner): Promise<Awaited<ReturnType<BackgroundRunner['close']>>> {
     const closing = runner.close({ deadline: 0, drain: false })

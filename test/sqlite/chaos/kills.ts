@@ -23,6 +23,11 @@ const PATIENCE = 3_000
 /** ms within which the last process must have worked off what is left. */
 const TIME_TO_WORK_OFF = 12_000
 
+/** What SQLite cannot know: what is kept of the tasks beside them says the same. */
+const MISCOUNTED = `SELECT name, state, sum(n) AS off
+  FROM (SELECT name, state, n FROM counts UNION ALL SELECT name, state, -1 FROM tasks)
+  GROUP BY name, state HAVING off <> 0`
+
 export interface Plan {
   readonly folder: string
   readonly seed: number
@@ -136,8 +141,11 @@ class Round {
   async #check(): Promise<void> {
     const database = await connect(this.#path)
     const found = String(database.prepare('PRAGMA integrity_check').get()?.['integrity_check'])
+    const made = database.prepare('PRAGMA user_version').get()?.['user_version'] !== 0
+    const miscounted = made ? database.prepare(MISCOUNTED).all() : []
     database.close()
     if (found !== 'ok') this.#damaged.push(`${this.#path}: ${found}`)
+    if (miscounted.length > 0) this.#damaged.push(`${this.#path}: counts are off by ${JSON.stringify(miscounted)}`)
   }
 
   async #workOff(): Promise<void> {

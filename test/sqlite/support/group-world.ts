@@ -27,6 +27,7 @@ export function world(hooks: Partial<Hooks> = {}): GroupWorld {
     beforeCommit: () => void told.push('beforeCommit'),
     committed: () => void told.push('committed'),
     rolledBack: () => void told.push('rolledBack'),
+    lost: () => void told.push('lost'),
     ...hooks,
   })
   return { database, group, told }
