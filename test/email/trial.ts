@@ -70,7 +70,6 @@ export interface TrialOptions extends Options {
   /** Nodemailer's options beside the URL. */
   readonly client?: object
   readonly message?: EmailMessage
-  readonly outOfStep?: boolean
 }
 
 /** Mails once and waits for the end; what is recorded must be what is in the mailboxes. */
@@ -89,7 +88,7 @@ export async function trial({
   const held = countHeld(runner)
   const last = await (await runner.submit('email', message)).wait()
   await runner.close()
-  expectTruth(server, [last], task.onUnknown, outOfStep)
+  expectTruth(server, [last], task.onUnknown)
   return { server, runner, first: firsts[0] as TaskRecord, last, held: held() }
 }
 
@@ -98,9 +97,8 @@ export function expectTruth(
   server: SmtpServer,
   records: readonly TaskRecord[],
   onUnknown: 'retry' | 'fail' = 'retry',
-  outOfStep: boolean = false,
 ): void {
-  expect(compareMailboxes(server, records, { onUnknown, outOfStep }).faults).toEqual(NO_FAULTS)
+  expect(compareMailboxes(server, records, { onUnknown }).faults).toEqual(NO_FAULTS)
 }
 
 export function countHeld(runner: MailRunner): () => number {

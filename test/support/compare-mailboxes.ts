@@ -63,16 +63,10 @@ function messageIdOf({ id, createdAt }: TaskRecord): string {
   return `<${id}.${createdAt.toString(36)}@example.com>`
 }
 
-export interface ComparisonOptions {
-  readonly onUnknown: 'retry' | 'fail'
-  /** The server said things that nobody had asked for: whoever talks to it cannot know which reply answers what. */
-  readonly outOfStep?: boolean
-}
-
 export function compareMailboxes(
   server: Pick<SmtpServer, 'deliveries'>,
   records: readonly TaskRecord[],
-  { onUnknown, outOfStep = false }: ComparisonOptions,
+  { onUnknown }: { readonly onUnknown: 'retry' | 'fail' },
 ): Comparison {
   const faults = { ...NO_FAULTS, missing: [], denied: [], wronglyTwice: [], strange: [], unfinished: [] } as {
     [Fault in keyof Comparison['faults']]: string[]
@@ -97,7 +91,12 @@ export function compareMailboxes(
     for (const address of addresses) {
       const got = deliveries.filter(({ to }) => to.includes(address))
       const status = outcomes?.[address]?.status ?? (mayBeUntold(record) ? 'untold' : undefined)
-      const who = `${id}, ${address}, ${status}, got it ${got.length} times in ${attempts.map(({ outcome }) => outcome)}`
+      // What a fault is to be understood by: the attempts, what each said of this one, and how each copy came.
+      const history = attempts.map(
+        (each) => `${each.outcome} ${outcomesIn(each.error?.details)?.[address]?.status ?? ''}`,
+      )
+      const copies = got.map(({ connection, answered }) => `${connection}${answered ? '' : ' unanswered'}`)
+      const who = `${id}, ${address}, ${status}; copies: ${copies.join(', ')}; attempts: ${history.join(', ')}`
       if (status === undefined) {
         faults.unfinished.push(who)
         continue
@@ -106,11 +105,8 @@ export function compareMailboxes(
       if (status === 'sent' && got.length === 0) faults.missing.push(who)
       if (['rejected', 'failed', 'dropped'].includes(status) && got.length > 0) faults.denied.push(who)
       if (got.length < 2) continue
-      // A copy whose reply could be seen is no reason to send another.
-      const unseen = got.slice(0, -1).every(({ answered }) => !answered) || attempts.some(isBlind)
-      const excused = onUnknown === 'retry' && (unseen || outOfStep)
       const doubts = attempts.filter((attempt) => isInDoubt(attempt, address)).length
-      if (excused && got.length <= doubts + (status === 'sent' ? 1 : 0)) twice += 1
+      if (onUnknown === 'retry' && got.length <= doubts + (status === 'sent' ? 1 : 0)) twice += 1
       else faults.wronglyTwice.push(who)
     }
   }

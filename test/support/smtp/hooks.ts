@@ -76,6 +76,6 @@ export interface Delivery {
   /** Of its header, with the brackets. */
   readonly messageId: string
   readonly connection: number
-  /** Its reply went out; whether the client has seen it is another matter. */
+  /** Its reply went out. The client may have left by then, or not have waited for it. */
   readonly answered: boolean
 }
