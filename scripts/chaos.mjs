@@ -1,6 +1,8 @@
 /**
  * Kills 200 processes that submit and work alone, and 200 of four that work together, counts what became of their tasks,
- * and writes the report. `SEED=… npm run chaos` does the same again; `KILLS=…` does more or less, and writes none.
+ * and writes the report; then sends 10 000 mails through a server that fails at random, by processes that are killed on
+ * the way, compares the records with the mailboxes, and writes the report. `SEED=… npm run chaos` does the same again;
+ * `KILLS=…` and `MAILS=…` do more or less of the one or the other, 0 nothing, and write no report.
  *
  * It runs with tsx, as the tests' own programs are TypeScript.
  */
@@ -9,23 +11,32 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { loadDriver } from '../src/sqlite/driver.ts'
+import { mailAndKill, tableOf } from '../test/email/chaos/mass.ts'
 import { killAndCount } from '../test/sqlite/chaos/kills.ts'
 
-const REPORT = fileURLToPath(new URL('../test/sqlite/chaos/REPORT.md', import.meta.url))
-const kills = Number(process.env.KILLS ?? 200)
+const KILLS = 200
+const MAILS = 10_000
 const seed = Number(process.env.SEED ?? Math.floor(Math.random() * 1_000_000))
+const kills = Number(process.env.KILLS ?? KILLS)
+const mails = Number(process.env.MAILS ?? MAILS)
 const folder = mkdtempSync(join(tmpdir(), 'background-runner-chaos-'))
 console.log(`SEED=${seed}`)
 
-const alone = await killAndCount({ folder, seed, kills, workers: 1, lease: 15_000 })
-const together = await killAndCount({ folder, seed: seed + 1, kills, workers: 4, lease: 1_000 })
 const open = await loadDriver()
 const { driver } = open(join(folder, 'any.db'))
+const repeat = `\`SEED=${seed} npm run chaos\`, Node ${process.versions.node}, ${driver}.`
+const bad = [...(kills > 0 ? await tasks() : []), ...(mails > 0 ? await mail() : [])]
 rmSync(folder, { recursive: true })
+for (const each of bad) console.error(each)
+process.exitCode = bad.length === 0 ? 0 : 1
 
-const report = `# What \`kill -9\` did
+/** @returns what is wrong */
+async function tasks() {
+  const alone = await killAndCount({ folder, seed, kills, workers: 1, lease: 15_000 })
+  const together = await killAndCount({ folder, seed: seed + 1, kills, workers: 4, lease: 1_000 })
+  const report = `# What \`kill -9\` did
 
-\`SEED=${seed} npm run chaos\`, Node ${process.versions.node}, ${driver}. A process that submits and works on one file is killed and started
+${repeat} A process that submits and works on one file is killed and started
 again, ${kills} times; then one of four that work together, as often. A new file every 25 kills; each is worked off and counted.
 
 | | alone, lease 15 s | one of four, lease 1 s |
@@ -39,17 +50,39 @@ ${rows(alone, together)}
 - **recovery**: from \`new BackgroundRunner\`, after a kill, to \`ready()\` and to its first claim, by the clock of the new process.
 - \`PRAGMA integrity_check\` is asked after each kill of a file that is made, and when all is worked off.
 `
-console.log(report)
-if (process.env.KILLS === undefined) writeFileSync(REPORT, report)
-const bad = [alone, together].flatMap(({ lost, stuck, wrong, damaged, faults }) => [
-  ...lost,
-  ...stuck,
-  ...wrong,
-  ...damaged,
-  ...faults,
-])
-for (const each of bad) console.error(each)
-process.exitCode = bad.length === 0 ? 0 : 1
+  publish(report, '../test/sqlite/chaos/REPORT.md', kills === KILLS)
+  return [alone, together].flatMap(({ lost, stuck, wrong, damaged, faults }) => [
+    ...lost,
+    ...stuck,
+    ...wrong,
+    ...damaged,
+    ...faults,
+  ])
+}
+
+/** @returns what is wrong */
+async function mail() {
+  const sent = await mailAndKill({ folder, seed, mails, kills: Math.ceil(mails / 100), processes: 2 })
+  const report = `# What became of mail
+
+${repeat} ${mails} mails to one, two or three recipients each, through a server
+that fails at random at every stage of the dialogue and is down for a moment, by two processes on one file, which are
+killed on the way; when all is worked off, what the records say of each recipient is held to the mailboxes.
+
+${tableOf(sent)}
+
+- **Recipients** by what is recorded of them at the end.
+- **twice, through \`unknown\`**: an attempt was lost after the final dot, before a reply was seen; the next one sent the same Message-ID.
+- **kills** by what the process was at, as the server saw it: \`replied\` is right after the reply to the final dot, \`whenever\` is at any moment.
+`
+  publish(report, '../test/email/chaos/REPORT.md', mails === MAILS)
+  return [...sent.faults, ...[sent.again, sent.once].flatMap(({ faults }) => Object.values(faults).flat())]
+}
+
+function publish(report, path, whole) {
+  console.log(report)
+  if (whole) writeFileSync(fileURLToPath(new URL(path, import.meta.url)), report)
+}
 
 function rows(...reports) {
   const row = (name, of) => `| ${name} | ${reports.map(of).join(' | ')} |`
