@@ -49,6 +49,7 @@ export class Dialogue {
   #body = false
   #dot = false
   #heard = false
+  #senderTaken = true
   readonly #refused: Map<string, string> = new Map()
 
   /** A message is handed over. */
@@ -56,6 +57,7 @@ export class Dialogue {
     this.#body = false
     this.#dot = false
     this.#heard = false
+    this.#senderTaken = true
     this.#answeredStage = undefined
     this.#refused.clear()
     if (this.#closed) this.#pending = []
@@ -155,7 +157,9 @@ export class Dialogue {
     if (stage === undefined) return
     this.#answeredStage = stage
     if (stage === 'mail' || stage === 'rcpt' || stage === 'data') this.#heard = true
-    if (recipient !== undefined && !reply.startsWith('2')) this.#refused.set(recipient, reply)
+    if (stage === 'mail') this.#senderTaken = reply.startsWith('2')
+    // After a refused sender each pipelined recipient is a bad sequence, and says nothing of the mailbox.
+    if (recipient !== undefined && this.#senderTaken && !reply.startsWith('2')) this.#refused.set(recipient, reply)
     if (stage === 'data' && /^[23]/.test(reply)) this.#body = true
   }
 }

@@ -52,6 +52,7 @@ const among =
   <T>(...all: readonly T[]) =>
   (each: T): boolean =>
     all.includes(each)
+const any = (): boolean => true
 const transient = (reply: number): boolean => reply >= 400 && reply <= 499
 const permanent = (reply: number): boolean => reply >= 500 && reply <= 599
 
@@ -85,6 +86,7 @@ export const VERDICTS: readonly Rule[] = [
   },
   {
     stages: ['auth'],
+    replies: any,
     verdict: 'hold',
     source: 'RFC 4954 4, 6 (454, 500, 504, …): the login is the operator’s or the server’s to mend',
   },
@@ -106,6 +108,7 @@ export const VERDICTS: readonly Rule[] = [
   },
   {
     stages: ['tls'],
+    replies: any,
     verdict: 'hold',
     source: 'RFC 3207 4: without the encryption that is demanded the session does not go on',
   },

@@ -53,6 +53,8 @@ describe('the verdict', () => {
     ['credentials refused late', { stage: 'mail', reply: 550, enhancedCode: '5.7.8' }, 'hold'],
     ['a client whose name is refused', { stage: 'hello', reply: 550 }, 'hold'],
     ['a server that has no time for a hello', { stage: 'hello', reply: 451 }, 'retry'],
+    ['a cut at the login', { stage: 'auth', code: 'ECONNECTION' }, 'retry'],
+    ['a cut at STARTTLS', { stage: 'tls', code: 'ECONNECTION' }, 'retry'],
     ['STARTTLS refused', { stage: 'tls', reply: 454, code: 'ETLS' }, 'hold'],
     ['a self-signed certificate', { stage: 'connect', code: 'DEPTH_ZERO_SELF_SIGNED_CERT' }, 'hold'],
     ['an expired certificate', { stage: 'tls', code: 'CERT_HAS_EXPIRED' }, 'hold'],
