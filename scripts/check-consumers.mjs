@@ -64,7 +64,7 @@ async function pack() {
   const [{ filename, files }] = JSON.parse(stdout)
   const stray = files
     .map(({ path }) => path)
-    .filter((path) => !/^(?:dist\/|package\.json$|[A-Z]+(?:\.md)?$)/.test(path))
+    .filter((path) => !/^(?:dist\/|docs\/[a-z-]+\.md$|package\.json$|[A-Z]+(?:\.md)?$)/.test(path))
   if (stray.length > 0) throw new Error(`the package contains ${stray.join(', ')}`)
   return join(home, filename)
 }

@@ -5,7 +5,6 @@
  * guarantees is `#fulfilled` and `#rejected`: a lost lease wins over all, then cancel, timeout, shutdown, in this order.
  */
 import { type Alarm, after, type Clock } from './clock.js'
-import { tryDuration } from './duration.js'
 import type { AttemptWriter, EngineAttempt, Outcome, StopReason, Verdict } from './engine.js'
 import { type ErrorLimits, read, serializeError } from './error-record.js'
 import {
@@ -68,8 +67,10 @@ export class Attempt implements EngineAttempt, ContextSource {
   #force = false
   #shutdown: RunnerClosedError | undefined
   #lost = false
-  /** Its handler has asked for a hold of its name until then, epoch ms. */
-  #hold: number | undefined
+  /** What the handler's error carries for the case that no further attempt is made. */
+  #fallback: ReturnType<typeof fallbackOf>
+  /** What its outcome says besides the verdict. */
+  #besides: Pick<Outcome, 'timedOut' | 'hold'> | undefined
   #progress: ProgressThrottle | undefined
 
   constructor(env: AttemptEnvironment, work: Work, task: StoredTask, writer: AttemptWriter) {
@@ -180,20 +181,20 @@ export class Attempt implements EngineAttempt, ContextSource {
   #rejected(thrown: unknown): void {
     if (this.#ended) return
     if (this.#lost) return this.#end({ type: 'released' })
+    this.#fallback = fallbackOf(thrown)
     const later = laterOf(thrown)
-    const delay = tryDuration(later?.delay)
-    const runAt = delay === undefined ? undefined : this.env.clock.now() + delay
-    if (later?.hold === true) this.#hold = runAt
+    const runAt = this.env.clock.now() + (later?.delay ?? 0)
+    if (later?.hold) this.#besides = { ...this.#besides, hold: runAt }
     if (this.#cancel !== undefined) {
       return this.#end({ type: 'cancelled', error: this.#serialize(this.#cancel), thrown: this.#serialize(thrown) })
     }
-    if (runAt !== undefined) return this.#end(this.#again(thrown, thrown, runAt, later?.countsAsAttempt === true))
+    if (later !== undefined) return this.#end(this.#again(thrown, runAt, later.countsAsAttempt))
     if (this.#timedOut !== undefined) {
-      if (thrown !== this.#timedOut) this.#timedOut.details = read(thrown, 'details')
-      return this.#end(this.#byPolicy(this.#timedOut, thrown))
+      this.#timedOut.details = read(thrown, 'details')
+      return this.#end(this.#byPolicy(this.#timedOut))
     }
     if (this.#shutdown !== undefined) return this.#end({ type: 'released' })
-    this.#end(this.#byPolicy(thrown, thrown))
+    this.#end(this.#byPolicy(thrown))
   }
 
   /** A later deploy's schema may refuse what an earlier one took: another attempt cannot help. */
@@ -202,13 +203,12 @@ export class Attempt implements EngineAttempt, ContextSource {
     else this.#rejected(error)
   }
 
-  /** @param error that decides, and is recorded @param thrown by the handler: it may carry a fallback */
-  #byPolicy(error: unknown, thrown: unknown): Outcome {
+  #byPolicy(error: unknown): Outcome {
     const policy = this.#policy()
     if (isFatal(error)) return this.#failed(this.#serialize(error))
-    if (!this.#worthwhile(policy, error)) return this.#givenUp(error, thrown)
+    if (!this.#worthwhile(policy, error)) return this.#givenUp(error)
     const delay = backoffDelay(policy.backoff, this.#used(), this.env.random)
-    return this.#again(error, thrown, this.env.clock.now() + delay, true)
+    return this.#again(error, this.env.clock.now() + delay, true)
   }
 
   #worthwhile(policy: FilledRetry, thrown: unknown): boolean {
@@ -225,19 +225,20 @@ export class Attempt implements EngineAttempt, ContextSource {
     }
   }
 
-  #again(error: unknown, thrown: unknown, runAt: number, countsAsAttempt: boolean): Outcome {
+  #again(error: unknown, runAt: number, countsAsAttempt: boolean): Outcome {
     const policy = this.#policy()
     const since = this.task.extras?.retriedAt ?? this.task.createdAt
     if (runAt - since > policy.maxAge || (countsAsAttempt && this.#used() >= policy.attempts))
-      return this.#givenUp(error, thrown)
+      return this.#givenUp(error)
     return { type: 'retry', error: this.#serialize(error), runAt, countsAsAttempt, maxAttempts: this.#budget(policy) }
   }
 
   /** The policy makes no further attempt. */
-  #givenUp(error: unknown, thrown: unknown): Outcome {
+  #givenUp(error: unknown): Outcome {
     const recorded = this.#serialize(error)
-    const fallback = fallbackOf(thrown)
-    return fallback === undefined ? this.#failed(recorded) : { ...this.#succeeded(fallback.output), thrown: recorded }
+    return this.#fallback === undefined
+      ? this.#failed(recorded)
+      : { ...this.#succeeded(this.#fallback.output), thrown: recorded }
   }
 
   #serialize(thrown: unknown): SerializedError {
@@ -267,20 +268,12 @@ export class Attempt implements EngineAttempt, ContextSource {
     this.#progress?.flush()
     this.#timeoutAlarm?.cancel()
     this.#graceAlarm?.cancel()
-    const plain = this.#timedOut === undefined && this.#hold === undefined
-    this.#resolve(
-      plain
-        ? outcome
-        : {
-            ...outcome,
-            ...(this.#timedOut && { timedOut: true }),
-            ...(this.#hold !== undefined && { hold: this.#hold }),
-          },
-    )
+    this.#resolve(this.#besides === undefined ? outcome : { ...outcome, ...this.#besides })
   }
 
   #timeOut(timeout: number): void {
     this.#timedOut = new TaskTimeoutError(timeout)
+    this.#besides = { timedOut: true }
     this.#abort()
     this.#armGrace()
   }

@@ -44,7 +44,7 @@ export interface Engine {
   setPriority(id: string, priority: number): MaybePromise<TaskRecord>
   /** @throws {InvalidStateError} it has not ended */
   remove(id: string): MaybePromise<boolean>
-  /** Names of which nothing starts now (`Outcome.hold`), until they are lifted; by name. local/holds.ts has the rules. */
+  /** Names of which nothing starts now (`Outcome.hold`), until they are lifted. local/holds.ts has the rules. */
   holds(): MaybePromise<readonly Hold[]>
   /** Holds, or releases, the whole engine; what runs goes on. */
   pause(paused: boolean): MaybePromise<void>
@@ -82,10 +82,8 @@ export interface EngineHost {
   hears(event: TaskEvent): boolean
   /** What this process did: the only source of events. */
   changed(event: TaskEvent, record: TaskRecord): void
-  /** A verdict of this process has begun or prolonged a hold; told after the event of its task. */
-  held(hold: Hold): void
-  /** The verdict on a probe of this process has lifted the hold of this name; likewise. */
-  unheld(name: string): void
+  /** A verdict of this process has begun or prolonged the hold of a name; undefined: has lifted it. Told after its task's event. */
+  hold(name: string, hold: Hold | undefined): void
   /** Nothing is queued, scheduled or running any more, as far as the engine can see. */
   idle(): void
   /**

@@ -4,6 +4,7 @@
  * One base class with a stable `code`. An ESM and a CommonJS copy of this file are different classes: tell errors apart
  * by `code`, which is the same in both.
  */
+import { tryDuration } from './duration.js'
 
 /** One thing that is wrong with an input, and where. */
 export interface InputIssue {
@@ -230,14 +231,15 @@ export function isFatal(thrown: unknown): boolean {
   return verdictOf(thrown) === 'fail'
 }
 
-/** What a `RetryLaterError` asks for; undefined for anything else, and for one that cannot be read. */
+/** What a `RetryLaterError` asks for, its delay in ms; undefined for anything else, and for one that cannot be read. */
 export function laterOf(
   thrown: unknown,
-): { readonly delay: unknown; readonly countsAsAttempt: boolean; readonly hold: boolean } | undefined {
+): { readonly delay: number; readonly countsAsAttempt: boolean; readonly hold: boolean } | undefined {
   if (verdictOf(thrown) !== 'later') return undefined
   try {
-    const { delay, countsAsAttempt, hold } = thrown as RetryLaterError
-    return { delay, countsAsAttempt: countsAsAttempt === true, hold: hold === true }
+    const { delay: given, countsAsAttempt, hold } = thrown as RetryLaterError
+    const delay = tryDuration(given)
+    return delay === undefined ? undefined : { delay, countsAsAttempt: countsAsAttempt === true, hold: hold === true }
   } catch {
     return undefined
   }

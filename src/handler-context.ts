@@ -26,8 +26,7 @@ export class HandlerContext implements TaskContext {
     // For task types of this library alone.
     Object.defineProperty(HandlerContext.prototype, RUNTIME, {
       get(this: HandlerContext): Runtime {
-        const { clock, cancelGrace } = this.#attempt.env
-        return { clock, cancelGrace }
+        return this.#attempt.env
       },
     })
   }

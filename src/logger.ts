@@ -51,10 +51,9 @@ export function logEvent(logger: Logger, event: TaskEvent, record: TaskRecord): 
 }
 
 /** One line for a hold of a name that has begun, was prolonged, or was lifted. */
-export function logHold(logger: Logger, name: string, hold?: Hold): void {
-  if (hold === undefined) return write(logger, 'info', { name }, 'tasks unheld')
-  const { until, error } = hold
-  write(logger, 'warn', { name, until, code: error.code, error: error.message }, 'tasks held')
+export function logHold(logger: Logger, name: string, hold: Hold | undefined): void {
+  const more = hold && { until: hold.until, code: hold.error.code, error: hold.error.message }
+  write(logger, hold ? 'warn' : 'info', { name, ...more }, hold ? 'task held' : 'task unheld')
 }
 
 /** A fault that no listener heard: to the logger, else as a process warning. */

@@ -122,13 +122,10 @@ export class BackgroundRunner<const Tasks extends TaskMap = TaskMap> extends Iso
         if (logger !== undefined) logEvent(logger, event, record)
         this.emit(event, record)
       },
-      held: (hold) => {
-        if (logger !== undefined) logHold(logger, hold.name, hold)
-        this.emit('held', hold)
-      },
-      unheld: (name) => {
-        if (logger !== undefined) logHold(logger, name)
-        this.emit('unheld', { name })
+      hold: (name, hold) => {
+        if (logger !== undefined) logHold(logger, name, hold)
+        if (hold === undefined) this.emit('unheld', { name })
+        else this.emit('held', hold)
       },
       idle: () => {
         this.emit('idle')
@@ -311,7 +308,7 @@ export class BackgroundRunner<const Tasks extends TaskMap = TaskMap> extends Iso
   }
 
   /**
-   * The names that are held now, since an attempt threw a `RetryLaterError` with `hold`, by name: until when, and why. One
+   * The names that are held now, since an attempt threw a `RetryLaterError` with `hold`: until when, and why. One
    * whose `until` has passed waits for its probe.
    */
   async holds(): Promise<readonly Hold[]> {

@@ -90,6 +90,25 @@ describe('a task whose error carries a fallback', () => {
     assert.equal((await runTask(later)).outcome.type, 'succeeded')
   })
 
+  it('has its name held all the same, if the error asks for that, and a probe that ends like this lifts nothing', async () => {
+    const error = (): Error =>
+      withFallback(new RetryLaterError({ delay: '1m', hold: true, cause: new Error('no login') }), PARTIAL)
+    const { runner, drain, clock, log } = createTestRunner({ tasks: { mail: failing(error, { maxAge: '10s' }) } })
+    const { id } = await runner.submit('mail')
+    await drain()
+    const record = await runner.status(id)
+    assert.deepEqual([record?.state, record?.output], ['succeeded', PARTIAL])
+    const [hold] = await runner.holds()
+    assert.deepEqual([hold?.until, hold?.error.cause?.message], [clock.now() + 60_000, 'no login'])
+    await runner.submit('mail')
+    await clock.advance('1m')
+    assert.deepEqual(
+      log.events.filter(({ name }) => name === 'mail').map(({ event }) => event),
+      ['submitted', 'started', 'succeeded', 'held', 'submitted', 'started', 'succeeded', 'held'],
+    )
+    await runner.close()
+  })
+
   it('fails if the error is fatal in itself', async () => {
     const { outcome } = await runTask(failing(() => withFallback(new NonRetryableError('refused'), PARTIAL)))
     assert.equal(outcome.type, 'failed')

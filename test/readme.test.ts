@@ -1,82 +1,33 @@
 /**
- * What the README shows is true: each program is a file in readme/, compiled with the rest and the same to the letter. It is
- * run here, in a folder of its own; one that is a test itself (shop.test.ts) vitest runs as it runs this one.
+ * What the README shows is true: its programs (readme/, see support/snippets.ts), and what it says of the engines and the
+ * shell. docs.test.ts does the same for the pages in docs/.
  */
-import { execFile, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
-import { createRequire } from 'node:module'
-import { tmpdir } from 'node:os'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { fileURLToPath, pathToFileURL } from 'node:url'
-import { promisify } from 'node:util'
 import { BackgroundRunner, defineTask, memory } from 'background-runner'
 import { sqlite } from 'background-runner/sqlite'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type SmtpServer, startSmtpServer } from './support/smtp-server.js'
+import { describe, expect, it } from 'vitest'
+import { command, env, newFolder, root, run, runAlone, testSnippets } from './support/snippets.js'
 
-const run = promisify(execFile)
-const root = fileURLToPath(new URL('..', import.meta.url))
 const readme = readFileSync(`${root}README.md`, 'utf8')
-const tsx = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href
 
-const folders: string[] = []
-afterAll(() => {
-  for (const folder of folders) rmSync(folder, { recursive: true })
-})
-
-function newFolder(): string {
-  const folder = mkdtempSync(join(tmpdir(), 'readme-'))
-  folders.push(folder)
-  return folder
-}
-
-const command = (name: string): string[] => ['--import', tsx, `${root}test/readme/${name}.ts`]
-const env = { ...process.env, NODE_OPTIONS: '', TSX_TSCONFIG_PATH: `${root}tsconfig.json` }
-
-/** name → the program, and what the README says it prints */
-const programs = new Map<string, { code: string; prints: string }>()
-for (const [, name = '', code = '', prints = ''] of readme.matchAll(
-  /<!-- snippet:([\w.-]+) -->\n```ts\n([\s\S]*?)```\n(?:\nprints\n\n```text\n([\s\S]*?)```)?/g,
-)) {
-  programs.set(name, { code, prints })
-}
+testSnippets('README.md', 'test/readme', runAlone, ['processes'])
 
 describe('the README', () => {
-  let server: SmtpServer
-  beforeAll(async () => {
-    server = await startSmtpServer()
-  })
-  afterAll(() => server.close())
-
-  it('shows every program that stands in readme/, and no other', () => {
-    const files = readdirSync(`${root}test/readme`).map((file) => file.replace(/\.ts$/, ''))
-    expect([...programs.keys()].sort()).toEqual(files.sort())
-    expect(readme.match(/```ts\n/g)?.length).toBe(files.length)
-  })
-
-  for (const [name, { code, prints }] of programs) {
-    it(`shows ${name}.ts as it is, and what it prints`, { timeout: 30_000 }, async () => {
-      expect(readFileSync(`${root}test/readme/${name}.ts`, 'utf8')).toBe(code)
-      if (name.endsWith('.test') || name === 'processes') return
-      const { stdout, stderr } = await run(process.execPath, command(name), {
-        cwd: newFolder(),
-        env: { ...env, SMTP_URL: server.url },
-      })
-      expect(stderr).toBe('')
-      if (prints !== '') expect(stdout).toBe(prints)
-    })
-  }
-
   it('shows what two processes on one file print', { timeout: 30_000 }, async () => {
     const [, typed = '', prints] =
       /```console\n\$ node processes\.js worker &\n\$ (.*)\n([\s\S]*?)```/.exec(readme) ?? []
     expect(typed).toBe('node processes.js web')
     const options = { cwd: newFolder(), env }
-    const worker = spawn(process.execPath, [...command('processes'), 'worker'], { ...options, stdio: 'inherit' })
+    const worker = spawn(process.execPath, [...command('test/readme/processes.ts'), 'worker'], {
+      ...options,
+      stdio: 'inherit',
+    })
     const ended = once(worker, 'exit')
     try {
-      const { stdout, stderr } = await run(process.execPath, [...command('processes'), 'web'], options)
+      const { stdout, stderr } = await run(process.execPath, [...command('test/readme/processes.ts'), 'web'], options)
       expect([stdout, stderr]).toEqual([prints, ''])
     } finally {
       worker.kill('SIGTERM')

@@ -7,6 +7,15 @@
  */
 import { domainToASCII } from 'node:url'
 import { type InputIssue, show } from '../errors.js'
+import {
+  hasEncodedWord,
+  isOneLine,
+  noEncodedWordExpected,
+  oneLineExpected,
+  type Path,
+  type Refuse,
+  refuser,
+} from './text.js'
 
 /** One address: `'ada@example.com'`, `'Ada <ada@example.com>'`, or its parts. */
 export type EmailAddress = string | { readonly name?: string; readonly address: string }
@@ -21,9 +30,6 @@ export interface Mailbox {
   readonly key: string
 }
 
-/** What no line of a message may hold: control characters, line and paragraph separators, halves of a character. */
-const FORBIDDEN = /[\p{Cc}\p{Cs}\p{Zl}\p{Zp}]/u
-
 /** Dot-atom of RFC 5322 3.2.3, with the letters and digits that RFC 6531 adds; no quoted string. */
 const ATEXT = "[A-Za-z0-9!#$%&'*+/=?^_`{|}~\\-]|(?!\\p{ASCII})[\\p{L}\\p{M}\\p{Nd}]"
 const LOCAL = new RegExp(`^(?:${ATEXT})+(?:\\.(?:${ATEXT})+)*$`, 'u')
@@ -34,33 +40,17 @@ const ASCII_DOMAIN = /^(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-
 /** RFC 5321 4.5.3.1, in octets. */
 const MAX_LOCAL = 64
 const MAX_ADDRESS = 254
-const MAX_NAME = 512
+/** Quoted, with every character escaped, it still fits into a line (RFC 5322 2.1.1). */
+const MAX_NAME = 440
 /** Name, quotes and escapes, address. */
 const MAX_ENTRY = 2 * MAX_NAME + MAX_ADDRESS + 8
 
 /** `Name <address>`; a name with specials must be quoted. */
 const ANGLED = /^(?:(?<plain>[^<>()[\]:;@\\,"]*?) *|"(?<quoted>(?:[^"\\]|\\.)*)" *)<(?<address>[^<>]*)>$/su
 
-/** Nearly every text: told at once, where the properties of Unicode take a while. */
-const PRINTABLE_ASCII = /^[\x20-\x7e]*$/
-
-/** Whether `text` may stand in one line of a message. */
-export function isOneLine(text: string): boolean {
-  return PRINTABLE_ASCII.test(text) || !FORBIDDEN.test(text)
-}
-
-export const oneLineExpected = 'must not hold a line break or another control character'
-
 /** Parses one address; pushes what is wrong with it into `issues`. */
-export function parseAddress(
-  value: unknown,
-  path: readonly (string | number)[],
-  issues: InputIssue[],
-): Mailbox | undefined {
-  const refuse = (message: string, ...steps: string[]): undefined => {
-    issues.push({ message, path: [...path, ...steps] })
-    return undefined
-  }
+export function parseAddress(value: unknown, path: Path, issues: InputIssue[]): Mailbox | undefined {
+  const refuse: Refuse = refuser(path, issues)
   if (typeof value === 'string') {
     if (value.length > MAX_ENTRY) return refuse(`must be at most ${MAX_ENTRY} characters long`)
     if (!isOneLine(value)) return refuse(oneLineExpected)
@@ -75,6 +65,7 @@ export function parseAddress(
   if (typeof name !== 'string') refuse(`must be a string, got ${show(name)}`, 'name')
   else if (!isOneLine(name)) refuse(oneLineExpected, 'name')
   else if (name.length > MAX_NAME) refuse(`must be at most ${MAX_NAME} characters long`, 'name')
+  else if (hasEncodedWord(name)) refuse(noEncodedWordExpected, 'name')
   else {
     const mailbox = typeof address === 'string' ? toMailbox(name, address) : undefined
     if (mailbox !== undefined && Object.keys(unknown).length === 0) return mailbox
@@ -84,9 +75,13 @@ export function parseAddress(
   return undefined
 }
 
-/** Parses one address or a list of them. */
-export function parseAddresses(value: unknown, path: readonly (string | number)[], issues: InputIssue[]): Mailbox[] {
+/** Parses one address or a list of at most `max`. */
+export function parseAddresses(value: unknown, path: Path, issues: InputIssue[], max: number): Mailbox[] {
   const list = Array.isArray(value) ? value : [value]
+  if (list.length > max) {
+    issues.push({ message: `must be at most ${max} addresses, got ${list.length}`, path })
+    return []
+  }
   return list.flatMap((each, i) => parseAddress(each, Array.isArray(value) ? [...path, i] : path, issues) ?? [])
 }
 
@@ -99,7 +94,9 @@ export function addressKey(address: string): string {
 /** Each mailbox once, as it was written first. */
 export function distinct(mailboxes: readonly Mailbox[]): readonly Mailbox[] {
   if (mailboxes.length === 1) return mailboxes
-  return [...new Map(mailboxes.toReversed().map((each) => [each.key, each])).values()].toReversed()
+  const seen = new Map<string, Mailbox>()
+  for (const each of mailboxes) if (!seen.has(each.key)) seen.set(each.key, each)
+  return [...seen.values()]
 }
 
 /** The domain as it goes over the wire, for what must be ASCII. */
@@ -111,7 +108,9 @@ const addressExpected = "must be one address such as 'ada@example.com' or 'Ada <
 
 function toMailbox(name: string, address: string): Mailbox | undefined {
   const at = address.lastIndexOf('@')
-  if (at < 0 || name.length > MAX_NAME) return undefined
+  if (at < 0 || name.length > MAX_NAME || address.length > MAX_LOCAL + 1 + MAX_ADDRESS) return undefined
+  // In an address too: `=?utf-8?q?a=40evil=2Eexample?=@example.com` is read as a mailbox at evil.example by some servers.
+  if (hasEncodedWord(name) || hasEncodedWord(address)) return undefined
   const local = address.slice(0, at)
   const domain = address.slice(at + 1)
   if (Buffer.byteLength(local) > MAX_LOCAL || !LOCAL.test(local) || domain.length > MAX_ADDRESS || !DOMAIN.test(domain))

@@ -16,12 +16,12 @@ import { Ledger } from './ledger.js'
 import { type CheckedMessage, recipientsOf as mailboxesOf, senderOf } from './message.js'
 import type { FilledEmailOptions } from './options.js'
 import type { Outlet } from './outlet.js'
-import { putBack, SendWindow } from './rate-limit.js'
+import { SendWindow } from './rate-limit.js'
 import {
   codeOf,
   EmailError,
-  EmailHeldError,
   type EmailResult,
+  EmailWaitsError,
   failedResult,
   givenUp,
   messageOf,
@@ -99,7 +99,8 @@ class Delivery {
     const { clock } = runtimeOf(this.#ctx)
     const { window } = this.#mailer.pacing(clock)
     const wait = window?.take(this.#ctx.id, clock.monotonic()) ?? 0
-    if (wait > 0) throw putBack(wait)
+    if (wait > 0)
+      throw this.#unfinished('waits for a place in the rate limit', 'RATE_LIMITED', { delay: wait, hold: false })
     let sending: Sending | undefined
     try {
       sending = await this.#send(open)
@@ -127,12 +128,12 @@ class Delivery {
   }
 
   #send(to: readonly Mailbox[]): Promise<Sending> {
-    const { rules, onUnknown } = this.#options
+    const { rules, dkim, onUnknown } = this.#options
     const { clock, cancelGrace } = runtimeOf(this.#ctx)
     const { signal } = this.#ctx
     return this.#mailer.outlet.send(
       async () => ({
-        ...(await compose(this.#message, { messageId: this.#messageId, rules, signal })),
+        ...(await compose(this.#message, { messageId: this.#messageId, rules, dkim, signal })),
         // The envelope decides who gets it, the headers only say so: they stay those of the whole message.
         envelope: { from: senderOf(this.#message, this.#message.from), to: to.map(({ key }) => key) },
       }),
@@ -167,13 +168,20 @@ class Delivery {
     const decisive = left.find(({ verdict }) => verdict !== 'fail') ?? left[0]
     if (decisive === undefined || done) return this.#conclude(decisive, thrown)
     const message = messageOf(thrown, decisive.failure, this.#mailer.outlet.scrub)
+    const wait = hold === undefined ? undefined : { delay: hold, hold: true }
+    throw this.#traced(this.#unfinished(message, codeOf(decisive.failure), wait), thrown)
+  }
+
+  /** Another attempt is asked for. If there is none, that some have it is an error of its own, or enough. */
+  #unfinished(message: string, code: string, wait?: { delay: number; hold: boolean }): Error {
     const recipients = this.#recipients()
-    const code = codeOf(decisive.failure)
-    if (hold !== undefined) throw this.#traced(new EmailHeldError(message, code, recipients, hold), thrown)
-    const someSent = Object.values(recipients).some(({ status }) => status === 'sent')
-    if (!someSent) throw this.#traced(new EmailError(message, code, recipients), thrown)
-    const error = new EmailError(partiallySentMessage(recipients), 'PARTIALLY_SENT', recipients)
-    throw this.#options.onPartial === 'succeed' ? withFallback(error, this.#result()) : error
+    const make = (message: string, code: string): Error =>
+      wait === undefined
+        ? new EmailError(message, code, recipients)
+        : new EmailWaitsError(message, code, recipients, wait)
+    if (!Object.values(recipients).some(({ status }) => status === 'sent')) return make(message, code)
+    const error = make(partiallySentMessage(recipients), 'PARTIALLY_SENT')
+    return this.#options.onPartial === 'succeed' ? withFallback(error, this.#result()) : error
   }
 
   /** ms for which all mail is held, by what this send told of the transport. */

@@ -13,9 +13,20 @@ import { Outlet } from './outlet.js'
 import type { EmailResult } from './report.js'
 
 export type { EmailAddress } from './address.js'
-export type { EmailMessage } from './message.js'
-export type { EmailTaskOptions } from './options.js'
-export type { EmailTransport, EmailTransporter } from './outlet.js'
+export type {
+  AttachmentOptions,
+  EmailAttachment,
+  ResolveAttachment,
+  ResolvedAttachment,
+} from './attachments.js'
+export type { EmailAlternative } from './content.js'
+export type { DkimOptions } from './dkim.js'
+export { type SmtpFromEnv, smtpFromEnv } from './env.js'
+export type { ListUnsubscribe } from './headers.js'
+export type { EmailTransporter } from './lanes.js'
+export type { EmailMessage, MessageLimits } from './message.js'
+export type { EmailTaskOptions, Intercepted } from './options.js'
+export type { EmailTransport } from './outlet.js'
 export type { EmailResult, RecipientResult } from './report.js'
 export { type EmailFailure, type EmailVerdict, relay, type SmtpStage, submission } from './verdict.js'
 

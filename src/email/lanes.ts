@@ -11,8 +11,12 @@ import type { SendMailOptions, SMTPPoolOptions, Transporter } from 'nodemailer'
 import { type Alarm, after, type Clock } from '../clock.js'
 import { Dialogue } from './dialogue.js'
 import { answered, rejected, type Sending } from './failure.js'
-import type { EmailTransporter } from './outlet.js'
 import type { Scrub } from './scrub.js'
+
+/** Anything that sends: a Nodemailer transporter, or what has its `sendMail`. */
+export interface EmailTransporter {
+  sendMail(message: SendMailOptions): Promise<unknown>
+}
 
 /** How a message is handed over. */
 export interface Handing {

@@ -5,7 +5,16 @@ import { type RetryLayer, type RetryPolicy, retryPolicy } from '../retry-policy.
 import { callable, concurrency, fields, type Rule, type Rules, required, rule, span, whole } from '../rules.js'
 import type { StandardSchema } from '../schema.js'
 import { type EmailAddress, type Mailbox, parseAddress } from './address.js'
-import { type CheckedMessage, type EmailMessage, type MessageRules, messageSchema } from './message.js'
+import { type AttachmentOptions, attachmentRules } from './attachments.js'
+import { type DkimOptions, dkimOptions } from './dkim.js'
+import {
+  type CheckedMessage,
+  type EmailMessage,
+  type MessageLimits,
+  type MessageRules,
+  messageLimits,
+  messageSchema,
+} from './message.js'
 import type { EmailTransport } from './outlet.js'
 import type { EmailRateLimit } from './rate-limit.js'
 import { type EmailFailure, type EmailVerdict, submission } from './verdict.js'
@@ -39,6 +48,12 @@ export interface EmailTaskOptions {
    * @default the message goes out as it is
    */
   readonly intercept?: (message: EmailMessage) => Intercepted | Promise<Intercepted>
+  /** Where attachments may come from beside the message itself. @default nowhere */
+  readonly attachments?: AttachmentOptions
+  /** How much one message may be. @default { recipients: 100, size: 25 MiB } */
+  readonly limits?: Partial<MessageLimits>
+  /** Signs every message, as Nodemailer's option of this name. @default the transport's, if it has one */
+  readonly dkim?: DkimOptions
 }
 
 /** What `intercept` may return; nothing: the message goes out as it is, with what was changed in it. */
@@ -57,6 +72,7 @@ export interface FilledEmailOptions {
   readonly rateLimit: EmailRateLimit | undefined
   readonly intercept: EmailTaskOptions['intercept']
   readonly rules: MessageRules
+  readonly dkim: DkimOptions | undefined
   readonly schema: StandardSchema<EmailMessage, CheckedMessage>
 }
 
@@ -71,12 +87,18 @@ const TABLE = {
   verdict: callable<NonNullable<EmailTaskOptions['verdict']>>(),
   rateLimit: fields({ max: required(whole(1)), interval: required(span) }),
   intercept: callable<NonNullable<EmailTaskOptions['intercept']>>(),
+  attachments: attachmentRules,
+  limits: messageLimits,
+  dkim: dkimOptions,
 } satisfies Rules & Record<keyof EmailTaskOptions, unknown>
 
 /** Reads the options of an email task; `transport` apart. */
 export const emailOptions: Rule<FilledEmailOptions> = (value, path, issues) => {
   const given = fields(TABLE)(value, path, issues)
-  const rules: MessageRules = {}
+  const rules: MessageRules = {
+    attachments: given.attachments ?? attachmentRules(undefined, [], []),
+    limits: given.limits ?? messageLimits({}, [], []),
+  }
   return {
     from: given.from,
     concurrency: given.concurrency ?? 10,
@@ -88,6 +110,7 @@ export const emailOptions: Rule<FilledEmailOptions> = (value, path, issues) => {
     rateLimit: given.rateLimit,
     intercept: given.intercept,
     rules,
+    dkim: given.dkim,
     schema: messageSchema(rules),
   }
 }

@@ -10,13 +10,8 @@ import type { SendMailOptions, SMTPPoolOptions, Transport } from 'nodemailer'
 import { type InputIssue, kindOf, MissingDependencyError } from '../errors.js'
 import type { Teardown } from '../task.js'
 import type { Sending } from './failure.js'
-import { type Handing, Lane, Lanes } from './lanes.js'
+import { type EmailTransporter, type Handing, Lane, Lanes } from './lanes.js'
 import { percentDecoded, type Scrub, scrubberOf } from './scrub.js'
-
-/** Anything that sends: a Nodemailer transporter, or what has its `sendMail`. */
-export interface EmailTransporter {
-  sendMail(message: SendMailOptions): Promise<unknown>
-}
 
 /**
  * Where mail goes: an SMTP URL, Nodemailer's SMTP options, a transporter, or a Nodemailer transport plugin. An

@@ -5,7 +5,6 @@
  * end. What finds no room is told how long to wait, and is promised a place: in the order in which they asked, so that
  * whoever comes later does not go first.
  */
-import { RetryLaterError } from '../errors.js'
 
 export interface EmailRateLimit {
   /** Messages in any `interval`. */
@@ -82,9 +81,4 @@ export class SendWindow {
       this.#promised.delete(id)
     }
   }
-}
-
-/** Puts a message back that has to wait: no attempt, slot or timeout is spent. */
-export function putBack(wait: number): RetryLaterError {
-  return new RetryLaterError({ delay: wait })
 }

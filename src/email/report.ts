@@ -44,13 +44,16 @@ export class EmailError extends BackgroundRunnerError {
   }
 }
 
-/** The transport is sick: this message uses no attempt, and no other of the task starts until `delay` has passed. */
-export class EmailHeldError extends RetryLaterError {
-  override readonly name: string = 'EmailHeldError'
+/**
+ * The message waits, and uses no attempt: for a place in the rate limit; or, with `hold`, for a transport that is sick,
+ * and with it all mail of the task.
+ */
+export class EmailWaitsError extends RetryLaterError {
+  override readonly name: string = 'EmailWaitsError'
   readonly details: { readonly recipients: Recipients }
 
-  constructor(message: string, code: string, recipients: Recipients, delay: number) {
-    super({ delay, hold: true })
+  constructor(message: string, code: string, recipients: Recipients, wait: { delay: number; hold: boolean }) {
+    super(wait)
     this.message = message
     Object.defineProperty(this, 'code', { value: code, enumerable: true })
     this.details = { recipients }

@@ -16,8 +16,9 @@
  * Nothing ever has to be tidied up: a hold remembers task and attempt of its probe, and is being probed only while that
  * very task is running at that attempt. However the attempt ended, and whoever wrote that down, the next one may begin.
  */
-import type { Outcome } from '../engine.js'
+import type { Outcome, TaskEvent } from '../engine.js'
 import type { Hold, SerializedError, StoredTask } from '../record.js'
+import type { Outlook, SettledWithHold } from './store.js'
 
 /** A hold as a store keeps it. `Key` is how it finds a task. */
 export interface Held<Key> {
@@ -25,25 +26,21 @@ export interface Held<Key> {
   readonly until: number
   readonly error: SerializedError
   /** The latest attempt that began as its probe. */
-  readonly probe: { readonly task: Key; readonly attempt: number } | undefined
+  readonly probe: Probe<Key> | undefined
 }
 
-/** What holds mean for the work that there is. */
-export interface Kept {
-  /** Of the tasks that are due, so many cannot start now. */
-  readonly tasks: number
-  /** Epoch ms at which the next of them can. */
-  readonly nextDue: number | undefined
+/** One attempt of a task. */
+export interface Probe<Key> {
+  readonly task: Key
+  readonly attempt: number
 }
-
-const NOTHING: Kept = { tasks: 0, nextDue: undefined }
 
 export class Holds<Key> {
   readonly #held: Map<string, Held<Key>> = new Map()
-  readonly #isRunning: (task: Key, attempt: number) => boolean
+  readonly #isRunning: (probe: Probe<Key>) => boolean
 
   /** @param isRunning whether the task is running at this very attempt */
-  constructor(isRunning: (task: Key, attempt: number) => boolean) {
+  constructor(isRunning: (probe: Probe<Key>) => boolean) {
     this.#isRunning = isRunning
   }
 
@@ -52,11 +49,8 @@ export class Holds<Key> {
     return this.#held.size
   }
 
-  /** By name. */
   list(): Hold[] {
-    return [...this.#held]
-      .map(([name, { until, error }]) => ({ name, until, error }))
-      .sort((a, b) => (a.name < b.name ? -1 : 1))
+    return [...this.#held].map(([name, { until, error }]) => ({ name, until, error }))
   }
 
   protected put(name: string, held: Held<Key> | undefined): void {
@@ -71,11 +65,7 @@ export class Holds<Key> {
   /** Whether no attempt of this name may start now. */
   keeps(name: string, now: number): boolean {
     const held = this.#held.get(name)
-    return held !== undefined && this.#keeps(held, now)
-  }
-
-  #keeps({ until, probe }: Held<Key>, now: number): boolean {
-    return now < until || (probe !== undefined && this.#isRunning(probe.task, probe.attempt))
+    return held !== undefined && (now < held.until || (held.probe !== undefined && this.#isRunning(held.probe)))
   }
 
   /** An attempt of a name that may start has started: where there is a hold, it is its probe. */
@@ -88,51 +78,56 @@ export class Holds<Key> {
    * An attempt has ended.
    *
    * @param ended the task with its verdict written
-   * @returns the hold that began or was prolonged by it, or that it was lifted; undefined: nothing has changed
+   * @param event of its verdict
+   * @returns the event, with the hold if that has changed
    */
-  judge(ended: StoredTask, task: Key, outcome: Outcome): Hold | 'lifted' | undefined {
+  judge(event: TaskEvent, ended: StoredTask, task: Key, outcome: Outcome): TaskEvent | SettledWithHold {
     const { name, attempt } = ended
     const held = this.#held.get(name)
     const { hold: until } = outcome
-    if (until !== undefined) {
-      if (held !== undefined && until <= held.until) return undefined
-      const error = reason(outcome)
-      this.put(name, { until, error, probe: held?.probe })
-      return { name, until, error }
+    if (until === undefined) {
+      if (held?.probe?.task !== task || held.probe.attempt !== attempt || !saysMuch(event, outcome)) return event
+      this.put(name, undefined)
+      return { event, hold: undefined }
     }
-    if (held?.probe?.task !== task || held.probe.attempt !== attempt || !saysMuch(ended, outcome)) return undefined
-    this.put(name, undefined)
-    return 'lifted'
+    if (held !== undefined && until <= held.until) return event
+    const error = reason(outcome)
+    this.put(name, { until, error, probe: held?.probe })
+    return { event, hold: { name, until, error } }
   }
 
-  /** @param waiting how many tasks of a name are due, as far as this process can run them */
-  kept(now: number, waiting: (name: string) => number): Kept {
-    if (this.size === 0) return NOTHING
-    let tasks = 0
-    let nextDue: number | undefined
-    for (const [name, held] of this.#held) {
+  /**
+   * What holds mean for the work that there is.
+   *
+   * @param ready due tasks, held or not
+   * @param nextDue epoch ms at which the next of the others is due
+   * @param waiting how many of `ready` are of this name
+   * @returns both as they are with holds: how many may start, and when that changes
+   */
+  sift(
+    now: number,
+    ready: number,
+    nextDue: number | undefined,
+    waiting: (name: string) => number,
+  ): Pick<Outlook, 'ready' | 'nextDue'> {
+    for (const [name, { until }] of this.#held) {
       const due = waiting(name)
       if (due === 0) continue
-      tasks += this.#keeps(held, now) ? due : due - 1
-      if (held.until > now) nextDue = earlier(nextDue, held.until)
+      ready -= this.keeps(name, now) ? due : due - 1
+      if (until > now && (nextDue === undefined || until < nextDue)) nextDue = until
     }
-    return { tasks, nextDue }
+    return { ready, nextDue }
   }
 }
 
-/** The earlier of two points in time that need not come. */
-export function earlier(a: number | undefined, b: number | undefined): number | undefined {
-  return a === undefined || (b !== undefined && b < a) ? b : a
+/** Whether a verdict without a hold says that the transport works again. By the event: a cancel may have won. */
+function saysMuch(event: TaskEvent, outcome: Outcome): boolean {
+  if (event === 'retrying') return outcome.type === 'retry' && outcome.countsAsAttempt
+  return event !== 'cancelled'
 }
 
-/** Whether a verdict without a hold says that the transport works again. Its state, not the outcome: a cancel may have won. */
-function saysMuch({ state }: StoredTask, outcome: Outcome): boolean {
-  if (state === 'scheduled') return outcome.type === 'retry' && outcome.countsAsAttempt
-  return state === 'succeeded' || state === 'failed'
-}
-
-/** What the handler threw, whatever became of its task. */
+/** What the handler threw, whatever became of its task: who asks for a hold has thrown. */
 function reason(outcome: Outcome): SerializedError {
-  const { thrown, error } = outcome as { readonly thrown?: SerializedError; readonly error?: SerializedError }
-  return thrown ?? error ?? { name: 'Error', message: 'no reason was given' }
+  const { thrown, error } = outcome as { readonly thrown?: SerializedError; readonly error: SerializedError }
+  return thrown ?? error
 }

@@ -315,12 +315,8 @@ class LocalEngine<Task extends StoredTask> implements Engine, RunHost<Task> {
       this.#look()
     } else if (event !== undefined) this.#ended()
     this.announce(event ?? 'stalled', task)
-    if (typeof settled === 'object') this.#tellHold(task.name, settled.hold)
-  }
-
-  #tellHold(name: string, hold: Hold | 'lifted'): void {
-    if (hold === 'lifted') this.#host.unheld(name)
-    else this.#host.held(copyJson(hold))
+    if (typeof settled !== 'object') return
+    this.#host.hold(task.name, copyJson(settled.hold))
     this.#look() // other slots may begin, or wait until another time
   }
 

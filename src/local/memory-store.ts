@@ -27,7 +27,7 @@ import { Backlog, dueBefore, type Waiting } from './backlog.js'
 import { Chain } from './chain.js'
 import { fromCursor, toCursor } from './cursor.js'
 import { Heap } from './heap.js'
-import { earlier, Holds } from './holds.js'
+import { Holds } from './holds.js'
 import { rehearse, sameTask } from './identity.js'
 import { Sequence } from './sequence.js'
 import type { Admission, Cancelled, Inserted, Outlook, Pruned, SettledWithHold, Store, StoreSettings } from './store.js'
@@ -94,7 +94,7 @@ export class MemoryStore implements Store<MemoryTask> {
   /** By submission, for `list`. */
   readonly #bySubmission: Sequence<MemoryTask> = new Sequence()
   readonly #holds: Holds<MemoryTask> = new Holds(
-    (task, attempt) => task.state === 'running' && task.attempt === attempt,
+    ({ task, attempt }) => task.state === 'running' && task.attempt === attempt,
   )
   #order = 0
   #paused = false
@@ -169,8 +169,7 @@ export class MemoryStore implements Store<MemoryTask> {
     const event = life.settle(task, outcome, now)
     this.#moved(task, from)
     if (this.#holds.size === 0 && outcome.hold === undefined) return event
-    const hold = this.#holds.judge(task, task, outcome)
-    return hold === undefined ? event : { event, hold }
+    return this.#holds.judge(event, task, task, outcome)
   }
 
   holds(): readonly Hold[] {
@@ -270,11 +269,12 @@ export class MemoryStore implements Store<MemoryTask> {
   outlook(now: number): Outlook {
     const all = this.#promote(now)
     const { queued, scheduled, running } = this.#counts
-    const kept = this.#holds.kept(now, (name) => this.#backlogs.get(name)?.size ?? 0)
+    const waiting = (name: string): number => this.#backlogs.get(name)?.size ?? 0
+    const { ready, nextDue } = this.#holds.sift(now, queued, this.#scheduled.first?.runAt, waiting)
     return {
       more: !all,
-      ready: this.#paused || !all ? 0 : queued - kept.tasks,
-      nextDue: all ? earlier(this.#scheduled.first?.runAt, kept.nextDue) : undefined,
+      ready: this.#paused || !all ? 0 : ready,
+      nextDue: all ? nextDue : undefined,
       idle: queued + scheduled + running === 0,
     }
   }

@@ -59,7 +59,7 @@ export interface Store<Task extends StoredTask = StoredTask> {
   setPriority(id: string, priority: number): MaybePromise<TaskRecord>
   remove(id: string): MaybePromise<boolean>
   pause(paused: boolean): MaybePromise<void>
-  /** The names that are held, by name. */
+  /** The names that are held. */
   holds(): MaybePromise<readonly Hold[]>
   /** Removes some of what is over the retention; tells which, and whether there is more. */
   prune(policy: RetentionPolicy, now: number): MaybePromise<Pruned>
@@ -110,8 +110,8 @@ export interface Inserted<Task> extends Enqueued {
 /** A verdict that has changed the hold of its name. */
 export interface SettledWithHold {
   readonly event: TaskEvent
-  /** As it is now. */
-  readonly hold: Hold | 'lifted'
+  /** As it is now; undefined: it was lifted. */
+  readonly hold: Hold | undefined
 }
 
 export interface Cancelled {

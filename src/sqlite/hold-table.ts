@@ -13,7 +13,7 @@ export class HoldTable extends Holds<number> {
 
   constructor(database: Database, names: Names) {
     const running = database.prepare('SELECT 1 FROM tasks WHERE seq = ? AND state = 2 AND attempt = ?')
-    super((seq, attempt) => running.get(seq, attempt) !== undefined)
+    super(({ task, attempt }) => running.get(task, attempt) !== undefined)
     this.#names = names
     this.#all = database.prepare('SELECT * FROM holds')
     this.#write = database.prepare(

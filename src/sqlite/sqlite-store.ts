@@ -19,7 +19,6 @@ import type {
 import { InvalidStateError, QueueFullError, show, TaskNotFoundError } from '../errors.js'
 import type { Json } from '../json.js'
 import * as life from '../lifecycle.js'
-import { earlier } from '../local/holds.js'
 import { rehearse, sameTask } from '../local/identity.js'
 import type {
   Admission,
@@ -190,8 +189,7 @@ export class SqliteStore implements Store<SqliteTask> {
         if (!settled) return undefined
         this.#group.after(() => Object.assign(task, draft))
         if (holds.size === 0 && outcome.hold === undefined) return event
-        const hold = holds.judge(draft, draft.seq, outcome)
-        return hold === undefined ? event : { event, hold }
+        return holds.judge(event, draft, draft.seq, outcome)
       }
     }, insists)
   }
@@ -327,12 +325,13 @@ export class SqliteStore implements Store<SqliteTask> {
   #look(all: boolean, now: number): Outlook {
     const { tally, holds } = this.#table
     const { queued, scheduled, running } = tally.total()
-    const waiting = this.#names.reduce((sum, name) => sum + this.#table.waiting(name), 0)
-    const kept = holds.kept(now, (name) => (this.#names.includes(name) ? this.#table.waiting(name) : 0))
+    const waiting = (name: string): number => (this.#names.includes(name) ? this.#table.waiting(name) : 0)
+    const due = this.#names.reduce((sum, name) => sum + this.#table.waiting(name), 0)
+    const { ready, nextDue } = holds.sift(now, due, tally.nextDue, waiting)
     return {
       more: !all,
-      ready: tally.paused || !all ? 0 : waiting - kept.tasks,
-      nextDue: all ? earlier(tally.nextDue, kept.nextDue) : undefined,
+      ready: tally.paused || !all ? 0 : ready,
+      nextDue: all ? nextDue : undefined,
       idle: queued + scheduled + running === 0,
     }
   }

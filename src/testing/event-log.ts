@@ -79,12 +79,9 @@ export class LogWriter {
     })
   }
 
-  held({ name, until, error }: Hold): void {
-    this.#write({ event: 'held', name, dueIn: until - this.#now(), error: toError(error) })
-  }
-
-  unheld(name: string): void {
-    this.#write({ event: 'unheld', name })
+  hold(name: string, hold: Hold | undefined): void {
+    if (hold === undefined) return this.#write({ event: 'unheld', name })
+    this.#write({ event: 'held', name, dueIn: hold.until - this.#now(), error: toError(hold.error) })
   }
 
   idle(): void {

@@ -29,8 +29,7 @@ export interface Observer {
   /** An attempt is about to begin; gives it back as it shall run. */
   attempt(task: StoredTask, attempt: EngineAttempt): EngineAttempt
   changed(event: TaskEvent, record: TaskRecord): void
-  held(hold: Hold): void
-  unheld(name: string): void
+  hold(name: string, hold: Hold | undefined): void
   idle(): void
   /** Calls `tell`, which calls listeners. */
   telling(tell: () => void): void
@@ -75,13 +74,9 @@ export class GatedEngine implements Engine {
         observer.changed(event, record)
         observer.telling(() => host.changed(event, record))
       },
-      held: (hold) => {
-        observer.held(hold)
-        observer.telling(() => host.held(hold))
-      },
-      unheld: (name) => {
-        observer.unheld(name)
-        observer.telling(() => host.unheld(name))
+      hold: (name, hold) => {
+        observer.hold(name, hold)
+        observer.telling(() => host.hold(name, hold))
       },
       idle: () => {
         observer.idle()

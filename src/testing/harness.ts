@@ -88,14 +88,9 @@ export class Harness implements Observer {
     this.#writer.changed(event, record)
   }
 
-  held(hold: Hold): void {
+  hold(name: string, hold: Hold | undefined): void {
     this.driver.happened()
-    this.#writer.held(hold)
-  }
-
-  unheld(name: string): void {
-    this.driver.happened()
-    this.#writer.unheld(name)
+    this.#writer.hold(name, hold)
   }
 
   idle(): void {

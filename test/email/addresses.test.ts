@@ -84,6 +84,9 @@ const INJECTIONS = [
   'A <a@example.com',
   'a@example.com>',
   'a@exa\u200bmple.com',
+  '=?utf-8?q?a=40evil.example=3e=00?=@example.com',
+  '=?utf-8?q?a?= <a@example.com>',
+  '"=?utf-8?q?a?=" <a@example.com>',
   'a\u202e@example.com',
   'a\ud800@example.com',
   `${'a'.repeat(65)}@example.com`,
@@ -91,6 +94,7 @@ const INJECTIONS = [
   `a@${'b.'.repeat(130)}com`,
   `${' '.repeat(300_000)}<a@example.com>`,
   'a'.repeat(300_000),
+  `${'=?'.repeat(150_000)}@example.com`,
 ]
 
 const SHORT_INJECTIONS = INJECTIONS.filter((each) => each.length < 1_000)
@@ -187,13 +191,13 @@ describe('a message', () => {
     ['that is empty', {}, [['to'], ['subject'], ['text']]],
     ['without a recipient', { ...HELLO, to: [] }, [['to']]],
     ['without a body', { to: 'a@x', subject: 'Hi' }, [['text']]],
-    ['with an unknown field', { ...HELLO, attachments: [{ path: '/etc/passwd' }] }, [['attachments']]],
+    ['with an unknown field', { ...HELLO, attachment: [{ path: '/etc/passwd' }] }, [['attachment']]],
     ['with a path for a body', { ...HELLO, html: { path: '/etc/passwd' } }, [['html']]],
     ['with a line break in its subject', { ...HELLO, subject: 'Hi\r\nBcc: evil@x' }, [['subject']]],
     ['with a separator in its subject', { ...HELLO, subject: 'Hi\u2028there' }, [['subject']]],
     ['with a list of senders', { ...HELLO, from: ['a@x', 'b@x'] }, [['from']]],
     ['with headers that are none', { ...HELLO, headers: ['Bcc: evil@x'] }, [['headers']]],
-    ['with a header that is no string', { ...HELLO, headers: { 'X-A': ['b'] } }, [['headers', 'X-A']]],
+    ['with a header that is no string', { ...HELLO, headers: { 'X-A': 7 } }, [['headers', 'X-A']]],
     ['with a line break in a header', { ...HELLO, headers: { 'X-A': 'b\r\nBcc: evil@x' } }, [['headers', 'X-A']]],
     ['with a line break in a name', { ...HELLO, headers: { 'X-A\r\nBcc': 'evil@x' } }, [['headers', 'X-A\r\nBcc']]],
     ['with a colon in a name', { ...HELLO, headers: { 'Bcc:': 'evil@x' } }, [['headers', 'Bcc:']]],

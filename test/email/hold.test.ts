@@ -104,4 +104,30 @@ describe('a sick transport', () => {
     // The transport is no better for it.
     expect(await world.runner.holds()).toMatchObject([{ name: 'email' }])
   })
+
+  it.each([
+    ['fail', { state: 'failed', error: { code: 'PARTIALLY_SENT' } }],
+    ['succeed', { state: 'succeeded', output: { complete: false } }],
+  ] as const)(
+    'that keeps the rest from those who have it not: onPartial %j decides in the end',
+    async (onPartial, end) => {
+      let locked = false
+      const server = await smtpServer({
+        login: { user: 'app', pass: 'right' },
+        rcpt: ({ address }) => (address.startsWith('bob') ? '450 4.2.1 later' : undefined),
+        auth: () => (locked ? '535 5.7.8 no' : undefined),
+        end: () => {
+          locked = true
+          return undefined
+        },
+        mail: () => (locked ? DROP : undefined),
+      })
+      const world = sickWorld(server, { concurrency: 1, retry: { maxAge: '1m' }, onPartial })
+      await world.runner.submit('email', { ...HELLO, cc: 'bob@example.com' })
+      await world.clock.advance('5m')
+      const { tasks } = await world.runner.list()
+      expect(tasks).toMatchObject([end])
+      expect(server.deliveries.map(({ to }) => to)).toEqual([['ada@example.com']])
+    },
+  )
 })

@@ -3,7 +3,7 @@ import { createTestRunner, testTransport } from 'background-runner/testing'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { SendWindow } from '../../src/email/rate-limit.js'
-import { FROM, HELLO } from '../support/email.js'
+import { FROM, HELLO, QUICK } from '../support/email.js'
 
 /** Messages that come, wait when told to, and take their time; `start` and `end` of each that was sent. */
 function simulate(
@@ -115,5 +115,28 @@ describe('the rateLimit of an email task', () => {
       expect(attempts?.length).toBeLessThanOrEqual(2)
     }
     await test.runner.close()
+  })
+
+  it('tells who has it and who has not of a mail that waited too long', async () => {
+    const transport = testTransport()
+    transport.outbox.refuse('bob@example.com', 451)
+    const rateLimit = { max: 1, interval: '10m' } as const
+    const email = emailTask({ transport, from: FROM, rateLimit, retry: { maxAge: '5m', backoff: QUICK.backoff } })
+    const { runner, clock } = createTestRunner({ tasks: { email } })
+    await runner.submit('email', { ...HELLO, cc: 'bob@example.com' })
+    await runner.submit('email', HELLO)
+    await clock.advance('6m')
+    const { tasks } = await runner.list()
+    expect(tasks).toMatchObject([
+      { state: 'failed', error: { code: 'RATE_LIMITED', details: { recipients: { 'ada@example.com': {} } } } },
+      {
+        state: 'failed',
+        error: {
+          code: 'PARTIALLY_SENT',
+          details: { recipients: { 'ada@example.com': { status: 'sent' }, 'bob@example.com': { status: 'failed' } } },
+        },
+      },
+    ])
+    await runner.close()
   })
 })

@@ -15,6 +15,8 @@ const seen = vi.hoisted(() => ({
   /** Statements that were prepared. */
   prepared: new Set<string>(),
   statements: 0,
+  /** Those that read or write holds. */
+  ofHolds: 0,
   rows: 0,
   strange: [] as unknown[],
 }))
@@ -27,6 +29,7 @@ vi.mock('../../src/sqlite/driver.js', async (original) => {
     const rows = <Answer>(answer: Answer, count: (answer: Answer) => number): Answer => {
       if (!counts) return answer
       seen.statements++
+      if (/\bholds\b/.test(sql)) seen.ofHolds++
       seen.rows += count(answer)
       return answer
     }
@@ -157,7 +160,7 @@ describe('each statement of the engine', () => {
             assert.doesNotMatch(step, /TEMP B-TREE|AUTOMATIC/, `${sql}: ${plan.join('; ')}`)
             const scanned = /^SCAN (\w+)( USING (?:COVERING )?INDEX)?/.exec(step)
             if (scanned === null) continue
-            const few = ['names', 'workers', 'counts', 'meta', 'sqlite_master', 'CONSTANT'].includes(
+            const few = ['names', 'holds', 'workers', 'counts', 'meta', 'sqlite_master', 'CONSTANT'].includes(
               scanned[1] as string,
             )
             const first = scanned[2] !== undefined && /LIMIT 1\b/.test(sql)
@@ -166,6 +169,19 @@ describe('each statement of the engine', () => {
         }
       })
     }
+  })
+})
+
+describe('holds', () => {
+  it('cost no statement while nothing is held, and while no time of theirs has come', async () => {
+    const runner = create()
+    await runner.ready()
+    await (await runner.submit('other')).wait()
+    seen.ofHolds = 0
+    const tasks = await runner.submitMany('work', Array(50).fill('x'))
+    for (const task of tasks) await task.wait()
+    assert.equal(seen.ofHolds, 0)
+    await runner.close()
   })
 })
 

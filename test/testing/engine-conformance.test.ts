@@ -4,6 +4,7 @@ import { type Capabilities, type Engine, memory } from 'background-runner'
 import { describe, it } from 'vitest'
 import { durable } from '../../src/testing/conformance/durable.js'
 import { ENGINE_TESTS, type EngineUnderTest, engineConformance } from '../../src/testing/conformance/engine.js'
+import { heldForAll, heldOverRestarts } from '../../src/testing/conformance/holds.js'
 import { shared } from '../../src/testing/conformance/shared.js'
 import { sharedMemory } from '../engines/shared-memory.js'
 
@@ -44,8 +45,8 @@ async function passing(create: (storage: string) => Engine, names: readonly stri
 
 const CHECK = 'is what its author says, and every skip has a reason and names tests of the suite'
 const SOME = ENGINE_TESTS[7] ?? ''
-const DURABLE = Object.keys(durable.tests)
-const SHARED = Object.keys(shared.tests)
+const DURABLE = Object.keys({ ...durable.tests, ...heldOverRestarts.tests })
+const SHARED = Object.keys({ ...shared.tests, ...heldForAll.tests })
 const FEED = 'watch tells of what another process did'
 const GLOBAL = 'the concurrency of a definition holds in all processes together'
 const PER_PROCESS = 'the concurrency of a definition holds in each process'

@@ -6,7 +6,7 @@ import assert from 'node:assert/strict'
 import { type BackgroundRunner, defineTask, NonRetryableError, RetryLaterError, type RetryPolicy } from '../../index.js'
 import type { Handler } from './handler.js'
 import { called, joined, settled } from './processes.js'
-import { codeOf, every, ids, nth, recordOf, same } from './tools.js'
+import { codeOf, every, ids, nth, recorder, recordOf, same } from './tools.js'
 import { type Setup, type Topic, topic, type World } from './world.js'
 
 /** ms for which a name is held, where nothing else is said. */
@@ -74,7 +74,8 @@ async function held(t: World, setup: Parameters<typeof working>[1] = {}) {
 }
 
 async function untils(t: World, runner: BackgroundRunner): Promise<[string, number][]> {
-  return (await runner.holds()).map(({ name, until }) => [name, until - t.clock.now()])
+  const all = (await runner.holds()).map(({ name, until }): [string, number] => [name, until - t.clock.now()])
+  return all.sort(([a], [b]) => (a < b ? -1 : 1))
 }
 
 export const heldNames: Topic = topic('holds', {
@@ -405,6 +406,22 @@ export const heldNames: Topic = topic('holds', {
     await t.settle()
     work.wasCalled(3)
     assert.equal(told.length, 1)
+  },
+
+  'the log tells of a hold and of its end, with the name, and why': async (t) => {
+    const { logger, lines } = recorder()
+    const { work } = await held(t, { logger })
+    await t.advance(MINUTE)
+    ;(await work.call(2)).resolve()
+    await work.call(3)
+    await t.settle()
+    const ofHolds = lines.filter(({ message }) => message.endsWith('held'))
+    const error = 'to be run again in 60000 ms: the login was refused'
+    const until = t.clock.now()
+    assert.deepEqual(ofHolds, [
+      { level: 'warn', message: 'task held', fields: { name: 'work', until, code: 'RETRY_LATER', error } },
+      { level: 'info', message: 'task unheld', fields: { name: 'work' } },
+    ])
   },
 
   'holds rejects once the runner is closed': async (t) => {

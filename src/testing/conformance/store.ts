@@ -13,6 +13,7 @@
 import assert from 'node:assert/strict'
 import type { Store } from '../../index.js'
 import { claim } from './store/claim.js'
+import { holds } from './store/holds.js'
 import { insert } from './store/insert.js'
 import { settle } from './store/settle.js'
 import { Shelf, type ShelfBody } from './store/shelf.js'
@@ -36,6 +37,7 @@ const TOPICS: Readonly<Record<string, Readonly<Record<string, ShelfBody>>>> = {
   insert,
   'outlook and claim': claim,
   'settle, progress and save': settle,
+  holds,
   'list and the verbs': steer,
   'prune and close': upkeep,
   'a durable store': restart,

@@ -2,7 +2,7 @@
  * A runner in a process of its own, which does what its parent asks: `call` is a verb of the runner, or one of `MORE`. It
  * tells its parent what its handlers and its events do. Its settings are its argument, as JSON.
  */
-import { BackgroundRunner, defineTask } from 'background-runner'
+import { BackgroundRunner, defineTask, RetryLaterError } from 'background-runner'
 import { sqlite } from 'background-runner/sqlite'
 
 export interface ActorSettings {
@@ -13,12 +13,13 @@ export interface ActorSettings {
   readonly concurrency?: number
 }
 
-/** What a handler does: `hold` waits for `release`, or for its signal; `deaf` for the former alone. */
-export type Deed = 'return' | 'slow' | 'die' | 'hold' | 'deaf'
+/** What a handler does: `hold` waits for `release`, or for its signal; `deaf` for the former alone; `sick` has its name held once. */
+export type Deed = 'return' | 'slow' | 'die' | 'hold' | 'deaf' | 'sick'
 
 export interface Told {
   /** An event of the runner, or `called`: a handler was. */
   readonly event: string
+  /** Of the task; of a hold its name. */
   readonly id: string
   readonly attempt: number
   readonly input: unknown
@@ -50,6 +51,8 @@ const runner = new BackgroundRunner({
         const { id, attempt, signal } = ctx
         tell({ event: 'called', id, attempt, input })
         if (input === 'return') return `done by ${process.pid}`
+        if (input === 'sick' && attempt === 1) throw new RetryLaterError({ delay: 100, hold: true })
+        if (input === 'sick') return 'well'
         if (input === 'slow') return sleep(10)
         if (input === 'die') process.kill(process.pid, 'SIGKILL')
         return new Promise((resolve, reject) => {
@@ -67,6 +70,7 @@ const runner = new BackgroundRunner({
 const EVENTS = ['started', 'stalled', 'retrying', 'succeeded', 'failed', 'cancelled', 'unresponsive'] as const
 for (const event of EVENTS)
   runner.on(event, ({ id, attempt, input, output }) => tell({ event, id, attempt, input, output }))
+for (const event of ['held', 'unheld'] as const) runner.on(event, ({ name }) => tell({ event, id: name }))
 runner.on('error', (error) => tell({ event: 'error', id: String(error) }))
 
 const MORE: Readonly<Record<string, (...args: never[]) => unknown>> = {
