@@ -6,8 +6,9 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { sqlite } from 'background-runner/sqlite'
+import { runTask } from 'background-runner/testing'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
-import { smtpServer } from '../support/email.js'
+import { mailTask, smtpServer } from '../support/email.js'
 import { fastClock } from '../support/fast-clock.js'
 import { afterBytes, once } from '../support/smtp/misbehaviour.js'
 import { HANG, type Hook, type SmtpServer, type Stage } from '../support/smtp-server.js'
@@ -36,7 +37,7 @@ async function freezing(stage: Stage, answer = NOT_TAKEN): Promise<{ server: Smt
 }
 
 /** Of the fast clock. */
-const timeoutFor = (stage: Stage): '100s' | '25s' => (stage === 'body' ? '100s' : '25s')
+const timeoutFor = (stage: Stage): '200s' | '25s' => (stage === 'body' ? '200s' : '25s')
 
 const messageFor = (stage: Stage): typeof MESSAGE => (stage === 'body' ? LARGE : MESSAGE)
 
@@ -148,11 +149,19 @@ describe('the end of the runner', () => {
     const { server, frozen } = await freezing(stage, answer)
     const path = join(folder(), 'tasks.db')
     // A runner gives its handlers a second at the end: of real time, for it is not much.
-    const first = trialRunner(server.url, { onUnknown }, { engine: sqlite({ path }), clock: fastClock(1) })
+    const first = trialRunner(
+      server.url,
+      { onUnknown },
+      { engine: sqlite({ path, lease: 1_000 }), clock: fastClock(1) },
+    )
     const { id } = await first.submit('email', messageFor(stage))
     await frozen
-    expect(await first.close({ deadline: 0 })).toMatchObject({ returned: 1, abandoned: 0 })
-    const second = trialRunner(server.url, { onUnknown }, { engine: sqlite({ path }), clock: fastClock(1) })
+    await first.close({ deadline: 0 })
+    const second = trialRunner(
+      server.url,
+      { onUnknown },
+      { engine: sqlite({ path, lease: 1_000 }), clock: fastClock(1) },
+    )
     const record = await second.wait(id)
     await second.close()
     expectTruth(server, [record], onUnknown)
@@ -174,5 +183,19 @@ describe('the end of the runner', () => {
   ])('after the final dot, the mail %s: the next one knows that it does not know', async (_, answer) => {
     await closeAt('end', answer, 'fail')
     await closeAt('end', answer, 'retry')
+  })
+})
+
+describe('an attempt that ends before it has looked at what the one before it left', () => {
+  const released = { number: 2, startedAt: 0, finishedAt: 1, outcome: 'released' } as const
+  const crashed = { ...released, outcome: 'crashed' } as const
+
+  it.each([released, crashed])('($outcome) leaves it to the next one', async (previous) => {
+    const { email, outbox } = mailTask({ onUnknown: 'fail' })
+    // The first attempt had the word to send.
+    const saved = { recipients: {}, retries: 0, sending: 1 }
+    const { outcome } = await runTask(email, MESSAGE, { attempt: 3, previous, saved })
+    expect(outcome).toMatchObject({ type: 'failed', error: { code: 'UNKNOWN_OUTCOME' } })
+    outbox.refuteEmailSent({ to: ADA })
   })
 })

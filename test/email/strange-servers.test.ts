@@ -119,7 +119,7 @@ describe('a server that babbles', () => {
       body: once(afterBytes(50_000, '451 4.3.1 disk full')),
       end: once('451 4.3.1 disk full'),
     })
-    const runner = trialRunner({ url: server.url, socketTimeout: 2_000 }, { concurrency: 1 })
+    const runner = trialRunner({ url: server.url, socketTimeout: 5_000 }, { concurrency: 1 })
     const handles = await runner.submitMany('email', [LARGE, { ...HELLO, to: EVE, text: 'of the second mail' }])
     const records = await Promise.all(handles.map((handle) => handle.wait()))
     await runner.close()

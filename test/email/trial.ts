@@ -73,13 +73,7 @@ export interface TrialOptions extends Options {
 }
 
 /** Mails once and waits for the end; what is recorded must be what is in the mailboxes. */
-export async function trial({
-  server: options,
-  client,
-  message = MESSAGE,
-  outOfStep = false,
-  ...task
-}: TrialOptions): Promise<Trial> {
+export async function trial({ server: options, client, message = MESSAGE, ...task }: TrialOptions): Promise<Trial> {
   const server = await smtpServer(options)
   const runner = trialRunner({ url: server.url, ...client }, task)
   const firsts: TaskRecord[] = []
