@@ -107,7 +107,8 @@ class Delivery {
     } catch (error) {
       // Nothing of it was sent; without this mark the next attempt could not know.
       if (this.#ctx.signal.aborted) await this.#keep()
-      throw error
+      if (!(error instanceof NonRetryableError)) throw error
+      return this.#impossible(open, error)
     } finally {
       window?.give(clock.monotonic(), sending !== undefined && reachedTheServer(sending))
     }
@@ -144,6 +145,13 @@ class Delivery {
         beforeBody: onUnknown === 'fail' ? () => this.#ledger.keepSending() : undefined,
       },
     )
+  }
+
+  /** It cannot be composed, in no attempt: an attachment is missing, or it is too large. */
+  #impossible(to: readonly Mailbox[], error: NonRetryableError): EmailResult {
+    const failure = { ...NOTHING, code: error.code }
+    for (const mailbox of to) this.#ledger.note(mailbox, failedResult(failure, false), true)
+    return this.#conclude({ failure, verdict: 'fail' }, error)
   }
 
   /** Writes down what became of each recipient, and tells what is to be done. */
@@ -261,6 +269,16 @@ class Delivery {
   #traced<E extends Error>(error: E, thrown: unknown): E {
     return withStackOf(error, thrown, this.#mailer.outlet.scrub)
   }
+}
+
+/** A failure before anything was said. */
+const NOTHING: EmailFailure = {
+  stage: undefined,
+  reply: undefined,
+  enhancedCode: undefined,
+  response: undefined,
+  code: undefined,
+  recipient: undefined,
 }
 
 /** Whether the server may have counted it as a message. */

@@ -39,6 +39,23 @@ const STAGES: Readonly<Record<string, SmtpStage | undefined>> = {
   '.': undefined,
 }
 
+/** What answers a command that is not refused (RFC 5321 4.3.2); where any 2yz or 3yz does, it is not here. */
+const ANSWERS: Readonly<Partial<Record<SmtpStage, RegExp>>> = {
+  greeting: /^220/,
+  hello: /^250/,
+  mail: /^2/,
+  rcpt: /^2/,
+  data: /^3/,
+}
+const isReply = (text: string): boolean => /^[2-5]\d\d(?:[ -]|$)/.test(text)
+const isRefusal = (text: string): boolean => /^[45]/.test(text)
+
+/** A reply that answers nothing: from then on no reply can be told from the next one's. */
+export interface OutOfStep {
+  readonly stage: SmtpStage
+  readonly reply: string
+}
+
 /** Follows the connections of one pool that has one connection at a time. */
 export class Dialogue {
   /** The latest connection that was established, by Nodemailer's name for it. */
@@ -50,10 +67,14 @@ export class Dialogue {
   #dot = false
   #heard = false
   #senderTaken = true
+  #outOfStep: OutOfStep | undefined
+  #onOutOfStep: (() => void) | undefined
   readonly #refused: Map<string, string> = new Map()
 
-  /** A message is handed over. */
-  begin(): void {
+  /** A message is handed over. `onOutOfStep` is called when the session cannot go on, before Nodemailer does. */
+  begin(onOutOfStep: () => void): void {
+    this.#onOutOfStep = onOutOfStep
+    this.#outOfStep = undefined
     this.#body = false
     this.#dot = false
     this.#heard = false
@@ -70,6 +91,15 @@ export class Dialogue {
     const awaited = this.#pending.find(({ stage }) => stage !== undefined)?.stage
     // Nothing is waited for between the login and the first command of a message.
     return awaited ?? (this.#closed ? 'connect' : 'mail')
+  }
+
+  get outOfStep(): OutOfStep | undefined {
+    return this.#outOfStep
+  }
+
+  /** All of it has been sent. */
+  get allSent(): boolean {
+    return this.#dot
   }
 
   /** What the latest reply answered. */
@@ -134,7 +164,7 @@ export class Dialogue {
       return
     }
     // One that was closed may have more to say when the next one is open.
-    if (sid === undefined || sid !== this.#connection) return
+    if (this.#closed || sid === undefined || sid !== this.#connection) return
     if (tnx === 'client') this.#sent(String(text))
     else if (tnx === 'server') this.#received(String(text))
     else if (tnx === 'message') {
@@ -154,12 +184,21 @@ export class Dialogue {
 
   #received(reply: string): void {
     const { stage, recipient } = this.#pending.shift() ?? {}
+    if (this.#body && !this.#dot) return this.#lostStep('body', reply)
     if (stage === undefined) return
+    const expected = ANSWERS[stage]
+    if (expected !== undefined && isReply(reply) && !isRefusal(reply) && !expected.test(reply))
+      return this.#lostStep(stage, reply)
     this.#answeredStage = stage
     if (stage === 'mail' || stage === 'rcpt' || stage === 'data') this.#heard = true
     if (stage === 'mail') this.#senderTaken = reply.startsWith('2')
     // After a refused sender each pipelined recipient is a bad sequence, and says nothing of the mailbox.
     if (recipient !== undefined && this.#senderTaken && !reply.startsWith('2')) this.#refused.set(recipient, reply)
     if (stage === 'data' && /^[23]/.test(reply)) this.#body = true
+  }
+
+  #lostStep(stage: SmtpStage, reply: string): void {
+    this.#outOfStep ??= { stage, reply }
+    this.#onOutOfStep?.()
   }
 }

@@ -5,7 +5,7 @@
  * one of them, and when the message is refused after that it forgets them: the dialogue remembers.
  */
 import { addressKey } from './address.js'
-import type { Dialogue } from './dialogue.js'
+import type { Dialogue, OutOfStep } from './dialogue.js'
 import type { Scrub } from './scrub.js'
 import type { EmailFailure, SmtpStage } from './verdict.js'
 
@@ -54,7 +54,7 @@ export function answered(info: unknown, dialogue: Dialogue | undefined, scrub: S
   const response = textOf(told.response, scrub)
   // Nodemailer takes whatever begins with a 2 for a yes; what others answer may be no reply at all.
   const reply = replyIn(response) ?? 0
-  const taken = dialogue === undefined || (reply >= 200 && reply <= 299)
+  const taken = dialogue === undefined || (dialogue.allSent && reply >= 200 && reply <= 299)
   return {
     refused: refusals(told, dialogue, scrub),
     failure: taken ? undefined : failure({ response }, 'end'),
@@ -65,6 +65,7 @@ export function answered(info: unknown, dialogue: Dialogue | undefined, scrub: S
 
 /** Reads what `sendMail` rejected with. */
 export function rejected(thrown: unknown, dialogue: Dialogue | undefined, scrub: Scrub): Sending {
+  if (dialogue?.outOfStep !== undefined) return brokenOff(dialogue.outOfStep, scrub)
   const told = toldBy(thrown)
   return {
     refused: refusals(told, dialogue, scrub),
@@ -72,6 +73,18 @@ export function rejected(thrown: unknown, dialogue: Dialogue | undefined, scrub:
     response: undefined,
     thrown,
   }
+}
+
+/** The server's replies are not to our commands: none of them counts, and the session was ended. */
+function brokenOff({ stage, reply }: OutOfStep, scrub: Scrub): Sending {
+  const told = { response: reply, code: 'EPROTOCOL' }
+  const thrown = new Error('the server’s replies are out of step')
+  if (stage !== 'body')
+    return { refused: new Map(), failure: failureOf(told, stage, scrub), response: undefined, thrown }
+  // A refusal that does not wait for the end is one; a yes may be for the message, or for what came before it.
+  const early = failureOf({ ...told, code: undefined }, 'body', scrub)
+  const failure = early.reply === undefined ? failureOf(told, 'end', scrub) : early
+  return { refused: new Map(), failure, response: undefined, thrown }
 }
 
 function refusals(told: Told, dialogue: Dialogue | undefined, scrub: Scrub): Map<string, EmailFailure> {

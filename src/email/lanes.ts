@@ -6,9 +6,9 @@
  * the moment that it does, only its reply tells whether it was taken: that is waited for, as long as the runner's grace
  * allows.
  */
-import { Readable } from 'node:stream'
+import type { Readable } from 'node:stream'
 import type { SendMailOptions, SMTPPoolOptions, Transporter } from 'nodemailer'
-import { type Alarm, after, type Clock } from '../clock.js'
+import { type Alarm, after, type Clock, nextTurn } from '../clock.js'
 import { Dialogue } from './dialogue.js'
 import { answered, rejected, type Sending } from './failure.js'
 import type { Scrub } from './scrub.js'
@@ -72,9 +72,9 @@ export class Lane {
     const message = await compose()
     if (signal.aborted) throw signal.reason
     if (dialogue === undefined) await beforeBody?.()
-    dialogue?.begin()
-    this.#beforeBody = beforeBody
     const stop = new AbortController()
+    dialogue?.begin(() => stop.abort())
+    this.#beforeBody = beforeBody
     const stopped = new Promise<never>((_, reject) => {
       stop.signal.addEventListener('abort', () => reject(aborted(signal.reason)), { once: true })
     })
@@ -102,19 +102,24 @@ export class Lane {
     }
   }
 
-  /** Holds the message's bytes back until `beforeBody` has resolved: Nodemailer reads them when the server wants them. */
-  #gate(message: { createReadStream(...options: unknown[]): unknown }): void {
+  /**
+   * Nodemailer pipes the message when the server wants it. It is held back until whatever the server had sent by then has
+   * been read, since a reply that was there before the message is none to it; and until `beforeBody` has resolved.
+   */
+  #gate(message: { createReadStream(...options: unknown[]): Readable }): void {
     const ready = this.#beforeBody
-    if (ready === undefined) return
     const open = message.createReadStream
-    message.createReadStream = (...options) =>
-      Readable.from(
-        (async function* () {
-          await ready()
-          yield* open.apply(message, options) as Readable
-        })(),
-        { objectMode: false },
-      )
+    message.createReadStream = (...options) => {
+      const stream = open.apply(message, options)
+      const { pipe } = stream
+      stream.pipe = (to, how) => {
+        const go = (): void => void (to.writable && pipe.call(stream, to, how))
+        const begin = (): void => (ready === undefined ? go() : void ready().then(go, (error) => stream.destroy(error)))
+        nextTurn(() => nextTurn(begin)) // on the first one Nodemailer reads on
+        return to
+      }
+      return stream
+    }
   }
 
   close(): void {

@@ -20,7 +20,10 @@ interface Saved {
   readonly retries: number
   /** The attempt whose end this is. */
   readonly ended?: number
-  /** The attempt that had the server's word to send the message (kept only where `onUnknown` is `'fail'`). */
+  /**
+   * The attempt that had the server's word to send the message (kept only where `onUnknown` is `'fail'`); gone as soon as
+   * its end is kept.
+   */
   readonly sending?: number
 }
 
@@ -30,7 +33,7 @@ const UNSEEN: readonly (AttemptRecord['outcome'] | undefined)[] = ['crashed', 'r
 export class Ledger {
   readonly #ctx: TaskContext
   readonly #entries: Map<string, Entry>
-  /** The last attempt was at its send when it ended unseen. */
+  /** An attempt may have been at its send when it ended unseen. */
   readonly #interrupted: boolean
 
   /** @param onUnknown whether who may have it is tried again */
@@ -39,11 +42,8 @@ export class Ledger {
     const { recipients = {}, retries = 0, ended, sending } = (ctx.saved ?? {}) as Partial<Saved>
     this.#entries = new Map(Object.entries(recipients))
     const { previous } = ctx
-    this.#interrupted =
-      previous !== undefined &&
-      UNSEEN.includes(previous.outcome) &&
-      ended !== previous.number &&
-      (onUnknown === 'retry' || sending === previous.number)
+    const unseen = previous !== undefined && UNSEEN.includes(previous.outcome) && ended !== previous.number
+    this.#interrupted = onUnknown === 'fail' ? sending !== undefined : unseen
     const again = retries !== ctx.retries
     if (again) for (const [key, { final: _, ...result }] of this.#entries) this.#entries.set(key, result)
   }
