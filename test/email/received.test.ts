@@ -2,37 +2,12 @@
  * A message as its receiver has it: submitted to the email task, sent to a real server, read by a MIME parser of others,
  * and compared field by field with what was submitted.
  */
-import { createVerify, generateKeyPairSync } from 'node:crypto'
-import type { InvalidInputError } from 'background-runner'
-import { type EmailAddress, type EmailMessage, type EmailTaskOptions, emailTask } from 'background-runner/email'
+import type { EmailAddress, EmailMessage } from 'background-runner/email'
 import fc from 'fast-check'
-import { type AddressObject, type ParsedMail, simpleParser } from 'mailparser'
+import type { AddressObject } from 'mailparser'
 import { describe, expect, it } from 'vitest'
-import { HELLO, mailRunner, smtpServer } from '../support/email.js'
-import type { Delivery } from '../support/smtp-server.js'
-
-interface Received extends Delivery {
-  readonly mail: ParsedMail
-}
-
-type Options = Omit<Partial<EmailTaskOptions>, 'transport'>
-
-/** Sends messages by one task. */
-async function receiver(options: Options = {}): Promise<(message: EmailMessage) => Promise<Received>> {
-  const server = await smtpServer()
-  const runner = mailRunner({ ...options, transport: server.url })
-  return async (message) => {
-    const handle = await runner.submit('email', message)
-    expect(await handle.result()).toMatchObject({ complete: true })
-    const delivery = server.deliveries.at(-1) as Delivery
-    return { ...delivery, mail: await simpleParser(Buffer.from(delivery.raw, 'latin1')) }
-  }
-}
-
-async function receive(message: Partial<EmailMessage>, options?: Options): Promise<Received> {
-  const send = await receiver(options)
-  return send({ ...HELLO, ...message })
-}
+import { HELLO } from '../support/email.js'
+import { receive, receiver } from '../support/received.js'
 
 /** The encoded words of RFC 2047 in UTF-8, adjacent ones as one. */
 function decodeWords(text: string): string {
@@ -117,7 +92,7 @@ describe('what is received', () => {
     for (const line of raw.split('\r\n')) expect(line.length).toBeLessThanOrEqual(998)
   })
 
-  it('has its texts, whatever they hold', async () => {
+  it('has its texts, whatever they hold', { timeout: 60_000 }, async () => {
     const send = await receiver()
     const lines = fc.array(
       fc.oneof(
@@ -298,82 +273,5 @@ describe('what is received', () => {
     expect(to).toEqual(['c@example.com', 'd@xn--r8jz45g.xn--zckzah'])
     expect(people(mail.to)).toMatchObject([{ address: 'a@example.com' }, { address: 'b@example.com' }])
     expect(mail.from?.value).toMatchObject([{ address: 'app@example.com' }])
-  })
-})
-
-describe('a signature', () => {
-  const { privateKey, publicKey } = generateKeyPairSync('rsa', {
-    modulusLength: 2048,
-    publicKeyEncoding: { type: 'spki', format: 'pem' },
-    privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
-  })
-  const dkim = { domainName: 'example.com', keySelector: 'mail', privateKey }
-
-  /** Names of the headers that it covers, if it is right. */
-  function signedBy(raw: string): string[] {
-    const head = raw.slice(0, raw.indexOf('\r\n\r\n'))
-    const lines = head.replace(/\r\n[ \t]+/g, ' ').split('\r\n')
-    const signature = lines.find((line) => /^dkim-signature:/i.test(line)) ?? ''
-    const names = (/\bh=([^;]*)/.exec(signature)?.[1] ?? '').split(':').map((name) => name.trim())
-    const relaxed = (line: string): string => {
-      const [name = '', ...value] = line.split(':')
-      return `${name.toLowerCase()}:${value
-        .join(':')
-        .replace(/[ \t]+/g, ' ')
-        .trim()}`
-    }
-    const signed = names.map((name) => lines.findLast((line) => line.toLowerCase().startsWith(`${name}:`)) ?? '')
-    const [, unsigned = '', base64 = ''] = /^(.*\bb=)(.*)$/.exec(signature) ?? []
-    const data = [...signed, unsigned].map(relaxed).join('\r\n')
-    const isRight = createVerify('RSA-SHA256')
-      .update(data, 'latin1')
-      .verify(publicKey, base64.replace(/\s/g, ''), 'base64')
-    return isRight ? names : []
-  }
-
-  it('covers what is said of unsubscribing (RFC 8058)', async () => {
-    const listUnsubscribe = { url: 'https://example.com/u', oneClick: true }
-    const { raw } = await receive({ listUnsubscribe, html: '<p>Grüße</p>' }, { dkim })
-    expect(signedBy(raw)).toEqual(
-      expect.arrayContaining(['from', 'subject', 'list-unsubscribe', 'list-unsubscribe-post']),
-    )
-  })
-
-  it('covers what its options say', async () => {
-    const named = await receive(
-      { listUnsubscribe: { url: 'https://x', oneClick: true } },
-      { dkim: { ...dkim, headerFieldNames: 'from:to' } },
-    )
-    expect(signedBy(named.raw)).toEqual(['from', 'to'])
-    const plain = await receive({}, { dkim })
-    expect(signedBy(plain.raw)).toEqual(expect.arrayContaining(['from', 'to', 'subject', 'message-id', 'date']))
-    expect((await receive({})).raw).not.toMatch(/^DKIM-Signature/im)
-  })
-
-  it.each<[string, unknown, string[]]>([
-    ['none', 'yes', ['dkim']],
-    ['empty', {}, ['dkim.domainName', 'dkim.keySelector', 'dkim.privateKey']],
-    ['without a key', { ...dkim, privateKey: undefined }, ['dkim.privateKey']],
-    ['with a key that is cut off', { ...dkim, privateKey: privateKey.slice(0, 500) }, ['dkim.privateKey']],
-    ['with the public key', { ...dkim, privateKey: publicKey }, ['dkim.privateKey']],
-    [
-      'with a key of another kind',
-      { ...dkim, privateKey: generateKeyPairSync('ed25519').privateKey },
-      ['dkim.privateKey'],
-    ],
-    ['with a domain that ends its tag', { ...dkim, domainName: 'x; l=0' }, ['dkim.domainName']],
-    ['with a selector that ends its tag', { ...dkim, keySelector: 'x\r\nBcc: a@x' }, ['dkim.keySelector']],
-    ['with a hash that is no more taken', { ...dkim, hashAlgo: 'sha1' }, ['dkim.hashAlgo']],
-    ['with headers that are none', { ...dkim, headerFieldNames: 'From;To' }, ['dkim.headerFieldNames']],
-    ['with an unknown option', { ...dkim, selector: 'x' }, ['dkim.selector']],
-    ['with no keys', { keys: [] }, ['dkim.keys']],
-    ['with a bad key among several', { keys: [dkim, { ...dkim, privateKey: 'x' }] }, ['dkim.keys.1.privateKey']],
-  ])('that is %s is refused when the task is defined', (_, options, expected) => {
-    try {
-      emailTask({ transport: 'smtp://localhost', from: 'a@x', dkim: options as typeof dkim })
-      expect.unreachable()
-    } catch (error) {
-      expect((error as InvalidInputError).issues?.map(({ path }) => path.join('.'))).toEqual(expected)
-    }
   })
 })
