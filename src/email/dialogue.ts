@@ -46,11 +46,12 @@ const ANSWERS: Readonly<Partial<Record<SmtpStage, RegExp>>> = {
   mail: /^2/,
   rcpt: /^2/,
   data: /^3/,
+  end: /^2/,
 }
 const isReply = (text: string): boolean => /^[2-5]\d\d(?:[ -]|$)/.test(text)
 const isRefusal = (text: string): boolean => /^[45]/.test(text)
 
-/** A reply that answers nothing: from then on no reply can be told from the next one's. */
+/** A reply that answers nothing, or that SMTP does not know: from then on no reply can be told from the next one's. */
 export interface OutOfStep {
   readonly stage: SmtpStage
   readonly reply: string
@@ -187,7 +188,7 @@ export class Dialogue {
     if (this.#body && !this.#dot) return this.#lostStep('body', reply)
     if (stage === undefined) return
     const expected = ANSWERS[stage]
-    if (expected !== undefined && isReply(reply) && !isRefusal(reply) && !expected.test(reply))
+    if (expected !== undefined && !(isReply(reply) && (isRefusal(reply) || expected.test(reply))))
       return this.#lostStep(stage, reply)
     this.#answeredStage = stage
     if (stage === 'mail' || stage === 'rcpt' || stage === 'data') this.#heard = true
