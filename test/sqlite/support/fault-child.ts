@@ -13,6 +13,8 @@ const [path = '', disk] = process.argv.slice(2)
 const faults: string[] = []
 let end = (): void => {}
 let lock: Database | undefined
+/** A task that waits. */
+let waiting: string | undefined
 
 const open = () => {
   const runner = new BackgroundRunner({
@@ -52,9 +54,23 @@ const does: Record<string, (argument: string) => unknown> = {
   counts: () => runner.counts(),
   faults: () => faults.splice(0),
   close: () => runner.close({ deadline: 300 }),
-  fill: () => {
-    // A file that grows is refused where it stands; the others are not touched.
-    if (disk === 'limited') return limitFiles(Math.max(...[path, `${path}-wal`].map((each) => statSync(each).size)))
+  submitForLater: async () => {
+    waiting = (await runner.submit('work', '', { delay: '1h' })).id
+  },
+  fill: async () => {
+    if (disk === 'limited') {
+      // A file that grows is refused where the longest one stands; the others are not touched.
+      limitFiles(Math.max(...[path, `${path}-wal`].map((each) => statSync(each).size)))
+      // A small commit may still fit: what is left is filled by these, which write less than a verdict does.
+      for (let n = 1; waiting !== undefined; n++) {
+        try {
+          await runner.setPriority(waiting, n)
+        } catch {
+          break
+        }
+      }
+      return
+    }
     const file = openSync(filler, 'w')
     for (const block of [65_536, 4_096, 1]) {
       try {
