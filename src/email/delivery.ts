@@ -169,7 +169,11 @@ class Delivery {
     }
     const hold = this.#hold(left, to.length)
     const done = this.#ledger.open(this.#to).length === 0
-    if (left.length === 0 && done) return this.#conclude()
+    if (left.length === 0 && done) {
+      const result = this.#result()
+      if (result.complete) return result
+    }
+    // Also where it fails now: a `retry(id)` must know who has it.
     await this.#keep()
     if (this.#calledOff(left)) throw this.#ctx.signal.reason
     // Who is still to be tried decides what the error says.

@@ -35,6 +35,8 @@ export class Ledger {
   readonly #entries: Map<string, Entry>
   /** An attempt may have been at its send when it ended unseen. */
   readonly #interrupted: boolean
+  /** Somebody has asked for this attempt: whoever has it not is to get it. */
+  readonly #again: boolean
 
   /** @param onUnknown whether who may have it is tried again */
   constructor(ctx: TaskContext, onUnknown: 'retry' | 'fail') {
@@ -44,8 +46,8 @@ export class Ledger {
     const { previous } = ctx
     const unseen = previous !== undefined && UNSEEN.includes(previous.outcome) && ended !== previous.number
     this.#interrupted = onUnknown === 'fail' ? sending !== undefined : unseen
-    const again = retries !== ctx.retries
-    if (again) for (const [key, { final: _, ...result }] of this.#entries) this.#entries.set(key, result)
+    this.#again = retries !== ctx.retries
+    if (this.#again) for (const [key, { final: _, ...result }] of this.#entries) this.#entries.set(key, result)
   }
 
   /** Begins an attempt for `to`: who may have been sent it when the last one was cut off is `unknown`, and kept so. */
@@ -54,7 +56,7 @@ export class Ledger {
     for (const { key } of to) {
       const { status, final } = this.#entries.get(key) ?? {}
       if (status === 'sent' || final === true) continue
-      this.#entries.set(key, { status: 'unknown', ...(unknownIsFinal && { final: true }) })
+      this.#entries.set(key, { status: 'unknown', ...(unknownIsFinal && !this.#again && { final: true }) })
     }
     await this.#save({ ended: this.#ctx.attempt - 1 })
   }
