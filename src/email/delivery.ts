@@ -8,6 +8,7 @@ import { withFallback } from '../fallback.js'
 import { runtimeOf } from '../runtime.js'
 import { parse } from '../schema.js'
 import type { TaskContext } from '../task.js'
+import { isThenable } from '../thenable.js'
 import { domainOf, type Mailbox } from './address.js'
 import { compose } from './compose.js'
 import type { Sending } from './failure.js'
@@ -19,6 +20,7 @@ import type { Outlet } from './outlet.js'
 import { SendWindow } from './rate-limit.js'
 import {
   codeOf,
+  droppedResult,
   EmailError,
   type EmailResult,
   EmailWaitsError,
@@ -87,11 +89,14 @@ class Delivery {
   }
 
   async run(): Promise<EmailResult> {
-    const reason = await this.#intercept()
+    const reason = await this.#intercept().catch(async (error: unknown) => {
+      await this.#ledger.leave().catch(() => {}) // what the app threw says more
+      throw error
+    })
     await this.#ledger.begin(this.#to, this.#options.onUnknown === 'fail')
     const open = this.#ledger.open(this.#to)
     if (reason !== undefined) {
-      for (const each of open) this.#ledger.note(each, { status: 'dropped', response: reason }, true)
+      for (const each of open) this.#ledger.note(each, droppedResult(reason), true)
       return this.#result()
     }
     // Nobody is left where the end of the last attempt was kept and its verdict was not, or where it may not be tried again.
@@ -252,6 +257,7 @@ class Delivery {
     try {
       const own: unknown = verdict(failure, standard)
       if (own === 'retry' || own === 'fail' || own === 'hold' || own === 'unknown') return own
+      if (isThenable(own)) Promise.resolve(own).catch(() => {}) // what it makes of its promise is no answer either
       throw new InvalidInputError('bad verdict', [
         { path: ['verdict'], message: "must answer 'retry', 'fail', 'hold' or 'unknown'" },
       ])

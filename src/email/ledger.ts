@@ -25,6 +25,8 @@ interface Saved {
    * its end is kept.
    */
   readonly sending?: number
+  /** An attempt ended unseen, and the one after it did not come to say for whom. */
+  readonly unseen?: true
 }
 
 /** Ends of an attempt that its handler may not have seen. */
@@ -41,11 +43,11 @@ export class Ledger {
   /** @param onUnknown whether who may have it is tried again */
   constructor(ctx: TaskContext, onUnknown: 'retry' | 'fail') {
     this.#ctx = ctx
-    const { recipients = {}, retries = 0, ended, sending } = (ctx.saved ?? {}) as Partial<Saved>
+    const { recipients = {}, retries = 0, ended, sending, unseen } = (ctx.saved ?? {}) as Partial<Saved>
     this.#entries = new Map(Object.entries(recipients))
     const { previous } = ctx
-    const unseen = previous !== undefined && UNSEEN.includes(previous.outcome) && ended !== previous.number
-    this.#interrupted = onUnknown === 'fail' ? sending !== undefined : unseen
+    const hasSeen = previous === undefined || !UNSEEN.includes(previous.outcome) || ended === previous.number
+    this.#interrupted = onUnknown === 'fail' ? sending !== undefined : unseen === true || !hasSeen
     this.#again = retries !== ctx.retries
     if (this.#again) for (const [key, { final: _, ...result }] of this.#entries) this.#entries.set(key, result)
   }
@@ -59,6 +61,11 @@ export class Ledger {
       this.#entries.set(key, { status: 'unknown', ...(unknownIsFinal && !this.#again && { final: true }) })
     }
     await this.#save({ ended: this.#ctx.attempt - 1 })
+  }
+
+  /** This attempt ends before it began: the next one is to know what the last one left. */
+  async leave(): Promise<void> {
+    if (this.#interrupted) await this.#ctx.save({ ...(this.#ctx.saved as Partial<Saved> | undefined), unseen: true })
   }
 
   /** Whom to address: who has it not, and is not given up. */

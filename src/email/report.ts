@@ -69,6 +69,11 @@ export function sentResult(response: string | undefined): RecipientResult {
   return { status: 'sent', ...repliedWith(replyIn(response), enhancedCodeIn(response), undefined, response) }
 }
 
+/** What is told of one to whom the app did not send it, and why. */
+export function droppedResult(reason: string): RecipientResult {
+  return { status: 'dropped', response: reason.slice(0, MAX_RESPONSE) }
+}
+
 /** What is told of one who does not, or may not. */
 export function failedResult(failure: EmailFailure, forGood: boolean): RecipientResult {
   const { reply, enhancedCode, code, response } = failure

@@ -83,4 +83,28 @@ describe('intercept', () => {
     expect((await runTask(email, HELLO)).outcome).toMatchObject({ type: 'retry', error: { message: 'no list' } })
     outbox.refuteEmailSent({ to: 'ada@example.com' })
   })
+
+  it('that throws forgets nobody who may have it since a process died', async () => {
+    let calls = 0
+    const intercept = () => {
+      if (calls++ === 0) throw new Error('no list')
+    }
+    const { email, outbox } = mailTask({ intercept })
+    outbox.refuse('ada@example.com', '550 5.1.1 no')
+    const thrown = await runTask(email, HELLO, { attempt: 2, previous: { outcome: 'crashed' } })
+    expect(thrown.outcome).toMatchObject({ type: 'retry', error: { message: 'no list' } })
+    const again = { attempt: 3, previous: { outcome: 'retry' }, saved: thrown.saved ?? null } as const
+    const { outcome } = await runTask(email, HELLO, again)
+    expect(outcome).toMatchObject({
+      type: 'failed',
+      error: { code: 'UNKNOWN_OUTCOME', details: { recipients: { 'ada@example.com': { status: 'unknown' } } } },
+    })
+  })
+
+  it('may give a long reason: as much of it is told as of a response', async () => {
+    const { email } = mailTask({ intercept: () => ({ drop: 'x'.repeat(5_000) }) })
+    const { outcome } = await runTask(email, HELLO)
+    const dropped = { status: 'dropped', response: 'x'.repeat(500) }
+    expect(outcome).toMatchObject({ output: { recipients: { 'ada@example.com': dropped } } })
+  })
 })
