@@ -33,7 +33,7 @@ import {
   sentResult,
   withStackOf,
 } from './report.js'
-import { type EmailFailure, type EmailVerdict, mayHaveBeenTaken, verdictOn } from './verdict.js'
+import { type EmailFailure, type EmailVerdict, gotNoGreeting, mayHaveBeenTaken, verdictOn } from './verdict.js'
 
 /** What all attempts of one email task share. */
 export class Mailer {
@@ -172,7 +172,7 @@ class Delivery {
         left.push({ failure: own, verdict })
       }
     }
-    const hold = this.#hold(left, to.length)
+    const hold = await this.#hold(left, to.length)
     const done = this.#ledger.open(this.#to).length === 0
     if (left.length === 0 && done) {
       const result = this.#result()
@@ -202,14 +202,18 @@ class Delivery {
   }
 
   /** ms for which all mail is held, by what this send told of the transport. */
-  #hold(left: readonly Judged[], addressed: number): number | undefined {
-    const { health } = this.#mailer.pacing(runtimeOf(this.#ctx).clock)
+  async #hold(left: readonly Judged[], addressed: number): Promise<number | undefined> {
+    const { clock, isHeld } = runtimeOf(this.#ctx)
+    const { health } = this.#mailer.pacing(clock)
     const sick = left.find(({ verdict }) => verdict === 'hold')
     const told = sick ?? (left.length === addressed ? left[0] : undefined)
     // An attempt that somebody called off says nothing of the transport; one whose time was up does.
     const { aborted, reason } = this.#ctx.signal
     if (aborted && told?.failure.reply === undefined && !(reason instanceof TaskTimeoutError)) return undefined
-    return health.note(told?.failure, sick !== undefined)
+    // One is enough where all mail is held, by another process or an earlier one: a probe does not begin to count.
+    const isProbe =
+      told !== undefined && gotNoGreeting(told.failure) && (await isHeld(this.#ctx.name).catch(() => false))
+    return health.note(told?.failure, sick !== undefined || isProbe)
   }
 
   /** Somebody called it off before the server had the message or said anything of it: there is nothing else to tell. */
