@@ -30,8 +30,8 @@ const SOCKET_CLOSE_TIMEOUT = 1_000
 /** ms. An open connection holds the process of an app that never closes its runner; a burst of mail has smaller gaps. */
 const IDLE_TIMEOUT = 10_000
 
-/** Options that make Nodemailer something else than an SMTP client. */
-const NOT_SMTP = ['sendmail', 'streamTransport', 'jsonTransport', 'SES']
+/** Options that make Nodemailer something else than an SMTP client; LMTP has a reply for each recipient after the dot. */
+const NOT_SMTP = ['sendmail', 'streamTransport', 'jsonTransport', 'SES', 'lmtp']
 
 export class Outlet {
   /** Takes the transport's credentials out of a text. */

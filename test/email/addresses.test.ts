@@ -280,6 +280,11 @@ describe('the options', () => {
     ['no transport', { transport: undefined }, [['transport']]],
     ['a transport that is none', { transport: 7 }, [['transport']]],
     ['a transport of another kind', { transport: { jsonTransport: true } }, [['transport', 'jsonTransport']]],
+    [
+      'LMTP, which has several replies to one message',
+      { transport: { host: 'a', lmtp: true } },
+      [['transport', 'lmtp']],
+    ],
     ['a transport without a host', { transport: { port: 25 } }, [['transport']]],
     ['a URL of another kind', { transport: 'https://localhost' }, [['transport']]],
     ['a URL without a host', { transport: 'smtp://' }, [['transport']]],
