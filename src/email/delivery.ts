@@ -241,7 +241,7 @@ class Delivery {
   #conclude(decisive?: Judged, thrown?: unknown): EmailResult {
     const result = this.#result()
     const { complete, recipients } = result
-    if (complete) return result
+    if (complete || this.#to.every((mailbox) => this.#ledger.result(mailbox)?.status === 'sent')) return result
     const statuses = new Set(Object.values(recipients).map(({ status }) => status))
     if (statuses.has('unknown'))
       throw givenUp('the message may have been sent; no reply was seen', 'UNKNOWN_OUTCOME', recipients)
@@ -273,7 +273,9 @@ class Delivery {
   }
 
   #recipients(): EmailResult['recipients'] {
-    return recipientsOf(this.#to, (mailbox) => this.#ledger.result(mailbox))
+    const named = recipientsOf(this.#to, (mailbox) => this.#ledger.result(mailbox))
+    // Whom `intercept` names no more may have it all the same.
+    return this.#options.intercept === undefined ? named : { ...this.#ledger.besides(this.#to), ...named }
   }
 
   #result(): EmailResult {

@@ -83,6 +83,15 @@ export class Ledger {
     return result
   }
 
+  /** Who has it, or may have it, from an earlier attempt, and is not among `to`; by the key of a mailbox. */
+  besides(to: readonly Mailbox[]): { readonly [key: string]: RecipientResult } {
+    const keys = new Set(to.map(({ key }) => key))
+    const others = [...this.#entries].filter(
+      ([key, { status }]) => !keys.has(key) && (status === 'sent' || status === 'unknown'),
+    )
+    return Object.fromEntries(others.map(([key, { final: _, ...result }]) => [key, result]))
+  }
+
   /** What became of one in this attempt. Who may have it from an earlier one stays `unknown` until it is `sent`. */
   note({ key }: Mailbox, result: RecipientResult, final: boolean): void {
     const stays = this.#entries.get(key)?.status === 'unknown' && result.status !== 'sent'
