@@ -560,7 +560,7 @@ describe('a transport', () => {
   it('of SMTP options keeps our rules for the pool', async () => {
     let drops = 1
     const server = await smtpServer({ end: () => (drops-- > 0 ? DROP : undefined) })
-    const transport = { url: `${server.url}?maxRequeues=5&maxConnections=9&pool=false`, maxRequeues: 7 }
+    const transport = { url: `${server.url}?maxRequeues=5&pool=false`, maxRequeues: 7 }
     const runner = mailRunner({ transport, concurrency: 1, retry: { attempts: 1 } })
     const handles = await runner.submitMany('email', [HELLO, HELLO, HELLO])
     const states = await Promise.all(handles.map(async (handle) => (await handle.wait()).state))
