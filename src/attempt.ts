@@ -37,6 +37,8 @@ export interface AttemptEnvironment {
   readonly random: () => number
   /** ms between asking a handler to stop and calling it unresponsive. */
   readonly cancelGrace: number
+  /** Whether tasks of this name are held now. */
+  readonly isHeld: (name: string) => Promise<boolean>
   /** The largest values in bytes of JSON, and the longest texts of an error. */
   readonly limits: ErrorLimits & { readonly input: number; readonly output: number }
   readonly logger: Logger | undefined

@@ -108,7 +108,8 @@ export class BackgroundRunner<const Tasks extends TaskMap = TaskMap> extends Iso
     this.#submission = new Submission(this.#options, report)
     this.#waiters = new Waiters(engine, clock, report)
     this.#idlers = new Idlers(engine, clock)
-    this.#open({ clock, random, cancelGrace, limits, logger, restore: context?.run, report }, works)
+    const isHeld = async (name: string): Promise<boolean> => (await engine.holds()).some((hold) => hold.name === name)
+    this.#open({ clock, random, cancelGrace, isHeld, limits, logger, restore: context?.run, report }, works)
   }
 
   #open(env: AttemptEnvironment, works: ReadonlyMap<string, Work>): void {

@@ -13,9 +13,11 @@ export interface Runtime {
   readonly clock: Clock
   /** ms between asking a handler to stop and calling it unresponsive. */
   readonly cancelGrace: number
+  /** Whether tasks of this name are held now, by whichever process that shares the engine. */
+  readonly isHeld: (name: string) => Promise<boolean>
 }
 
-const OUTSIDE: Runtime = { clock: systemClock, cancelGrace: 5_000 }
+const OUTSIDE: Runtime = { clock: systemClock, cancelGrace: 5_000, isHeld: async () => false }
 
 /** The runtime behind a handler's context; where it is somebody else's (a unit test's own), the system clock and 5 s. */
 export function runtimeOf(ctx: object): Runtime {

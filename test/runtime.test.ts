@@ -1,6 +1,6 @@
 /** What a task type of this library can learn of its runner. */
 import assert from 'node:assert/strict'
-import { BackgroundRunner, defineTask } from 'background-runner'
+import { BackgroundRunner, defineTask, RetryLaterError } from 'background-runner'
 import { createTestRunner, runTask } from 'background-runner/testing'
 import { describe, it } from 'vitest'
 import { systemClock } from '../src/clock.js'
@@ -37,7 +37,24 @@ describe('the runtime behind a context', () => {
     assert.ok((await (await runner.submit('real')).result()) < 60_000)
   })
 
-  it('is the real clock and 5 s for a context that is not a runner`s', () => {
-    assert.deepEqual(runtimeOf({}), { clock: systemClock, cancelGrace: 5_000 })
+  it('is the real clock and 5 s for a context that is not a runner`s', async () => {
+    const { isHeld, ...rest } = runtimeOf({})
+    assert.deepEqual(rest, { clock: systemClock, cancelGrace: 5_000 })
+    assert.equal(await isHeld('work'), false)
+  })
+
+  it('knows whether its name is held', async () => {
+    const held: boolean[] = []
+    const work = defineTask({
+      run: async (_input: unknown, ctx) => {
+        held.push(await runtimeOf(ctx).isHeld(ctx.name), await runtimeOf(ctx).isHeld('another'))
+        if (ctx.attempt === 1) throw new RetryLaterError({ delay: '5s', hold: true })
+      },
+    })
+    const { runner, clock } = createTestRunner({ tasks: { work } })
+    await runner.submit('work')
+    await clock.advance('5s')
+    assert.deepEqual(held, [false, false, true, false])
+    await runner.close()
   })
 })

@@ -8,6 +8,7 @@ import { withFallback } from '../fallback.js'
 import { runtimeOf } from '../runtime.js'
 import { parse } from '../schema.js'
 import type { TaskContext } from '../task.js'
+import { isThenable } from '../thenable.js'
 import { domainOf, type Mailbox } from './address.js'
 import { compose } from './compose.js'
 import type { Sending } from './failure.js'
@@ -19,6 +20,7 @@ import type { Outlet } from './outlet.js'
 import { SendWindow } from './rate-limit.js'
 import {
   codeOf,
+  droppedResult,
   EmailError,
   type EmailResult,
   EmailWaitsError,
@@ -31,7 +33,7 @@ import {
   sentResult,
   withStackOf,
 } from './report.js'
-import { type EmailFailure, type EmailVerdict, mayHaveBeenTaken, verdictOn } from './verdict.js'
+import { type EmailFailure, type EmailVerdict, gotNoGreeting, mayHaveBeenTaken, verdictOn } from './verdict.js'
 
 /** What all attempts of one email task share. */
 export class Mailer {
@@ -87,11 +89,14 @@ class Delivery {
   }
 
   async run(): Promise<EmailResult> {
-    const reason = await this.#intercept()
+    const reason = await this.#intercept().catch(async (error: unknown) => {
+      await this.#ledger.leave().catch(() => {}) // what the app threw says more
+      throw error
+    })
     await this.#ledger.begin(this.#to, this.#options.onUnknown === 'fail')
     const open = this.#ledger.open(this.#to)
     if (reason !== undefined) {
-      for (const each of open) this.#ledger.note(each, { status: 'dropped', response: reason }, true)
+      for (const each of open) this.#ledger.note(each, droppedResult(reason), true)
       return this.#result()
     }
     // Nobody is left where the end of the last attempt was kept and its verdict was not, or where it may not be tried again.
@@ -167,9 +172,13 @@ class Delivery {
         left.push({ failure: own, verdict })
       }
     }
-    const hold = this.#hold(left, to.length)
+    const hold = await this.#hold(left, to.length)
     const done = this.#ledger.open(this.#to).length === 0
-    if (left.length === 0 && done) return this.#conclude()
+    if (left.length === 0 && done) {
+      const result = this.#result()
+      if (result.complete) return result
+    }
+    // Also where it fails now: a `retry(id)` must know who has it.
     await this.#keep()
     if (this.#calledOff(left)) throw this.#ctx.signal.reason
     // Who is still to be tried decides what the error says.
@@ -193,14 +202,18 @@ class Delivery {
   }
 
   /** ms for which all mail is held, by what this send told of the transport. */
-  #hold(left: readonly Judged[], addressed: number): number | undefined {
-    const { health } = this.#mailer.pacing(runtimeOf(this.#ctx).clock)
+  async #hold(left: readonly Judged[], addressed: number): Promise<number | undefined> {
+    const { clock, isHeld } = runtimeOf(this.#ctx)
+    const { health } = this.#mailer.pacing(clock)
     const sick = left.find(({ verdict }) => verdict === 'hold')
     const told = sick ?? (left.length === addressed ? left[0] : undefined)
     // An attempt that somebody called off says nothing of the transport; one whose time was up does.
     const { aborted, reason } = this.#ctx.signal
     if (aborted && told?.failure.reply === undefined && !(reason instanceof TaskTimeoutError)) return undefined
-    return health.note(told?.failure, sick !== undefined)
+    // One is enough where all mail is held, by another process or an earlier one: a probe does not begin to count.
+    const isProbe =
+      told !== undefined && gotNoGreeting(told.failure) && (await isHeld(this.#ctx.name).catch(() => false))
+    return health.note(told?.failure, sick !== undefined || isProbe)
   }
 
   /** Somebody called it off before the server had the message or said anything of it: there is nothing else to tell. */
@@ -228,7 +241,7 @@ class Delivery {
   #conclude(decisive?: Judged, thrown?: unknown): EmailResult {
     const result = this.#result()
     const { complete, recipients } = result
-    if (complete) return result
+    if (complete || this.#to.every((mailbox) => this.#ledger.result(mailbox)?.status === 'sent')) return result
     const statuses = new Set(Object.values(recipients).map(({ status }) => status))
     if (statuses.has('unknown'))
       throw givenUp('the message may have been sent; no reply was seen', 'UNKNOWN_OUTCOME', recipients)
@@ -248,6 +261,7 @@ class Delivery {
     try {
       const own: unknown = verdict(failure, standard)
       if (own === 'retry' || own === 'fail' || own === 'hold' || own === 'unknown') return own
+      if (isThenable(own)) Promise.resolve(own).catch(() => {}) // what it makes of its promise is no answer either
       throw new InvalidInputError('bad verdict', [
         { path: ['verdict'], message: "must answer 'retry', 'fail', 'hold' or 'unknown'" },
       ])
@@ -259,7 +273,9 @@ class Delivery {
   }
 
   #recipients(): EmailResult['recipients'] {
-    return recipientsOf(this.#to, (mailbox) => this.#ledger.result(mailbox))
+    const named = recipientsOf(this.#to, (mailbox) => this.#ledger.result(mailbox))
+    // Whom `intercept` names no more may have it all the same.
+    return this.#options.intercept === undefined ? named : { ...this.#ledger.besides(this.#to), ...named }
   }
 
   #result(): EmailResult {

@@ -2,6 +2,7 @@
  * The mail server from the environment: `SMTP_URL`, or the variables of Flask-Mail, so that a deployment that has them
  * need not change. Faults are told by the variable's name, never by its value.
  */
+import { isIP } from 'node:net'
 import type { SMTPPoolOptions } from 'nodemailer'
 import { type InputIssue, InvalidInputError } from '../errors.js'
 import { type EmailAddress, parseAddress } from './address.js'
@@ -74,9 +75,12 @@ export function smtpFromEnv(env: Readonly<Record<string, string | undefined>> = 
   return { transport, ...(sender !== undefined && { from: sender }) }
 
   function flaskMail(): SMTPPoolOptions {
-    const host = given('MAIL_SERVER')?.trim()
+    const host = given('MAIL_SERVER')
+      ?.trim()
+      .replace(/^\[(.*)\]$/, '$1')
     if (host === undefined) refuse('is required, or SMTP_URL', 'MAIL_SERVER')
-    else if (!isPrintableAscii(host) || !/^[^\s/@]+$/.test(host)) refuse('must be the name of a host', 'MAIL_SERVER')
+    else if (!isPrintableAscii(host) || !(isIP(host) || /^[^\s/@:,;]+$/.test(host)))
+      refuse('must be the name of a host, without its port: that is MAIL_PORT', 'MAIL_SERVER')
     const port = whole('MAIL_PORT', 65_535) ?? 25
     const requireTLS = flag('MAIL_USE_TLS')
     const secure = flag('MAIL_USE_SSL')

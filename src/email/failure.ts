@@ -66,7 +66,7 @@ export function answered(info: unknown, dialogue: Dialogue | undefined, scrub: S
 /** Reads what `sendMail` rejected with. */
 export function rejected(thrown: unknown, dialogue: Dialogue | undefined, scrub: Scrub): Sending {
   if (dialogue?.outOfStep !== undefined) return brokenOff(dialogue.outOfStep, scrub)
-  const told = toldBy(thrown)
+  const told = dialogue === undefined ? toldByOthers(thrown) : toldBy(thrown)
   return {
     refused: refusals(told, dialogue, scrub),
     failure: failureOf(told, stageOf(told, dialogue), scrub),
@@ -156,6 +156,17 @@ function textOf(response: unknown, scrub: Scrub): string | undefined {
 
 function toldBy(value: unknown): Told {
   return typeof value === 'object' && value !== null ? value : {}
+}
+
+/** By a transporter of the app's: `fetch` tells in its error's cause what was lost, and what is aborted has a name only. */
+function toldByOthers(thrown: unknown): Told {
+  const told = toldBy(thrown)
+  if (typeof told.code === 'string' || typeof told.response === 'string') return told
+  const { cause, name } = told as { readonly cause?: unknown; readonly name?: unknown }
+  const { code, syscall } = toldBy(cause)
+  if (typeof code === 'string') return { ...told, code, syscall }
+  const aborted = { AbortError: 'EABORT', TimeoutError: 'ETIMEDOUT' }[String(name)]
+  return aborted === undefined ? told : { ...told, code: aborted }
 }
 
 function listOf(value: unknown): readonly unknown[] {

@@ -25,6 +25,8 @@ interface Saved {
    * its end is kept.
    */
   readonly sending?: number
+  /** An attempt ended unseen, and the one after it did not come to say for whom. */
+  readonly unseen?: true
 }
 
 /** Ends of an attempt that its handler may not have seen. */
@@ -35,17 +37,19 @@ export class Ledger {
   readonly #entries: Map<string, Entry>
   /** An attempt may have been at its send when it ended unseen. */
   readonly #interrupted: boolean
+  /** Somebody has asked for this attempt: whoever has it not is to get it. */
+  readonly #again: boolean
 
   /** @param onUnknown whether who may have it is tried again */
   constructor(ctx: TaskContext, onUnknown: 'retry' | 'fail') {
     this.#ctx = ctx
-    const { recipients = {}, retries = 0, ended, sending } = (ctx.saved ?? {}) as Partial<Saved>
+    const { recipients = {}, retries = 0, ended, sending, unseen } = (ctx.saved ?? {}) as Partial<Saved>
     this.#entries = new Map(Object.entries(recipients))
     const { previous } = ctx
-    const unseen = previous !== undefined && UNSEEN.includes(previous.outcome) && ended !== previous.number
-    this.#interrupted = onUnknown === 'fail' ? sending !== undefined : unseen
-    const again = retries !== ctx.retries
-    if (again) for (const [key, { final: _, ...result }] of this.#entries) this.#entries.set(key, result)
+    const hasSeen = previous === undefined || !UNSEEN.includes(previous.outcome) || ended === previous.number
+    this.#interrupted = onUnknown === 'fail' ? sending !== undefined : unseen === true || !hasSeen
+    this.#again = retries !== ctx.retries
+    if (this.#again) for (const [key, { final: _, ...result }] of this.#entries) this.#entries.set(key, result)
   }
 
   /** Begins an attempt for `to`: who may have been sent it when the last one was cut off is `unknown`, and kept so. */
@@ -54,9 +58,14 @@ export class Ledger {
     for (const { key } of to) {
       const { status, final } = this.#entries.get(key) ?? {}
       if (status === 'sent' || final === true) continue
-      this.#entries.set(key, { status: 'unknown', ...(unknownIsFinal && { final: true }) })
+      this.#entries.set(key, { status: 'unknown', ...(unknownIsFinal && !this.#again && { final: true }) })
     }
     await this.#save({ ended: this.#ctx.attempt - 1 })
+  }
+
+  /** This attempt ends before it began: the next one is to know what the last one left. */
+  async leave(): Promise<void> {
+    if (this.#interrupted) await this.#ctx.save({ ...(this.#ctx.saved as Partial<Saved> | undefined), unseen: true })
   }
 
   /** Whom to address: who has it not, and is not given up. */
@@ -72,6 +81,15 @@ export class Ledger {
     if (entry?.final !== true) return entry
     const { final: _, ...result } = entry
     return result
+  }
+
+  /** Who has it, or may have it, from an earlier attempt, and is not among `to`; by the key of a mailbox. */
+  besides(to: readonly Mailbox[]): { readonly [key: string]: RecipientResult } {
+    const keys = new Set(to.map(({ key }) => key))
+    const others = [...this.#entries].filter(
+      ([key, { status }]) => !keys.has(key) && (status === 'sent' || status === 'unknown'),
+    )
+    return Object.fromEntries(others.map(([key, { final: _, ...result }]) => [key, result]))
   }
 
   /** What became of one in this attempt. Who may have it from an earlier one stays `unknown` until it is `sent`. */

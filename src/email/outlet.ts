@@ -30,8 +30,11 @@ const SOCKET_CLOSE_TIMEOUT = 1_000
 /** ms. An open connection holds the process of an app that never closes its runner; a burst of mail has smaller gaps. */
 const IDLE_TIMEOUT = 10_000
 
-/** Options that make Nodemailer something else than an SMTP client. */
-const NOT_SMTP = ['sendmail', 'streamTransport', 'jsonTransport', 'SES']
+/** Options that make Nodemailer something else than an SMTP client; LMTP has a reply for each recipient after the dot. */
+const NOT_SMTP = ['sendmail', 'streamTransport', 'jsonTransport', 'SES', 'lmtp']
+
+/** Options that would hold for each connection alone, and what the task has in their place. */
+const OF_THE_TASK = { maxConnections: 'concurrency', rateLimit: 'rateLimit: { max, interval }' } as const
 
 export class Outlet {
   /** Takes the transport's credentials out of a text. */
@@ -73,6 +76,9 @@ export class Outlet {
     if (located === undefined) return refuse(`${SMTP_EXPECTED}; got something else (not shown: it may hold a password)`)
     if (url === undefined && !['host', 'service', 'getSocket'].some((option) => option in given))
       return refuse(`${SMTP_EXPECTED}; got options with neither host, service nor url`)
+    for (const [option, own] of Object.entries(OF_THE_TASK))
+      if (given[option as keyof typeof OF_THE_TASK] || located[option as keyof typeof OF_THE_TASK])
+        return refuse(`is said by the task's own option: emailTask({ ${own} })`, option)
     if (given.logger === true) return refuse('must be a logger of the app, not true', 'logger')
     const options: SMTPPoolOptions = {
       ...TIMEOUTS,

@@ -66,7 +66,15 @@ const REQUEUED = /^Reached maximum number of retries after connection was closed
 
 /** What is told of a recipient who has it. */
 export function sentResult(response: string | undefined): RecipientResult {
-  return { status: 'sent', ...repliedWith(replyIn(response), enhancedCodeIn(response), undefined, response) }
+  const reply = replyIn(response)
+  // LMTP has a reply for each recipient, of which a transporter tells the last: another's refusal is none to this one.
+  if (reply !== undefined && reply >= 400) return { status: 'sent' }
+  return { status: 'sent', ...repliedWith(reply, enhancedCodeIn(response), undefined, response) }
+}
+
+/** What is told of one to whom the app did not send it, and why. */
+export function droppedResult(reason: string): RecipientResult {
+  return { status: 'dropped', response: reason.slice(0, MAX_RESPONSE) }
 }
 
 /** What is told of one who does not, or may not. */

@@ -58,7 +58,11 @@ const permanent = (reply: number): boolean => reply >= 500 && reply <= 599
 
 /** Node's own for certificates that it does not trust, and for handshakes that came to nothing. */
 const isOfTls = (code: string): boolean => /^(?:ETLS$|CERT_|ERR_TLS_|ERR_SSL_|EPROTO$)|CERT|_SIGNATURE$/.test(code)
-const isLost = among('ECONNECTION', 'ESOCKET', 'ETIMEDOUT', 'EPROTOCOL', 'EABORT')
+/** Nodemailer's for a session that was lost, and Node's and fetch's for a request that was: transports speak HTTP, too. */
+const isLost = (code: string): boolean =>
+  /^(?:ECONNECTION|ESOCKET|ETIMEDOUT|EPROTOCOL|EABORT|ECONNRESET|ECONNABORTED|EPIPE|ERR_STREAM_PREMATURE_CLOSE)$/.test(
+    code,
+  ) || /^UND_ERR_(?:SOCKET|ABORTED|HEADERS_TIMEOUT|BODY_TIMEOUT)$/.test(code)
 
 export const VERDICTS: readonly Rule[] = [
   {

@@ -75,6 +75,8 @@ describe('smtpFromEnv', () => {
     ['nothing', {}, ['MAIL_SERVER']],
     ['a login without a server', { MAIL_USERNAME: 'u', MAIL_PASSWORD: 'p' }, ['MAIL_SERVER']],
     ['a server that is none', { MAIL_SERVER: 'https://smtp.example.com' }, ['MAIL_SERVER']],
+    ['a server with its port', { MAIL_SERVER: 'smtp.example.com:587' }, ['MAIL_SERVER']],
+    ['several servers', { MAIL_SERVER: 'a.example.com,b.example.com' }, ['MAIL_SERVER']],
     ['a server with a line break', { MAIL_SERVER: 'smtp.example.com\nx' }, ['MAIL_SERVER']],
     ...['0', '65536', '-1', '25.5', '0x19', 'smtp-port', '１２３'].map((text): [string, Env, string[]] => [
       `the port ${text}`,

@@ -1,6 +1,12 @@
+import { mkdtemp } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { BackgroundRunner } from 'background-runner'
 import { type EmailTaskOptions, emailTask } from 'background-runner/email'
+import { sqlite } from 'background-runner/sqlite'
 import { createTestRunner, type TestRunner } from 'background-runner/testing'
 import { describe, expect, it, onTestFinished } from 'vitest'
+import { VirtualClock } from '../../src/testing/virtual-clock.js'
 import { FROM, HELLO, smtpServer } from '../support/email.js'
 import { DROP, type SmtpServer } from '../support/smtp-server.js'
 
@@ -74,6 +80,57 @@ describe('a sick transport', () => {
     await world.clock.advance(0)
     expect(server.connections.total).toBeGreaterThanOrEqual(4)
     expect(world.told).toEqual([])
+  })
+
+  it('that does not answer to a probe is no better for it, whatever it was held for', async () => {
+    const server = await smtpServer({ login: { user: 'app', pass: 'right' }, auth: () => '535 5.7.8 no' })
+    const world = sickWorld(server, { concurrency: 1 })
+    await world.runner.submitMany('email', [HELLO, HELLO])
+    await world.clock.advance(0)
+    server.hooks.greeting = () => DROP
+    await world.clock.advance('5s')
+    expect(world.told).toEqual([
+      ['held', 'email', 5_000, '535'],
+      ['held', 'email', 10_000, 'ECONNECTION'],
+    ])
+    expect(await states(world)).toEqual(['scheduled, 100 left', 'queued, 100 left'])
+    expect(server.connections.total).toBe(2)
+  })
+
+  it('that is down is not found out anew by a process that did not see it go', async () => {
+    const server = await smtpServer({ greeting: () => DROP })
+    const path = join(await mkdtemp(join(tmpdir(), 'mail-')), 'tasks.db')
+    const clock = new VirtualClock()
+    const told: unknown[] = []
+    // Its own definition, as another process has its own.
+    const work = () => {
+      const email = emailTask({
+        transport: server.url,
+        from: FROM,
+        concurrency: 1,
+        retry: { backoff: { type: 'fixed', delay: 1 } },
+      })
+      const runner = new BackgroundRunner({ clock, engine: sqlite({ path }), tasks: { email } })
+      onTestFinished(async () => void (await runner.close({ deadline: 0 })))
+      runner.on('unheld', () => told.push('unheld'))
+      return runner
+    }
+    const first = work()
+    const held = (runner: ReturnType<typeof work>) =>
+      new Promise<void>((resolve) => runner.once('held', () => resolve()))
+    const down = held(first)
+    await first.submitMany('email', [HELLO, HELLO, HELLO])
+    await down
+    await first.close({ deadline: 0 })
+    const second = work()
+    await second.ready()
+    const stillDown = held(second)
+    clock.advance(5_000)
+    await stillDown
+    expect(server.connections.total).toBe(4)
+    expect(told).toEqual([])
+    const { tasks } = await second.list()
+    expect(tasks.map(({ attempt, maxAttempts }) => maxAttempts - attempt).sort((a, b) => a - b)).toEqual([99, 99, 100])
   })
 
   it('holds no other task', async () => {

@@ -83,4 +83,62 @@ describe('intercept', () => {
     expect((await runTask(email, HELLO)).outcome).toMatchObject({ type: 'retry', error: { message: 'no list' } })
     outbox.refuteEmailSent({ to: 'ada@example.com' })
   })
+
+  it('that throws forgets nobody who may have it since a process died', async () => {
+    let calls = 0
+    const intercept = () => {
+      if (calls++ === 0) throw new Error('no list')
+    }
+    const { email, outbox } = mailTask({ intercept })
+    outbox.refuse('ada@example.com', '550 5.1.1 no')
+    const thrown = await runTask(email, HELLO, { attempt: 2, previous: { outcome: 'crashed' } })
+    expect(thrown.outcome).toMatchObject({ type: 'retry', error: { message: 'no list' } })
+    const again = { attempt: 3, previous: { outcome: 'retry' }, saved: thrown.saved ?? null } as const
+    const { outcome } = await runTask(email, HELLO, again)
+    expect(outcome).toMatchObject({
+      type: 'failed',
+      error: { code: 'UNKNOWN_OUTCOME', details: { recipients: { 'ada@example.com': { status: 'unknown' } } } },
+    })
+  })
+
+  it('may name others in a later attempt: who has it by then is told of, and not sent it again', async () => {
+    let attempts = 0
+    const to = (): string[] => (attempts++ === 0 ? ['ada@example.com', 'bob@example.com'] : ['eve@example.com'])
+    const { email, outbox } = mailTask({ intercept: (message) => ({ ...message, to: to() }) })
+    outbox.refuse('bob@example.com', '450 4.2.1 later')
+    outbox.refuse('eve@example.com', '550 5.1.1 no')
+    const { saved = null } = await runTask(email, HELLO)
+    const { outcome } = await runTask(email, HELLO, { attempt: 2, saved })
+    expect(outcome).toMatchObject({ type: 'failed', error: { code: 'PARTIALLY_SENT' } })
+    expect((outcome as { error: { details: unknown } }).error.details).toEqual({
+      recipients: {
+        'ada@example.com': { status: 'sent', code: '250', enhancedCode: '2.0.0', response: '250 2.0.0 queued' },
+        'eve@example.com': { status: 'rejected', code: '550', enhancedCode: '5.1.1', response: '550 5.1.1 no' },
+      },
+    })
+  })
+
+  it('that takes somebody out who may have it lets the others have it, and says so', async () => {
+    const { email } = mailTask({ intercept: (message) => ({ ...message, to: 'bob@example.com' }) })
+    const saved = {
+      recipients: { 'ada@example.com': { status: 'unknown', code: 'ECONNECTION' } },
+      retries: 0,
+      ended: 1,
+    }
+    const { outcome } = await runTask(email, HELLO, { attempt: 2, saved })
+    expect(outcome).toMatchObject({
+      type: 'succeeded',
+      output: {
+        complete: false,
+        recipients: { 'ada@example.com': { status: 'unknown' }, 'bob@example.com': { status: 'sent' } },
+      },
+    })
+  })
+
+  it('may give a long reason: as much of it is told as of a response', async () => {
+    const { email } = mailTask({ intercept: () => ({ drop: 'x'.repeat(5_000) }) })
+    const { outcome } = await runTask(email, HELLO)
+    const dropped = { status: 'dropped', response: 'x'.repeat(500) }
+    expect(outcome).toMatchObject({ output: { recipients: { 'ada@example.com': dropped } } })
+  })
 })

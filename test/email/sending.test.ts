@@ -475,6 +475,21 @@ describe('a transport', () => {
     expect(outcome).toMatchObject({ type: 'retry', error: { code: '450' } })
   })
 
+  it('that tells the refusal of another with what it took (LMTP) says nothing by it of who has it', async () => {
+    const full = '550 5.2.2 full'
+    const rejectedErrors = [
+      Object.assign(new Error('no'), { response: full, responseCode: 550, recipient: 'bob@example.com' }),
+    ]
+    const sendMail = async () => ({ rejected: ['bob@example.com'], rejectedErrors, response: full })
+    const { email } = mailTask({ transport: { sendMail }, onPartial: 'succeed' })
+    const { outcome } = await runTask(email, { ...HELLO, cc: 'bob@example.com' })
+    expect(outcome).toMatchObject({ type: 'succeeded' })
+    expect((outcome as { output: EmailResult }).output.recipients).toEqual({
+      'ada@example.com': { status: 'sent' },
+      'bob@example.com': { status: 'rejected', code: '550', enhancedCode: '5.2.2', response: full },
+    })
+  })
+
   it.each([
     ['nothing', undefined, 'SEND_FAILED'],
     ['a string', 'no way', 'SEND_FAILED'],
@@ -545,7 +560,7 @@ describe('a transport', () => {
   it('of SMTP options keeps our rules for the pool', async () => {
     let drops = 1
     const server = await smtpServer({ end: () => (drops-- > 0 ? DROP : undefined) })
-    const transport = { url: `${server.url}?maxRequeues=5&maxConnections=9&pool=false`, maxRequeues: 7 }
+    const transport = { url: `${server.url}?maxRequeues=5&pool=false`, maxRequeues: 7 }
     const runner = mailRunner({ transport, concurrency: 1, retry: { attempts: 1 } })
     const handles = await runner.submitMany('email', [HELLO, HELLO, HELLO])
     const states = await Promise.all(handles.map(async (handle) => (await handle.wait()).state))

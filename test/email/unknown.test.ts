@@ -109,6 +109,26 @@ describe('when the reply to a message is lost', () => {
   })
 })
 
+describe('over a transporter that is no SMTP', () => {
+  const lost = (code: string) => Object.assign(new Error('lost'), { code })
+  it.each([
+    ['a connection that was reset', lost('ECONNRESET')],
+    ['a fetch that failed', new TypeError('fetch failed', { cause: lost('UND_ERR_SOCKET') })],
+    ['a request whose time was up', new DOMException('too slow', 'TimeoutError')],
+  ])('%s may have sent it', async (_, thrown) => {
+    const { email } = mailTask({ transport: { sendMail: () => Promise.reject(thrown) }, onUnknown: 'fail' })
+    expect((await runTask(email, HELLO)).outcome).toMatchObject({ type: 'failed', error: { code: 'UNKNOWN_OUTCOME' } })
+  })
+
+  it('what never connected has not', async () => {
+    const refused = Object.assign(lost('ECONNREFUSED'), { syscall: 'connect' })
+    const thrown = new TypeError('fetch failed', { cause: refused })
+    const { email } = mailTask({ transport: { sendMail: () => Promise.reject(thrown) }, onUnknown: 'fail' })
+    const details = { recipients: { [ADA]: { status: 'failed', code: 'ECONNREFUSED' } } }
+    expect((await runTask(email, HELLO)).outcome).toMatchObject({ type: 'retry', error: { details } })
+  })
+})
+
 describe('when the process of an attempt died', () => {
   it.each(['crashed', 'released', 'cancelled'] as const)('(%s) its recipients may have it', async (outcome) => {
     const { email, outbox } = mailTask()

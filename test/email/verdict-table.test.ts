@@ -10,7 +10,7 @@ const BETWEEN = /(?<=<!-- verdicts:begin -->\n)[\s\S]*?(?=<!-- verdicts:end -->)
 /** Codes of Nodemailer and Node that a rule may name; any others are not shown. */
 const CODES =
   `EAUTH ENOAUTH EOAUTH2 ECONFIG EPROXY ETLS ECONNECTION ESOCKET ETIMEDOUT EPROTOCOL EABORT EDNS EENVELOPE EMESSAGE
-  EMAXRECIPIENTS EMAXLIMIT EFILEACCESS EURLACCESS EFETCH EREQUIRETLS EOTP ESTREAM ESENDMAIL ESES CERT_HAS_EXPIRED
+  EMAXRECIPIENTS EMAXLIMIT ECONNRESET EPIPE UND_ERR_SOCKET EFILEACCESS EURLACCESS EFETCH EREQUIRETLS EOTP ESTREAM ESENDMAIL ESES CERT_HAS_EXPIRED
   DEPTH_ZERO_SELF_SIGNED_CERT UNABLE_TO_VERIFY_LEAF_SIGNATURE ERR_TLS_CERT_ALTNAME_INVALID EPROTO`.split(/\s+/)
 
 type Rule = (typeof VERDICTS)[number]
@@ -21,7 +21,7 @@ function repliesOf(matches: (reply: number) => boolean): string {
   const found = all(400, 599).filter(matches)
   if (found.join() === all(400, 499).join()) return '4yz'
   if (found.join() === all(500, 599).join()) return '5yz'
-  return found.join(', ')
+  return found.length === 200 ? '4yz, 5yz' : found.join(', ')
 }
 
 function saidOf({ replies, silent, unsaid, codes, enhancedCodes }: Rule): string {

@@ -168,6 +168,7 @@ describe('the verdict option', () => {
       },
     ],
     ['answers nonsense', () => 'perhaps' as never],
+    ['is asynchronous', () => Promise.reject(new Error('a bug')) as never],
   ])('that %s leaves the standard', async (_, verdict) => {
     const server = await smtpServer({ mail: () => '550 5.1.0 no' })
     const runner = mailRunner({ transport: server.url, verdict })
