@@ -96,7 +96,7 @@ export interface CheckedMessage {
 
 /** How much one message may be. */
 export interface MessageLimits {
-  /** Recipients of one message. @default 100, what every server takes (RFC 5321 4.5.3.1.8) */
+  /** Recipients of one message, at most 1 000: what became of each is kept with the task. @default 100, what every server takes (RFC 5321 4.5.3.1.8) */
   readonly recipients: number
   /** Bytes of text, html, alternatives and attachments, before they are encoded for the way. @default 25 MiB */
   readonly size: number
@@ -112,7 +112,7 @@ const LIMITS: MessageLimits = { recipients: 100, size: 25 * 1_048_576 }
 
 /** Reads the option `limits` of a task; what is left out has its default. */
 export const messageLimits: Rule<MessageLimits> = mapped(
-  fields({ recipients: whole(1, 100_000), size: whole(1) }),
+  fields({ recipients: whole(1, 1_000), size: whole(1) }),
   (given) => ({ ...LIMITS, ...given }),
 )
 

@@ -69,16 +69,15 @@ export class Outlet {
       })
     }
     const { url, ...given } = transport as SMTPPoolOptions
-    for (const option of NOT_SMTP)
-      if ((given as Readonly<Record<string, unknown>>)[option])
-        return refuse('is no SMTP: pass nodemailer.createTransport(…) instead', option)
     const located = url === undefined ? given : readUrl(url)
     if (located === undefined) return refuse(`${SMTP_EXPECTED}; got something else (not shown: it may hold a password)`)
+    const all: Readonly<Record<string, unknown>> = { ...given, ...located }
+    for (const option of NOT_SMTP)
+      if (all[option]) return refuse('is no SMTP: pass nodemailer.createTransport(…) instead', option)
     if (url === undefined && !['host', 'service', 'getSocket'].some((option) => option in given))
       return refuse(`${SMTP_EXPECTED}; got options with neither host, service nor url`)
     for (const [option, own] of Object.entries(OF_THE_TASK))
-      if (given[option as keyof typeof OF_THE_TASK] || located[option as keyof typeof OF_THE_TASK])
-        return refuse(`is said by the task's own option: emailTask({ ${own} })`, option)
+      if (all[option]) return refuse(`is said by the task's own option: emailTask({ ${own} })`, option)
     if (given.logger === true) return refuse('must be a logger of the app, not true', 'logger')
     const options: SMTPPoolOptions = {
       ...TIMEOUTS,
@@ -153,7 +152,7 @@ function readUrl(text: unknown): SMTPPoolOptions | undefined {
   const tls: Record<string, unknown> = {}
   for (const [name, value] of searchParams) {
     if (name.startsWith('tls.')) tls[name.slice(4)] = readValue(value)
-    else if (!NOT_SMTP.includes(name)) options[name] = readValue(value)
+    else options[name] = readValue(value)
   }
   return {
     ...options,
