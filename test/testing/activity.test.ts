@@ -53,14 +53,18 @@ describe('what is at work', () => {
   const kinds: readonly [string, () => Promise<unknown>, string][] = [
     ['a timer', () => sleep(5), 'Timeout'],
     ['the next turn', turn, 'Immediate'],
-    ['a file', () => readFile(import.meta.filename), 'FSREQPROMISE'],
+    ['a file', () => readFile(import.meta.filename), 'FSREQ'],
     ['a hash', () => promisify(scrypt)('secret', 'salt', 64), 'SCRYPTREQUEST'],
     ['compression', () => promisify(gzip)(randomBytes(1_000_000)), 'ZLIB'],
   ]
   for (const [what, body, type] of kinds)
     it(`is seen: ${what}`, async () => {
       const types = await seen(body)
-      assert.ok(types.has(type), [...types].join())
+      // Node 26 names a file's requests otherwise than those before it: FSREQCALLBACK, FSREQPROMISE.
+      assert.ok(
+        [...types].some((each) => each.startsWith(type)),
+        [...types].join(),
+      )
     })
 
   it('is seen: a socket, as long as it is open', async () => {
