@@ -8,6 +8,9 @@ export const FROM = 'noreply@example.com'
 /** Mails sent before in a process that counts as warm: a server an hour after its start. */
 const WARM_UP = 6_000
 
+/** Mails that bare Nodemailer is given at once: its pool keeps the others, so that no connection waits for the feed. */
+const WINDOW = 4 * CONNECTIONS
+
 const messages = (count) =>
   Array.from({ length: count }, (_, i) => ({
     to: `user-${i}@example.com`,
@@ -32,6 +35,20 @@ export async function viaRunner(url, { burst = false, ...options } = {}) {
     await runner.onIdle()
     const { failed, queued } = await runner.counts()
     if (failed + queued > 0) throw new Error(`${failed} mails failed, ${queued} wait`)
+  }
+}
+
+/** @param url of the SMTP server */
+export async function viaNodemailer(url) {
+  const { createTransport } = await import('nodemailer')
+  const { hostname, port } = new URL(url)
+  const transporter = createTransport({ host: hostname, port, pool: true, maxConnections: CONNECTIONS })
+  return async (mails) => {
+    const waiting = mails.values()
+    const feed = async () => {
+      for (const mail of waiting) await transporter.sendMail({ from: FROM, ...mail })
+    }
+    await Promise.all(Array.from({ length: WINDOW }, feed))
   }
 }
 

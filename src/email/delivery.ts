@@ -93,7 +93,7 @@ class Delivery {
       await this.#ledger.leave().catch(() => {}) // what the app threw says more
       throw error
     })
-    await this.#ledger.begin(this.#to, this.#options.onUnknown === 'fail')
+    await this.#ledger.begin(this.#to)
     const open = this.#ledger.open(this.#to)
     if (reason !== undefined) {
       for (const each of open) this.#ledger.note(each, droppedResult(reason), true)

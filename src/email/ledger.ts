@@ -39,26 +39,28 @@ export class Ledger {
   readonly #interrupted: boolean
   /** Somebody has asked for this attempt: whoever has it not is to get it. */
   readonly #again: boolean
+  readonly #unknownIsFinal: boolean
 
   /** @param onUnknown whether who may have it is tried again */
   constructor(ctx: TaskContext, onUnknown: 'retry' | 'fail') {
     this.#ctx = ctx
+    this.#unknownIsFinal = onUnknown === 'fail'
     const { recipients = {}, retries = 0, ended, sending, unseen } = (ctx.saved ?? {}) as Partial<Saved>
     this.#entries = new Map(Object.entries(recipients))
     const { previous } = ctx
     const hasSeen = previous === undefined || !UNSEEN.includes(previous.outcome) || ended === previous.number
-    this.#interrupted = onUnknown === 'fail' ? sending !== undefined : unseen === true || !hasSeen
+    this.#interrupted = this.#unknownIsFinal ? sending !== undefined : unseen === true || !hasSeen
     this.#again = retries !== ctx.retries
     if (this.#again) for (const [key, { final: _, ...result }] of this.#entries) this.#entries.set(key, result)
   }
 
   /** Begins an attempt for `to`: who may have been sent it when the last one was cut off is `unknown`, and kept so. */
-  async begin(to: readonly Mailbox[], unknownIsFinal: boolean): Promise<void> {
+  async begin(to: readonly Mailbox[]): Promise<void> {
     if (!this.#interrupted) return
     for (const { key } of to) {
       const { status, final } = this.#entries.get(key) ?? {}
       if (status === 'sent' || final === true) continue
-      this.#entries.set(key, { status: 'unknown', ...(unknownIsFinal && !this.#again && { final: true }) })
+      this.#entries.set(key, { status: 'unknown', ...(this.#unknownIsFinal && !this.#again && { final: true }) })
     }
     await this.#save({ ended: this.#ctx.attempt - 1 })
   }
