@@ -3,14 +3,17 @@ import type { Options } from 'tsup'
 
 type Plugin = NonNullable<Options['plugins']>[number]
 
+/** One entry for each sub-path: the folder's index.ts. */
+const subPaths = {
+  index: 'src/index.ts',
+  'email/index': 'src/email/index.ts',
+  'testing/index': 'src/testing/index.ts',
+  'sqlite/index': 'src/sqlite/index.ts',
+}
+
 const shared: Options = {
-  // One entry for each sub-path: the folder's index.ts.
-  entry: {
-    index: 'src/index.ts',
-    'email/index': 'src/email/index.ts',
-    'testing/index': 'src/testing/index.ts',
-    'sqlite/index': 'src/sqlite/index.ts',
-  },
+  // And what the executor loads when it is asked for; beside it lies what a worker begins with, which is found by its place.
+  entry: { ...subPaths, 'isolation/index': 'src/isolation/index.ts', 'isolation/worker': 'src/isolation/worker.ts' },
   platform: 'node',
   target: 'node20',
   // What sub-paths share goes into a chunk; otherwise each would carry its own error classes and its own state.
@@ -55,7 +58,7 @@ const config: Options[] = [
     noExternal: ['p-queue', 'p-timeout'],
     plugins: [commonJs],
   },
-  { ...shared, format: ['esm', 'cjs'], dts: { only: true } },
+  { ...shared, entry: subPaths, format: ['esm', 'cjs'], dts: { only: true } },
 ]
 
 export default config

@@ -18,7 +18,7 @@ import {
   TaskCancelledError,
   TaskTimeoutError,
 } from './errors.js'
-import { type Executor, inline } from './executor.js'
+import { type Execution, type Remote, Taken } from './executor.js'
 import { fallbackOf } from './fallback.js'
 import { type ContextSource, HandlerContext } from './handler-context.js'
 import { copyJson, type Json, snapshot } from './json.js'
@@ -27,7 +27,9 @@ import { ProgressThrottle } from './progress.js'
 import { type AttemptRecord, attemptsOf, type SerializedError, type StoredTask } from './record.js'
 import { backoffDelay, type FilledRetry, mergeRetry } from './retry-policy.js'
 import { parse } from './schema.js'
+import type { TaskDefinition } from './task.js'
 import { isThenable } from './thenable.js'
+import { callWithin, type Restore } from './within.js'
 import type { Work } from './work.js'
 
 /** What all attempts of one runner share. */
@@ -43,18 +45,20 @@ export interface AttemptEnvironment {
   readonly limits: ErrorLimits & { readonly input: number; readonly output: number }
   readonly logger: Logger | undefined
   /** Restores around the handler what was captured at submit. */
-  readonly restore: ((value: Json | undefined, handler: () => unknown) => unknown) | undefined
+  readonly restore: Restore | undefined
   /** A fault that does not decide the attempt. */
   readonly report: (error: unknown) => void
 }
 
+/** ms that a handler elsewhere has at most to stop after a shutdown: its end has to fit into the runner's own grace. */
+const SHUTDOWN_GRACE = 500
+
 /** Runs one attempt of `task`, which its engine has marked as running. */
-export class Attempt implements EngineAttempt, ContextSource {
+export class Attempt implements EngineAttempt, ContextSource, Execution {
   readonly task: StoredTask
   readonly env: AttemptEnvironment
   readonly #work: Work
   readonly #writer: AttemptWriter
-  readonly #executor: Executor = inline
   /** The engine may use the task's object for the next attempt; this one's number stays. */
   readonly #number: number
   #resolve!: (outcome: Outcome) => void
@@ -63,12 +67,15 @@ export class Attempt implements EngineAttempt, ContextSource {
   #timeoutAlarm: Alarm | undefined
   #graceAlarm: Alarm | undefined
   #unresponsive = false
+  /** The handler, where it runs elsewhere. */
+  #remote: Remote | undefined
   // What was asked, each remembered on its own: which of them decides is judged at the end.
   #timedOut: TaskTimeoutError | undefined
   #cancel: TaskCancelledError | undefined
   #force = false
   #shutdown: RunnerClosedError | undefined
   #lost = false
+  #asked = false
   /** What the handler's error carries for the case that no further attempt is made. */
   #fallback: ReturnType<typeof fallbackOf>
   /** What its outcome says besides the verdict. */
@@ -115,10 +122,12 @@ export class Attempt implements EngineAttempt, ContextSource {
   #execute(input: unknown): void {
     const asked = this.#why()
     if (asked !== undefined) return this.#rejected(asked) // asked to stop before there was anything to stop
-    const timeout = this.task.extras?.timeout ?? this.#work.timeout
-    if (timeout !== undefined) this.#timeoutAlarm = after(this.env.clock, timeout, () => this.#timeOut(timeout))
+    const { restore } = this.env
     try {
-      const result = this.env.restore === undefined ? this.#call(input) : this.#callWithin(this.env.restore, input)
+      const result =
+        restore === undefined
+          ? this.#call(input)
+          : callWithin(restore, copyJson(this.task.extras?.context), () => this.#call(input), this.env.report)
       if (!isThenable(result)) return this.#fulfilled(result)
       Promise.resolve(result).then(
         (value) => this.#fulfilled(value),
@@ -130,38 +139,7 @@ export class Attempt implements EngineAttempt, ContextSource {
   }
 
   #call(input: unknown): unknown {
-    return this.#executor.execute(this.#work.definition, input, new HandlerContext(this))
-  }
-
-  /** The handler's own result counts, whatever the app's `context.run` makes of it. */
-  #callWithin(restore: NonNullable<AttemptEnvironment['restore']>, input: unknown): unknown {
-    let call: { readonly result: unknown } | undefined
-    const own = (): unknown => {
-      if (call !== undefined) return call.result
-      throw new Error('context.run did not call the function that it was given')
-    }
-    const { report } = this.env
-    try {
-      const returned = restore(copyJson(this.task.extras?.context), () => {
-        try {
-          call = { result: this.#call(input) }
-        } catch (thrown) {
-          call = { result: Promise.reject(thrown) }
-        }
-        return call.result
-      })
-      if (!isThenable(returned) || returned === call?.result) return own()
-      // A `run` that is asynchronous may call it later; what it makes of the handler's result is its own affair.
-      const over = Promise.resolve(returned)
-      if (call === undefined) return over.then(own)
-      over.catch((error) =>
-        Promise.resolve(call?.result).then(undefined, (thrown) => thrown === error || report(error)),
-      )
-    } catch (error) {
-      if (call === undefined) throw error
-      report(error)
-    }
-    return own()
+    return this.#work.executor.execute(this, input, new HandlerContext(this))
   }
 
   #fulfilled(value: unknown): void {
@@ -171,7 +149,7 @@ export class Attempt implements EngineAttempt, ContextSource {
 
   #succeeded(value: unknown): Verdict & { readonly type: 'succeeded' } {
     if (value === undefined) return { type: 'succeeded', output: undefined }
-    const taken = snapshot(value, this.env.limits.output)
+    const taken = value instanceof Taken ? value.snapshot : snapshot(value, this.env.limits.output)
     if ('value' in taken) return { type: 'succeeded', output: taken.value }
     // What is done is done: an output that cannot be kept does not undo it.
     const subject = `the output of ${this.task.name}`
@@ -269,9 +247,36 @@ export class Attempt implements EngineAttempt, ContextSource {
     this.#ended = true // first: a listener of the last progress may tell more
     this.#progress?.flush()
     this.#timeoutAlarm?.cancel()
-    this.#graceAlarm?.cancel()
+    this.#disarmGrace()
     this.#resolve(this.#besides === undefined ? outcome : { ...outcome, ...this.#besides })
   }
+
+  // What its executor tells.
+
+  get definition(): TaskDefinition {
+    return this.#work.definition
+  }
+
+  get limits(): AttemptEnvironment['limits'] {
+    return this.env.limits
+  }
+
+  /** Arms the timeout: what comes before the call of the handler, such as the start of a worker, is not its time. */
+  begin(): void {
+    if (this.#ended) return
+    const timeout = this.task.extras?.timeout ?? this.#work.timeout
+    if (timeout !== undefined) this.#timeoutAlarm = after(this.env.clock, timeout, () => this.#timeOut(timeout))
+  }
+
+  controlledBy(remote: Remote): void {
+    this.#remote = remote
+  }
+
+  report(error: unknown): void {
+    this.env.report(error)
+  }
+
+  // What it is asked.
 
   #timeOut(timeout: number): void {
     this.#timedOut = new TaskTimeoutError(timeout)
@@ -296,13 +301,24 @@ export class Attempt implements EngineAttempt, ContextSource {
         this.#lost = true
         break
       case 'abandon':
+        this.#remote?.end(new RunnerClosedError('the runner closes'))
         return this.#end({ type: 'released' })
     }
     this.#abort()
+    if (this.#remote === undefined) return
+    // Elsewhere it is ended, whyever it was asked to stop; after a shutdown in time for the runner to see it.
+    if (why.type === 'shutdown') this.#disarmGrace()
+    this.#armGrace(this.#shutdown === undefined ? undefined : SHUTDOWN_GRACE)
   }
 
-  #armGrace(): void {
-    this.#graceAlarm ??= after(this.env.clock, this.env.cancelGrace, () => {
+  #disarmGrace(): void {
+    this.#graceAlarm?.cancel()
+    this.#graceAlarm = undefined
+  }
+
+  #armGrace(most: number = Number.POSITIVE_INFINITY): void {
+    this.#graceAlarm ??= after(this.env.clock, Math.min(this.env.cancelGrace, most), () => {
+      if (this.#remote !== undefined) return this.#remote.end(this.#why() as Error)
       this.#unresponsive = true
       this.#writer.unresponsive()
       if (this.#force) this.#abandon()
@@ -327,8 +343,13 @@ export class Attempt implements EngineAttempt, ContextSource {
     return this.#cancel ?? this.#timedOut ?? this.#shutdown
   }
 
+  /** The first reason stays: a signal is aborted once. */
   #abort(): void {
-    if (this.#controller !== undefined && !this.#controller.signal.aborted) this.#controller.abort(this.#why())
+    if (this.#asked) return
+    this.#asked = true
+    const why = this.#why() as Error
+    this.#controller?.abort(why)
+    this.#remote?.abort(why)
   }
 
   // What a handler may do, through its context.

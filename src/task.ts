@@ -4,11 +4,26 @@
  * The types of input and output are read off the definition; nothing is generated, nothing is declared globally, and
  * two runners can have different tasks under the same name.
  */
+import { availableParallelism } from 'node:os'
 import type { Duration } from './duration.js'
 import type { Json } from './json.js'
+import { loadModule, type ModuleFile } from './module-file.js'
 import type { AttemptRecord } from './record.js'
 import { type RetryLayer, type RetryPolicy, retryPolicy } from './retry-policy.js'
-import { callable, concurrency, fields, priority, read, required, rule, span } from './rules.js'
+import {
+  callable,
+  concurrency,
+  fields,
+  mapped,
+  priority,
+  type Read,
+  read,
+  required,
+  rule,
+  span,
+  text,
+  whole,
+} from './rules.js'
 import type { SchemaInput, SchemaOutput, StandardSchema } from './schema.js'
 
 /** What a handler is given beside its input. It may be destructured. */
@@ -69,6 +84,47 @@ export interface SchemaTask<Schema extends StandardSchema, Output> extends TaskS
   readonly run: (input: SchemaOutput<Schema>, ctx: TaskContext) => Output | Promise<Output>
 }
 
+/** What a module has under `Export`: a handler. */
+type HandlerOf<Module, Export extends keyof Module> = Extract<Module[Export], (...args: never[]) => unknown>
+/** What that handler takes. */
+type ModuleInput<Module, Export extends keyof Module> =
+  Parameters<HandlerOf<Module, Export>> extends [infer Input, ...unknown[]] ? Input : undefined
+type ModuleOutput<Module, Export extends keyof Module> = Awaited<ReturnType<HandlerOf<Module, Export>>>
+
+/** A size in bytes: `'256MB'`, `'1GB'`. */
+export type MemorySize = `${number}${'MB' | 'GB'}`
+
+/** A definition whose handler is exported by a module, so that it can run in a thread or a process of its own. */
+export interface ModuleTask<Export> extends TaskSettings {
+  readonly run?: undefined
+  /** Where it runs: on the event loop of this process, in a worker thread, or in a child process. */
+  readonly isolation: 'inline' | 'thread' | 'process'
+  /** The file: `new URL('./resize.js', import.meta.url)`. Where there is only `resize.ts`, that is taken. */
+  readonly module: URL
+  /** Which of its exports is the handler. @default 'run' */
+  readonly export?: Export
+  /** The heap that a worker may fill, at least 16 MB; it is ended when it needs more. @default what Node gives it */
+  readonly memory?: MemorySize
+  /** When a worker is ended and replaced. */
+  readonly worker?: {
+    /** After so many tasks. @default never */
+    readonly maxTasks?: number
+    /** After it had nothing to do for so long. @default '30s' */
+    readonly idleTimeout?: Duration
+  }
+  /** How many attempts may run at once, each in a worker of its own. @default in workers the number of processors */
+  readonly concurrency?: number
+}
+
+/** Where a handler runs that does not run inline; sizes in bytes, spans in ms. */
+export interface Isolation {
+  readonly place: 'thread' | 'process'
+  readonly file: ModuleFile
+  readonly memory: number | undefined
+  readonly maxTasks: number
+  readonly idleTimeout: number
+}
+
 /** A type of work, known to a runner under the key it has in `tasks`. Made by `defineTask`. */
 export interface TaskDefinition<Input = unknown, Output = unknown> {
   readonly input: StandardSchema | undefined
@@ -78,7 +134,9 @@ export interface TaskDefinition<Input = unknown, Output = unknown> {
   readonly priority: number
   readonly concurrency: number
   readonly setup: TaskSettings['setup']
+  /** Calls the handler inline, also where `isolation` says that it belongs elsewhere. */
   readonly run: (input: never, ctx: TaskContext) => unknown
+  readonly isolation?: Isolation | undefined
   /** Carries the types; never there at run time. */
   readonly types?: { readonly input: Input; readonly output: Output }
 }
@@ -107,9 +165,9 @@ type AsJson<T> = unknown extends T
             : never
 
 /** Makes a definition whose input JSON cannot hold a compile error. */
-type JsonInput<Input> = [Input] extends [AsJson<Input>]
+type JsonInput<Input, Place extends string = 'run'> = [Input] extends [AsJson<Input>]
   ? unknown
-  : { readonly run: ['the input of a task must be JSON', Input] }
+  : { readonly [Key in Place]: ['the input of a task must be JSON', Input] }
 
 /**
  * Defines a type of work.
@@ -123,38 +181,115 @@ type JsonInput<Input> = [Input] extends [AsJson<Input>]
  *   },
  * })
  *
+ * @example
+ * const resize = defineTask<typeof import('./resize.js')>({
+ *   isolation: 'thread',
+ *   module: new URL('./resize.js', import.meta.url),
+ * })
+ *
  * @throws {InvalidInputError} naming each option that is wrong
  */
+export function defineTask<
+  Module extends { readonly [Key in Export]: (...args: never[]) => unknown },
+  Export extends string & keyof Module = 'run' & keyof Module,
+>(
+  definition: ModuleTask<Export> & { readonly input?: undefined } & JsonInput<ModuleInput<Module, Export>, 'module'>,
+): TaskDefinition<ModuleInput<Module, Export>, ModuleOutput<Module, Export>>
+export function defineTask<
+  Module extends { readonly [Key in Export]: (...args: never[]) => unknown },
+  Export extends string & keyof Module,
+  Schema extends StandardSchema<never, ModuleInput<Module, Export>>,
+>(
+  definition: ModuleTask<Export> & { readonly input: Schema },
+): TaskDefinition<SchemaInput<Schema>, ModuleOutput<Module, Export>>
 export function defineTask<const Schema extends StandardSchema, Output>(
   definition: SchemaTask<Schema, Output>,
 ): TaskDefinition<SchemaInput<Schema>, Output>
 export function defineTask<Input = undefined, Output = unknown>(
   definition: PlainTask<Input, Output> & JsonInput<Input>,
 ): TaskDefinition<Input, Output>
-export function defineTask(
-  definition: PlainTask<never, unknown> | SchemaTask<StandardSchema, unknown>,
-): TaskDefinition {
-  const given = read('bad task definition', definition, DEFINITION)
+export function defineTask(definition: TaskSettings): TaskDefinition {
+  const isModule =
+    typeof definition === 'object' && definition !== null && ('module' in definition || 'isolation' in definition)
+  return isModule ? moduleTask(definition) : inlineTask(definition)
+}
+
+function inlineTask(definition: unknown): TaskDefinition {
+  const given = read(SUBJECT, definition, INLINE)
+  return Object.freeze({ ...filled(given, Number.POSITIVE_INFINITY), run: given.run, isolation: undefined })
+}
+
+function moduleTask(definition: unknown): TaskDefinition {
+  const given = read(SUBJECT, definition, MODULE)
+  const { isolation: place, memory, worker = {} } = given
+  const file: ModuleFile = { url: given.module.href, name: given.export ?? 'run' }
+  const { maxTasks = Number.POSITIVE_INFINITY, idleTimeout = IDLE_TIMEOUT } = worker
   return Object.freeze({
+    ...filled(given, place === 'inline' ? Number.POSITIVE_INFINITY : availableParallelism()),
+    run: async (input: never, ctx: TaskContext) => (await loadModule(file)).run(input, ctx),
+    isolation: place === 'inline' ? undefined : Object.freeze({ place, file, memory, maxTasks, idleTimeout }),
+  })
+}
+
+type Settings = Pick<TaskDefinition, 'input' | 'retry' | 'timeout' | 'priority' | 'concurrency' | 'setup'>
+
+function filled(given: Read<typeof SETTINGS>, concurrency: number): Settings {
+  return {
     input: given.input,
     retry: given.retry,
     timeout: given.timeout,
     priority: given.priority ?? 0,
-    concurrency: given.concurrency ?? Number.POSITIVE_INFINITY,
+    concurrency: given.concurrency ?? concurrency,
     setup: given.setup,
-    run: given.run,
-  })
+  }
 }
 
-const DEFINITION = fields({
+const SUBJECT = 'bad task definition'
+/** ms */
+const IDLE_TIMEOUT = 30_000
+/** A worker with less does not even start. */
+const LEAST_MEMORY = 16
+const MB = 1_048_576
+
+const SETTINGS = {
   input: rule<StandardSchema>(isSchema, 'must be a Standard Schema (zod, valibot, arktype)'),
   retry: retryPolicy,
   timeout: span,
   priority,
   concurrency,
   setup: callable<NonNullable<TaskSettings['setup']>>(),
-  run: required(callable<TaskDefinition['run']>()),
+}
+const INLINE = fields({ ...SETTINGS, run: required(callable<TaskDefinition['run']>()) })
+const MODULE = fields({
+  ...SETTINGS,
+  isolation: required(
+    rule<'inline' | 'thread' | 'process'>(
+      (value) => value === 'inline' || value === 'thread' || value === 'process',
+      "must be 'inline', 'thread' or 'process'",
+    ),
+  ),
+  module: required(rule<URL>(isFileUrl, "must be the URL of a file, such as new URL('./resize.js', import.meta.url)")),
+  export: text,
+  memory: mapped(
+    rule<string>(
+      (value) => megabytes(value) >= LEAST_MEMORY,
+      `must be a size such as '256MB', of at least ${LEAST_MEMORY}MB`,
+    ),
+    (size) => megabytes(size) * MB,
+  ),
+  worker: fields({ maxTasks: whole(1), idleTimeout: span }),
 })
+
+/** NaN where it is none. */
+function megabytes(size: unknown): number {
+  const match = /^(\d+(?:\.\d+)?)(MB|GB)$/.exec(typeof size === 'string' ? size : '')
+  return match === null ? Number.NaN : Number(match[1]) * (match[2] === 'GB' ? 1_024 : 1)
+}
+
+function isFileUrl(value: unknown): boolean {
+  const { protocol, href } = (value ?? {}) as Partial<URL>
+  return protocol === 'file:' && typeof href === 'string'
+}
 
 function isSchema(value: unknown): boolean {
   const schema = value as { '~standard'?: { validate?: unknown } } | null

@@ -1,4 +1,8 @@
-/** A definition as one runner runs it: its policy filled, its `setup` called once, its teardown at the end of `close`. */
+/**
+ * A definition as one runner runs it: its policy filled, its `setup` called once, its teardown at the end of `close`; and
+ * the executor that calls its handler.
+ */
+import { type Executor, executorFor, inline } from './executor.js'
 import { type FilledRetry, mergeRetry } from './retry-policy.js'
 import type { TaskDefinition, Teardown } from './task.js'
 
@@ -8,6 +12,8 @@ export class Work {
   readonly retry: FilledRetry
   /** ms; undefined: no limit */
   readonly timeout: number | undefined
+  /** There once `prepare` is done. */
+  executor: Executor = inline
   #preparing: Promise<void> | undefined
   #prepared: boolean
   #teardown: Teardown | undefined
@@ -17,10 +23,10 @@ export class Work {
     this.definition = definition
     this.retry = mergeRetry(retry, definition.retry)
     this.timeout = definition.timeout ?? timeout
-    this.#prepared = definition.setup === undefined
+    this.#prepared = definition.setup === undefined && definition.isolation === undefined
   }
 
-  /** Undefined once `setup` has run. One that fails fails its attempt, and is called again by the next. */
+  /** Undefined once `setup` has run and the executor is there. One that fails fails its attempt; the next tries again. */
   prepare(): Promise<void> | undefined {
     if (this.#prepared) return undefined
     if (this.#preparing === undefined) {
@@ -34,7 +40,9 @@ export class Work {
   }
 
   async #setUp(): Promise<void> {
-    const teardown = await this.definition.setup?.()
+    const { isolation, setup } = this.definition
+    if (isolation !== undefined && this.executor === inline) this.executor = await executorFor(isolation)
+    const teardown = await setup?.()
     if (typeof teardown === 'function') this.#teardown = teardown
     this.#prepared = true
     if (this.#over) await this.tearDown() // it took longer than the runner lived
@@ -44,6 +52,8 @@ export class Work {
     this.#over = true
     const teardown = this.#teardown
     this.#teardown = undefined
+    // First the workers: what `setup` made may be what they use.
+    await this.executor.close?.()
     await teardown?.()
   }
 }

@@ -1,0 +1,173 @@
+/** `ctx` in a worker: what the handler says goes to the runner, in the order in which it was said. */
+import { type Alarm, after, systemClock } from '../clock.js'
+import { InvalidInputError, InvalidStateError, show } from '../errors.js'
+import { copyJson, type Json, snapshot } from '../json.js'
+import type { AttemptRecord } from '../record.js'
+import type { TaskContext } from '../task.js'
+import { carried, revived } from './carried-error.js'
+import type { Asked, Errand, Facts, Reply, Told } from './protocol.js'
+
+/** ms between two progresses that are sent: the runner shows fewer still, and a tight loop must not flood it. */
+const PROGRESS_EVERY = 5
+
+type Saying = Told extends infer Each ? (Each extends Told ? Omit<Each, 'number'> : never) : never
+interface Save {
+  readonly value: Json
+  readonly resolve: () => void
+  readonly reject: (error: unknown) => void
+}
+
+export class RemoteContext implements TaskContext {
+  readonly number: number
+  readonly #facts: Facts
+  readonly #limits: Errand['limits']
+  readonly #send: (message: Told) => void
+  #controller: AbortController | undefined
+  #aborted: Error | undefined
+  #sent = 0
+  #ended = false
+  #saved: Json | undefined
+  readonly #saves: Map<number, Save> = new Map()
+  /** The progress that waits to be sent. */
+  #latest: { readonly value: Json } | undefined
+  #sentAt = Number.NEGATIVE_INFINITY
+  #alarm: Alarm | undefined
+
+  constructor({ number, facts, limits }: Errand, send: (message: Told) => void) {
+    this.number = number
+    this.#facts = facts
+    this.#limits = limits
+    this.#send = send
+    this.#saved = facts.saved
+  }
+
+  get id(): string {
+    return this.#facts.id
+  }
+  get name(): string {
+    return this.#facts.name
+  }
+  get attempt(): number {
+    return this.#facts.attempt
+  }
+  get retries(): number {
+    return this.#facts.retries
+  }
+  get createdAt(): number {
+    return this.#facts.createdAt
+  }
+  get previous(): AttemptRecord | undefined {
+    return copyJson(this.#facts.previous)
+  }
+  get metadata(): Json | undefined {
+    return copyJson(this.#facts.metadata)
+  }
+  get context(): Json | undefined {
+    return copyJson(this.#facts.context)
+  }
+  get saved(): Json | undefined {
+    return copyJson(this.#saved)
+  }
+
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController()
+      if (this.#aborted !== undefined) this.#controller.abort(this.#aborted)
+    }
+    return this.#controller.signal
+  }
+
+  get progress(): TaskContext['progress'] {
+    return (value) => {
+      const taken = this.#take(value, 'progress')
+      if (this.#ended) return
+      this.#latest = { value: taken }
+      const wait = this.#sentAt + PROGRESS_EVERY - systemClock.monotonic()
+      if (wait <= 0) this.#flush()
+      else this.#alarm ??= after(systemClock, wait, () => this.#flush(), 'background')
+    }
+  }
+
+  get save(): TaskContext['save'] {
+    return (value) => {
+      const saved = this.#save(value)
+      saved.catch(() => {}) // one that is not awaited must not end the worker
+      return saved
+    }
+  }
+
+  async #save(given: unknown): Promise<void> {
+    const value = this.#take(given, 'saved state')
+    if (this.#ended)
+      throw new InvalidStateError(`attempt ${this.attempt} of task ${show(this.id)} has ended: it can save no more`)
+    return new Promise((resolve, reject) => {
+      const save = this.#saves.size === 0 ? this.#sent : Math.max(...this.#saves.keys()) + 1
+      this.#saves.set(save, { value, resolve, reject })
+      this.#say({ type: 'save', value, save })
+    })
+  }
+
+  get log(): TaskContext['log'] {
+    return (message, fields) => {
+      if (!this.#ended) this.#say({ type: 'log', message, fields })
+    }
+  }
+
+  /** The handler is called now. */
+  begin(): void {
+    this.#say({ type: 'begun' })
+  }
+
+  fault(error: unknown): void {
+    this.#say({ type: 'fault', error: carried(error) })
+  }
+
+  /** What the runner says. */
+  hear(message: Asked): void {
+    if (message.type === 'abort') {
+      this.#aborted = revived(message.reason)
+      this.#controller?.abort(this.#aborted)
+      return
+    }
+    const save = this.#saves.get(message.save)
+    this.#saves.delete(message.save)
+    if (message.error !== undefined) return save?.reject(revived(message.error))
+    this.#saved = save?.value
+    save?.resolve()
+  }
+
+  /** The end: from here on the handler can write no more. */
+  reply(
+    what: { readonly output?: ReturnType<typeof snapshot> } | { readonly error: ReturnType<typeof carried> },
+  ): Reply {
+    this.#flush()
+    this.#ended = true
+    return { ...what, sent: this.#sent }
+  }
+
+  #flush(): void {
+    this.#alarm?.cancel()
+    this.#alarm = undefined
+    if (this.#latest === undefined) return
+    const { value } = this.#latest
+    this.#latest = undefined
+    this.#sentAt = systemClock.monotonic()
+    this.#tell({ type: 'progress', value })
+  }
+
+  #say(what: Saying): void {
+    this.#flush() // what was said before comes before
+    this.#tell(what)
+  }
+
+  #tell(what: Saying): void {
+    this.#sent++
+    this.#send({ ...what, number: this.number } as Told)
+  }
+
+  #take(value: unknown, what: string): Json {
+    const taken = snapshot(value, this.#limits.input)
+    if ('value' in taken) return taken.value
+    throw new InvalidInputError(`the ${what} of ${this.name}`, taken.issues, { paths: false })
+  }
+}
