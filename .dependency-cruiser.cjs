@@ -20,6 +20,7 @@ const STOREYS = {
     'retry-policy',
     'rules',
     'runtime',
+    'saved-state',
     'schema',
     'thenable',
     'within',

@@ -10,7 +10,6 @@ import { type ErrorLimits, read, serializeError } from './error-record.js'
 import {
   EngineError,
   InvalidInputError,
-  InvalidStateError,
   isFatal,
   laterOf,
   RunnerClosedError,
@@ -373,26 +372,26 @@ export class Attempt implements EngineAttempt, ContextSource, Execution {
   }
 
   progress(value: unknown): void {
-    const taken = this.#take(value, 'progress')
+    const taken = this.take(value, 'progress')
     if (this.#ended) return
     this.#progress ??= new ProgressThrottle(this.env.clock, (each) => this.#writer.progress(each))
     this.#progress.put(taken)
   }
 
-  save(value: unknown): Promise<void> {
-    const saved = this.#save(value)
-    // A handler that was abandoned may save without awaiting it: that must not end the process.
-    saved.catch(() => {})
-    return saved
+  get stored(): Json | undefined {
+    return this.task.extras?.saved
   }
 
-  async #save(value: unknown): Promise<void> {
-    const taken = this.#take(value, 'saved state')
-    if (this.#ended)
-      throw new InvalidStateError(
-        `attempt ${this.#number} of task ${show(this.task.id)} has ended: it can save no more`,
-      )
-    await this.#writer.save(taken)
+  get ended(): boolean {
+    return this.#ended
+  }
+
+  get title(): string {
+    return `attempt ${this.#number} of task ${show(this.task.id)}`
+  }
+
+  async store(value: Json): Promise<void> {
+    await this.#writer.save(value)
   }
 
   log(message: string, fields?: Readonly<Record<string, unknown>>): void {
@@ -401,7 +400,7 @@ export class Attempt implements EngineAttempt, ContextSource, Execution {
     write(logger, 'info', { ...fields, id: this.task.id, name: this.task.name, attempt: this.#number }, message)
   }
 
-  #take(value: unknown, what: string): Json {
+  take(value: unknown, what: string): Json {
     const taken = snapshot(value, this.env.limits.input)
     if ('value' in taken) return taken.value
     throw new InvalidInputError(`the ${what} of ${this.task.name}`, taken.issues, { paths: false })

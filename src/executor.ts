@@ -5,7 +5,7 @@
  * and only then.
  */
 import type { ErrorLimits } from './error-record.js'
-import type { Snapshot } from './json.js'
+import type { Json, Snapshot } from './json.js'
 import type { TaskContext, TaskDefinition } from './task.js'
 
 /** Calls handlers. */
@@ -21,6 +21,10 @@ export interface Execution {
   readonly definition: TaskDefinition
   /** Of the texts of an error, and of an output in bytes of JSON. */
   readonly limits: ErrorLimits & { readonly input: number; readonly output: number }
+  /** What earlier attempts, and this one, have saved: see saved-state.ts. */
+  readonly stored: Json | undefined
+  /** Resolves when it is stored. */
+  store(value: Json): Promise<void>
   /** The handler is called now: from here on its timeout counts, and not before. */
   begin(): void
   /** The handler runs where it can be ended from outside, and this is how. */

@@ -5,22 +5,23 @@
 import { copyJson, type Json } from './json.js'
 import type { AttemptRecord, StoredTask } from './record.js'
 import { RUNTIME, type Runtime } from './runtime.js'
+import { SavedState, type StateHolder } from './saved-state.js'
 import type { TaskContext } from './task.js'
 
 /** The attempt behind a context. */
-export interface ContextSource {
+export interface ContextSource extends StateHolder {
   readonly task: StoredTask
   readonly env: Runtime
   readonly number: number
   readonly previous: AttemptRecord | undefined
   readonly signal: AbortSignal
   progress(value: unknown): void
-  save(value: unknown): Promise<void>
   log(message: string, fields?: Readonly<Record<string, unknown>>): void
 }
 
 export class HandlerContext implements TaskContext {
   readonly #attempt: ContextSource
+  #state: SavedState | undefined
 
   static {
     // For task types of this library alone.
@@ -63,15 +64,23 @@ export class HandlerContext implements TaskContext {
     return copyJson(this.#attempt.task.extras?.context)
   }
   get saved(): Json | undefined {
-    return copyJson(this.#attempt.task.extras?.saved)
+    return this.#saved().saved
   }
   get progress(): TaskContext['progress'] {
     return (value) => this.#attempt.progress(value)
   }
   get save(): TaskContext['save'] {
-    return (value) => this.#attempt.save(value)
+    return (value) => this.#saved().save(value)
+  }
+  get step(): TaskContext['step'] {
+    return ((name, work) => this.#saved().step(name, work)) as TaskContext['step']
   }
   get log(): TaskContext['log'] {
     return (message, fields) => this.#attempt.log(message, fields)
+  }
+
+  #saved(): SavedState {
+    this.#state ??= new SavedState(this.#attempt)
+    return this.#state
   }
 }

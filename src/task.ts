@@ -49,6 +49,14 @@ export interface TaskContext {
   progress(value: unknown): void
   /** Stores state that survives into the next attempt; resolves when it is stored. */
   save(value: unknown): Promise<void>
+  /**
+   * Does what `work` does, once for the life of the task: an attempt after a crash or a failure gets what it gave (JSON, or
+   * undefined) and does not do it again. It resolves when that is stored; `work` that ends, and its process with it, before
+   * that is done again.
+   *
+   * @param name of its own within the task @throws {InvalidInputError} what it gave is not JSON
+   */
+  step<Result>(name: string, work: () => Result): Promise<Awaited<Result>>
   /** A line to the runner's logger, with the task's id, name and attempt. */
   log(message: string, fields?: Readonly<Record<string, unknown>>): void
 }

@@ -45,7 +45,7 @@ export class Pool implements Executor {
     }
     execution.controlledBy(remote)
     const reply = await seat.run(
-      { file: this.#isolation.file, input, facts: factsOf(ctx), limits: limitsOf(execution) },
+      { file: this.#isolation.file, input, facts: factsOf(ctx, execution), limits: limitsOf(execution) },
       {
         begun: () => {
           begun = true
@@ -71,9 +71,9 @@ export class Pool implements Executor {
   }
 }
 
-function factsOf(ctx: TaskContext): Facts {
-  const { id, name, attempt, retries, createdAt, previous, metadata, context, saved } = ctx
-  return { id, name, attempt, retries, createdAt, previous, metadata, context, saved }
+function factsOf(ctx: TaskContext, { stored }: Execution): Facts {
+  const { id, name, attempt, retries, createdAt, previous, metadata, context } = ctx
+  return { id, name, attempt, retries, createdAt, previous, metadata, context, stored }
 }
 
 function limitsOf({ limits: { input, output, errorMessage, errorStack } }: Execution): Execution['limits'] {
@@ -90,7 +90,7 @@ function tell(message: Told, seat: Seat, execution: Execution, ctx: TaskContext)
       return execution.report(revived(message.error))
     case 'save': {
       const { save } = message
-      ctx.save(message.value).then(
+      execution.store(message.value).then(
         () => seat.ask({ type: 'saved', save }),
         (error) => seat.ask({ type: 'saved', save, error: carried(error) }),
       )

@@ -7,7 +7,7 @@
  */
 import type { MessagePort } from 'node:worker_threads'
 import type { Execution } from '../executor.js'
-import type { Snapshot } from '../json.js'
+import type { Json, Snapshot } from '../json.js'
 import type { ModuleFile } from '../module-file.js'
 import type { TaskContext } from '../task.js'
 import type { CarriedError } from './carried-error.js'
@@ -15,8 +15,11 @@ import type { CarriedError } from './carried-error.js'
 /** Of a context: what does not change while the handler runs. */
 export type Facts = Pick<
   TaskContext,
-  'id' | 'name' | 'attempt' | 'retries' | 'createdAt' | 'previous' | 'metadata' | 'context' | 'saved'
->
+  'id' | 'name' | 'attempt' | 'retries' | 'createdAt' | 'previous' | 'metadata' | 'context'
+> & {
+  /** What earlier attempts have saved: see saved-state.ts. */
+  readonly stored: Json | undefined
+}
 
 export interface Errand {
   readonly number: number
@@ -41,7 +44,7 @@ export type Reply = ({ readonly output?: Snapshot } | { readonly error: CarriedE
 export type Told = { readonly number: number } & (
   | { readonly type: 'begun' }
   | { readonly type: 'progress'; readonly value: unknown }
-  | { readonly type: 'save'; readonly value: unknown; readonly save: number }
+  | { readonly type: 'save'; readonly value: Json; readonly save: number }
   | { readonly type: 'log'; readonly message: string; readonly fields: Readonly<Record<string, unknown>> | undefined }
   | { readonly type: 'fault'; readonly error: CarriedError }
 )

@@ -1,8 +1,9 @@
 /** `ctx` in a worker: what the handler says goes to the runner, in the order in which it was said. */
 import { type Alarm, after, systemClock } from '../clock.js'
-import { InvalidInputError, InvalidStateError, show } from '../errors.js'
+import { InvalidInputError, show } from '../errors.js'
 import { copyJson, type Json, snapshot } from '../json.js'
 import type { AttemptRecord } from '../record.js'
+import { SavedState, type StateHolder } from '../saved-state.js'
 import type { TaskContext } from '../task.js'
 import { carried, revived } from './carried-error.js'
 import type { Asked, Errand, Facts, Reply, Told } from './protocol.js'
@@ -17,7 +18,7 @@ interface Save {
   readonly reject: (error: unknown) => void
 }
 
-export class RemoteContext implements TaskContext {
+export class RemoteContext implements TaskContext, StateHolder {
   readonly number: number
   readonly #facts: Facts
   readonly #limits: Errand['limits']
@@ -25,8 +26,9 @@ export class RemoteContext implements TaskContext {
   #controller: AbortController | undefined
   #aborted: Error | undefined
   #sent = 0
-  #ended = false
-  #saved: Json | undefined
+  ended = false
+  stored: Json | undefined
+  readonly #state: SavedState
   readonly #saves: Map<number, Save> = new Map()
   /** The progress that waits to be sent. */
   #latest: { readonly value: Json } | undefined
@@ -38,7 +40,8 @@ export class RemoteContext implements TaskContext {
     this.#facts = facts
     this.#limits = limits
     this.#send = send
-    this.#saved = facts.saved
+    this.stored = facts.stored
+    this.#state = new SavedState(this)
   }
 
   get id(): string {
@@ -66,7 +69,7 @@ export class RemoteContext implements TaskContext {
     return copyJson(this.#facts.context)
   }
   get saved(): Json | undefined {
-    return copyJson(this.#saved)
+    return this.#state.saved
   }
 
   get signal(): AbortSignal {
@@ -79,8 +82,8 @@ export class RemoteContext implements TaskContext {
 
   get progress(): TaskContext['progress'] {
     return (value) => {
-      const taken = this.#take(value, 'progress')
-      if (this.#ended) return
+      const taken = this.take(value, 'progress')
+      if (this.ended) return
       this.#latest = { value: taken }
       const wait = this.#sentAt + PROGRESS_EVERY - systemClock.monotonic()
       if (wait <= 0) this.#flush()
@@ -89,19 +92,20 @@ export class RemoteContext implements TaskContext {
   }
 
   get save(): TaskContext['save'] {
-    return (value) => {
-      const saved = this.#save(value)
-      saved.catch(() => {}) // one that is not awaited must not end the worker
-      return saved
-    }
+    return (value) => this.#state.save(value)
   }
 
-  async #save(given: unknown): Promise<void> {
-    const value = this.#take(given, 'saved state')
-    if (this.#ended)
-      throw new InvalidStateError(`attempt ${this.attempt} of task ${show(this.id)} has ended: it can save no more`)
+  get step(): TaskContext['step'] {
+    return ((name, work) => this.#state.step(name, work)) as TaskContext['step']
+  }
+
+  get title(): string {
+    return `attempt ${this.attempt} of task ${show(this.id)}`
+  }
+
+  store(value: Json): Promise<void> {
     return new Promise((resolve, reject) => {
-      const save = this.#saves.size === 0 ? this.#sent : Math.max(...this.#saves.keys()) + 1
+      const save = this.#sent
       this.#saves.set(save, { value, resolve, reject })
       this.#say({ type: 'save', value, save })
     })
@@ -109,7 +113,7 @@ export class RemoteContext implements TaskContext {
 
   get log(): TaskContext['log'] {
     return (message, fields) => {
-      if (!this.#ended) this.#say({ type: 'log', message, fields })
+      if (!this.ended) this.#say({ type: 'log', message, fields })
     }
   }
 
@@ -132,7 +136,7 @@ export class RemoteContext implements TaskContext {
     const save = this.#saves.get(message.save)
     this.#saves.delete(message.save)
     if (message.error !== undefined) return save?.reject(revived(message.error))
-    this.#saved = save?.value
+    this.stored = save?.value
     save?.resolve()
   }
 
@@ -141,7 +145,7 @@ export class RemoteContext implements TaskContext {
     what: { readonly output?: ReturnType<typeof snapshot> } | { readonly error: ReturnType<typeof carried> },
   ): Reply {
     this.#flush()
-    this.#ended = true
+    this.ended = true
     return { ...what, sent: this.#sent }
   }
 
@@ -165,7 +169,7 @@ export class RemoteContext implements TaskContext {
     this.#send({ ...what, number: this.number } as Told)
   }
 
-  #take(value: unknown, what: string): Json {
+  take(value: unknown, what: string): Json {
     const taken = snapshot(value, this.#limits.input)
     if ('value' in taken) return taken.value
     throw new InvalidInputError(`the ${what} of ${this.name}`, taken.issues, { paths: false })

@@ -46,6 +46,7 @@ import { schemas } from './schemas.js'
 import { shared } from './shared.js'
 import { snapshots } from './snapshots.js'
 import { steering } from './steering.js'
+import { steps } from './steps.js'
 import { submit } from './submit.js'
 import { submitMany } from './submit-many.js'
 import { checkSkips, type Framework, type Skip } from './suite.js'
@@ -92,6 +93,7 @@ const TOPICS: readonly Topic[] = [
   thrown,
   retry,
   progressSave,
+  steps,
   context,
   time,
   steering,
