@@ -9,27 +9,41 @@ import type { MessagePort } from 'node:worker_threads'
 import type { Execution } from '../executor.js'
 import type { Json, Snapshot } from '../json.js'
 import type { ModuleFile } from '../module-file.js'
-import type { TaskContext } from '../task.js'
+import type { AttemptRecord } from '../record.js'
 import type { CarriedError } from './carried-error.js'
 
-/** Of a context: what does not change while the handler runs. */
-export type Facts = Pick<
-  TaskContext,
-  'id' | 'name' | 'attempt' | 'retries' | 'createdAt' | 'previous' | 'metadata' | 'context'
-> & {
+/** Of a context: what does not change while the handler runs. A list, which is cheaper to send than names. */
+export type Facts = readonly [
+  id: string,
+  name: string,
+  attempt: number,
+  retries: number,
+  createdAt: number,
+  previous: AttemptRecord | undefined,
+  metadata: Json | undefined,
+  context: Json | undefined,
   /** What earlier attempts have saved: see saved-state.ts. */
-  readonly stored: Json | undefined
-}
+  stored: Json | undefined,
+]
 
+/** What a worker gets to do. */
 export interface Errand {
   readonly number: number
-  readonly file: ModuleFile
   readonly input: unknown
   readonly facts: Facts
-  readonly limits: Execution['limits']
-  /** The first errand of a worker thread brings what it takes to send messages. */
-  readonly link?: ThreadLink | undefined
+  /** With the first errand of a worker. */
+  readonly first?: Beginning | undefined
 }
+
+/** What is the same for all errands of a worker. */
+export interface Beginning {
+  readonly file: ModuleFile
+  readonly limits: Limits
+  /** What a thread sends its messages by; a child process has its channel. */
+  readonly link: ThreadLink | undefined
+}
+
+export type Limits = Execution['limits']
 
 export interface ThreadLink {
   readonly port: MessagePort

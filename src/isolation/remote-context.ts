@@ -6,7 +6,7 @@ import type { AttemptRecord } from '../record.js'
 import { SavedState, type StateHolder } from '../saved-state.js'
 import type { TaskContext } from '../task.js'
 import { carried, revived } from './carried-error.js'
-import type { Asked, Errand, Facts, Reply, Told } from './protocol.js'
+import type { Asked, Errand, Facts, Limits, Reply, Told } from './protocol.js'
 
 /** ms between two progresses that are sent: the runner shows fewer still, and a tight loop must not flood it. */
 const PROGRESS_EVERY = 5
@@ -21,55 +21,54 @@ interface Save {
 export class RemoteContext implements TaskContext, StateHolder {
   readonly number: number
   readonly #facts: Facts
-  readonly #limits: Errand['limits']
+  readonly #limits: Limits
   readonly #send: (message: Told) => void
   #controller: AbortController | undefined
   #aborted: Error | undefined
   #sent = 0
   ended = false
   stored: Json | undefined
-  readonly #state: SavedState
-  readonly #saves: Map<number, Save> = new Map()
+  #state: SavedState | undefined
+  #saves: Map<number, Save> | undefined
   /** The progress that waits to be sent. */
   #latest: { readonly value: Json } | undefined
   #sentAt = Number.NEGATIVE_INFINITY
   #alarm: Alarm | undefined
 
-  constructor({ number, facts, limits }: Errand, send: (message: Told) => void) {
+  constructor({ number, facts }: Errand, limits: Limits, send: (message: Told) => void) {
     this.number = number
     this.#facts = facts
     this.#limits = limits
     this.#send = send
-    this.stored = facts.stored
-    this.#state = new SavedState(this)
+    this.stored = facts[8]
   }
 
   get id(): string {
-    return this.#facts.id
+    return this.#facts[0]
   }
   get name(): string {
-    return this.#facts.name
+    return this.#facts[1]
   }
   get attempt(): number {
-    return this.#facts.attempt
+    return this.#facts[2]
   }
   get retries(): number {
-    return this.#facts.retries
+    return this.#facts[3]
   }
   get createdAt(): number {
-    return this.#facts.createdAt
+    return this.#facts[4]
   }
   get previous(): AttemptRecord | undefined {
-    return copyJson(this.#facts.previous)
+    return copyJson(this.#facts[5])
   }
   get metadata(): Json | undefined {
-    return copyJson(this.#facts.metadata)
+    return copyJson(this.#facts[6])
   }
   get context(): Json | undefined {
-    return copyJson(this.#facts.context)
+    return copyJson(this.#facts[7])
   }
   get saved(): Json | undefined {
-    return this.#state.saved
+    return this.#saved().saved
   }
 
   get signal(): AbortSignal {
@@ -92,11 +91,16 @@ export class RemoteContext implements TaskContext, StateHolder {
   }
 
   get save(): TaskContext['save'] {
-    return (value) => this.#state.save(value)
+    return (value) => this.#saved().save(value)
   }
 
   get step(): TaskContext['step'] {
-    return ((name, work) => this.#state.step(name, work)) as TaskContext['step']
+    return ((name, work) => this.#saved().step(name, work)) as TaskContext['step']
+  }
+
+  #saved(): SavedState {
+    this.#state ??= new SavedState(this)
+    return this.#state
   }
 
   get title(): string {
@@ -106,6 +110,7 @@ export class RemoteContext implements TaskContext, StateHolder {
   store(value: Json): Promise<void> {
     return new Promise((resolve, reject) => {
       const save = this.#sent
+      this.#saves ??= new Map()
       this.#saves.set(save, { value, resolve, reject })
       this.#say({ type: 'save', value, save })
     })
@@ -133,8 +138,8 @@ export class RemoteContext implements TaskContext, StateHolder {
       this.#controller?.abort(this.#aborted)
       return
     }
-    const save = this.#saves.get(message.save)
-    this.#saves.delete(message.save)
+    const save = this.#saves?.get(message.save)
+    this.#saves?.delete(message.save)
     if (message.error !== undefined) return save?.reject(revived(message.error))
     this.stored = save?.value
     save?.resolve()

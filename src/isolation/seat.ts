@@ -9,20 +9,36 @@
 import { MessageChannel, type MessagePort } from 'node:worker_threads'
 import type { Tinypool, TinypoolWorker } from 'tinypool'
 import { type Alarm, after, systemClock } from '../clock.js'
-import { BackgroundRunnerError } from '../errors.js'
+import { BackgroundRunnerError, NonRetryableError } from '../errors.js'
 import type { Isolation } from '../task.js'
-import type { Asked, Errand, Reply, ThreadLink, Told } from './protocol.js'
+import type { CarriedError } from './carried-error.js'
+import type { Asked, Errand, Facts, Limits, Reply, ThreadLink, Told } from './protocol.js'
 
 /** ms that a worker has until it calls its first handler: for its own start and the module's. */
 const START = 60_000
 /** As many lines of what a child wrote to stderr are looked at, in characters, to tell what it died of. */
 const LAST_WORDS = 4_096
 
-/** What a seat does for the errand that it runs. */
+export type OpenTinypool = (options: ConstructorParameters<typeof Tinypool>[0]) => Tinypool
+
+/** Whom a seat tells of the errand that it runs. */
 export interface Visitor {
   /** The handler is called. */
   begun(): void
   told(message: Told): void
+}
+
+/** The errand that goes on. */
+interface Current {
+  readonly number: number
+  readonly visitor: Visitor
+  readonly resolve: (reply: Reply) => void
+  readonly reject: (error: unknown) => void
+  start: Alarm | undefined
+  /** Messages that have come. */
+  received: number
+  /** What came before all of its messages had. */
+  reply: Reply | undefined
 }
 
 /** A worker that ended without an error. */
@@ -49,22 +65,13 @@ export class Seat {
   #port: MessagePort | undefined
   #taken: Int32Array | undefined
   #number = 0
-  #visitor: Visitor | undefined
-  /** Messages of this errand that have come, and what waits until all have. */
-  #received = 0
-  #awaited: { readonly sent: number; readonly resolve: () => void } | undefined
-  #fail: (error: Error) => void = () => {}
+  #current: Current | undefined
   /** Why it was ended by us. */
   #ended: Error | undefined
   #over = false
   #closing = false
-  #errands = 0
 
-  constructor(
-    isolation: Isolation,
-    open: (seat: ConstructorParameters<typeof Tinypool>[0]) => Tinypool,
-    filename: string,
-  ) {
+  constructor(isolation: Isolation, open: OpenTinypool, filename: string) {
     this.#isolation = isolation
     const { place, memory, idleTimeout } = isolation
     const megabytes = memory === undefined ? undefined : Math.floor(memory / 1_048_576)
@@ -83,68 +90,72 @@ export class Seat {
         : { execArgv: childArguments(megabytes) }),
     })
     // Of a worker that dies with nothing to do, or before it is ready.
-    this.#pool.on('error', (error) => this.#fail(error))
+    this.#pool.on('error', (error) => this.#broke(this.#current, error))
   }
 
   /** Whether another errand may be run here. */
   get isGood(): boolean {
-    return !this.#over && this.#errands < this.#isolation.maxTasks
+    return !this.#over && this.#number < this.#isolation.maxTasks
   }
 
   /**
    * Runs one errand; one at a time.
    *
-   * @throws {BackgroundRunnerError} with the code WORKER_OUT_OF_MEMORY or WORKER_EXITED: the worker ended. The seat is no
-   * good from then on.
+   * @throws {BackgroundRunnerError} (rejects with it) with the code WORKER_OUT_OF_MEMORY or WORKER_EXITED: the worker
+   * ended. The seat is no good from then on.
    */
-  async run(errand: Omit<Errand, 'number' | 'link'>, visitor: Visitor): Promise<Reply> {
-    this.#errands++
-    this.#number++
-    this.#received = 0
-    this.#visitor = visitor
-    const number = this.#number
-    let start: Alarm | undefined
-    try {
-      const died = new Promise<never>((_resolve, reject) => {
-        this.#fail = reject
-      })
-      died.catch(() => {})
-      const reply = this.#post({ ...errand, number })
-      const worker = this.#worker as Worker
-      if (worker.hasBegun) visitor.begun()
-      else start = after(systemClock, START, () => this.end(new Error(`it did not start within ${START} ms`)))
-      const answer = await Promise.race([reply, died])
-      if (this.#received < answer.sent)
-        await Promise.race([
-          new Promise<void>((resolve) => {
-            this.#awaited = { sent: answer.sent, resolve }
-          }),
-          died,
-        ])
-      return answer
-    } catch (error) {
-      if ((error as { name?: unknown } | undefined)?.name === 'DataCloneError') throw error
-      this.#over = true
-      throw await this.#death(error)
-    } finally {
-      start?.cancel()
-      this.#visitor = undefined
-      this.#awaited = undefined
-      this.#fail = () => {}
-    }
+  run(input: unknown, facts: Facts, limits: Limits, visitor: Visitor): Promise<Reply> {
+    return new Promise((resolve, reject) => {
+      const number = ++this.#number
+      const current: Current = { number, visitor, resolve, reject, start: undefined, received: 0, reply: undefined }
+      this.#current = current
+      this.#post({ number, input, facts }, limits).then(
+        (reply) => this.#replied(current, reply),
+        (error) => this.#broke(current, error),
+      )
+      if (this.#worker?.hasBegun) visitor.begun()
+      else current.start = after(systemClock, START, () => this.end(new Error(`it did not start within ${START} ms`)))
+    })
   }
 
-  #post(errand: Errand): Promise<Reply> {
+  #post(errand: Errand, limits: Limits): Promise<Reply> {
     const isThread = this.#isolation.place === 'thread'
-    const before = this.#pool.threads[0]
-    const link = isThread && (before === undefined || before !== this.#worker?.itself) ? this.#link() : undefined
-    const reply: Promise<Reply> = this.#pool.run(link === undefined ? errand : { ...errand, link }, {
-      transferList: [...(link === undefined ? [] : [link.port]), ...(isThread ? movable(errand.input) : [])],
-      ...(!isThread && { channel: this.#channel }),
-    })
+    if (this.#pool.threads[0] !== this.#worker?.itself) this.#worker = undefined // it had nothing to do, and was ended
+    const isFirst = this.#worker?.hasBegun !== true
+    const link = isThread && isFirst ? this.#link() : undefined
+    const moved = isThread ? movable(errand.input) : []
+    const { file } = this.#isolation
+    const reply: Promise<Reply> = this.#pool.run(
+      isFirst ? { ...errand, first: { file, limits: { ...limits }, link } } : errand,
+      {
+        transferList: link === undefined ? moved : [link.port, ...moved],
+        ...(!isThread && { channel: this.#channel }),
+      },
+    )
     const itself = this.#pool.threads[0]
-    if (itself !== undefined && itself !== this.#worker?.itself) this.#watch(itself)
+    if (this.#worker === undefined && itself !== undefined) this.#watch(itself)
     return reply
+  }
+
+  #replied(current: Current, reply: Reply): void {
+    if (current.received < reply.sent) current.reply = reply
+    else if (this.#leaves(current)) current.resolve(reply)
+  }
+
+  #broke(current: Current | undefined, error: unknown): void {
+    if (current === undefined || !this.#leaves(current)) return
+    const lives = this.#worker !== undefined && this.#pool.threads[0] === this.#worker.itself
+    if (lives) return current.reject(unsendable(error)) // it was not even sent
+    this.#over = true
+    this.#death(error).then(current.reject)
+  }
+
+  /** The errand is over, if it was not before. */
+  #leaves(current: Current): boolean {
+    if (this.#current !== current) return false
+    this.#current = undefined
+    current.start?.cancel()
+    return true
   }
 
   /** What a thread sends its messages by. */
@@ -190,19 +201,25 @@ export class Seat {
       Atomics.add(this.#taken, 0, 1)
       Atomics.notify(this.#taken, 0)
     }
-    if (message.number !== this.#number || this.#visitor === undefined) return
-    this.#received++
+    const current = this.#current
+    if (current === undefined || message.number !== current.number) return
+    current.received++
     if (message.type === 'begun') {
+      current.start?.cancel()
       if (this.#worker !== undefined) this.#worker.hasBegun = true
-      this.#visitor.begun()
-    } else this.#visitor.told(message)
-    if (this.#awaited !== undefined && this.#received >= this.#awaited.sent) this.#awaited.resolve()
+      current.visitor.begun()
+    } else current.visitor.told(message)
+    if (current.reply !== undefined) this.#replied(current, current.reply)
   }
 
-  /** Says something to the handler of the present errand. */
-  ask(message: Asked extends infer Each ? (Each extends Asked ? Omit<Each, 'number'> : never) : never): void {
+  /** Asks the handler of the present errand to stop. */
+  abort(reason: CarriedError): void {
+    this.ask({ type: 'abort', reason, number: this.#number })
+  }
+
+  ask(message: Asked): void {
     try {
-      this.#send({ ...message, number: this.#number } as Asked)
+      this.#send(message)
     } catch {
       // It is dead, which is told elsewhere.
     }
@@ -251,6 +268,15 @@ export class Seat {
     this.#port?.close()
     await this.#pool.destroy().catch(() => {})
   }
+}
+
+/** As an input that its schema refuses: another attempt cannot help. */
+function unsendable(cause: unknown): NonRetryableError {
+  const why = (cause as { readonly message?: unknown } | undefined)?.message
+  return new NonRetryableError(`what the schema made of the input cannot be sent to a worker: ${why}`, {
+    code: 'INVALID_INPUT',
+    cause,
+  })
 }
 
 /** The flags of this process, but those of a debugger: its port is taken. */

@@ -4,24 +4,37 @@ import { isThenable } from '../thenable.js'
 import { callWithin } from '../within.js'
 import { carried } from './carried-error.js'
 import { outlive } from './parent.js'
-import { type Asked, type Errand, MOST_UNDERWAY, type Reply, type ThreadLink, type Told } from './protocol.js'
+import {
+  type Asked,
+  type Beginning,
+  type Errand,
+  type Limits,
+  MOST_UNDERWAY,
+  type Reply,
+  type ThreadLink,
+  type Told,
+} from './protocol.js'
 import { RemoteContext } from './remote-context.js'
 
 type Send = (message: Told) => void
 
-const modules = new Map<string, HandlerModule>()
 let send: Send | undefined
+let limits: Limits
+let file: ModuleFile
+let module: HandlerModule | undefined
 let current: RemoteContext | undefined
 
 /** Called by tinypool. */
 export default async function run(errand: Errand): Promise<Reply> {
-  const { file, number, input, limits } = errand
-  send ??= errand.link === undefined ? viaChannel() : viaPort(errand.link)
-  const ctx = new RemoteContext(errand, send)
+  if (errand.first !== undefined) begin(errand.first)
+  const ctx = new RemoteContext(errand, limits, send as Send)
   current = ctx
   try {
-    const module = modules.get(keyOf(file)) ?? (await load(file, send, number, ctx))
-    const output = await call(module, input, ctx)
+    if (module === undefined) {
+      module = await loadModule(file)
+      ctx.begin()
+    }
+    const output = await call(module, errand.input, ctx)
     if (output === undefined) return ctx.reply({})
     return ctx.reply({ output: snapshot(output, limits.output) })
   } catch (thrown) {
@@ -31,15 +44,11 @@ export default async function run(errand: Errand): Promise<Reply> {
   }
 }
 
-function keyOf({ url, name }: ModuleFile): string {
-  return `${name} ${url}`
-}
-
-async function load(file: ModuleFile, _send: Send, _number: number, ctx: RemoteContext): Promise<HandlerModule> {
-  const module = await loadModule(file)
-  modules.set(keyOf(file), module)
-  ctx.begin()
-  return module
+function begin({ link, ...rest }: Beginning): void {
+  file = rest.file
+  limits = rest.limits
+  // The first errand may come more than once: until the module could be loaded.
+  send = link === undefined ? (send ?? viaChannel()) : viaPort(link)
 }
 
 async function call({ run, context }: HandlerModule, input: unknown, ctx: RemoteContext): Promise<unknown> {
