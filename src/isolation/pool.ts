@@ -2,21 +2,27 @@
  * The executor of one definition: a pool of workers, each of which runs one handler at a time.
  *
  * It grows as it is needed: the engine starts no more attempts than the definition's `concurrency` allows, so there are
- * never more workers than that. The one that was used last is taken first, so that those that are not needed grow old.
+ * never more workers than that, those that are just being ended counted in. The one that was used last is taken first, so
+ * that those that are not needed grow old.
  */
+import { serialize } from 'node:v8'
 import type { Tinypool } from 'tinypool'
+import { RunnerClosedError } from '../errors.js'
 import type { Execution, Executor, Remote } from '../executor.js'
 import { Taken } from '../executor.js'
 import type { Isolation, TaskContext } from '../task.js'
 import { carried, revived } from './carried-error.js'
-import type { Facts, Told } from './protocol.js'
-import { Seat } from './seat.js'
+import type { Facts, Reply, Told } from './protocol.js'
+import { notSent, Seat, type Visit } from './seat.js'
 
 export class Pool implements Executor {
   readonly #open: () => Seat
   readonly #isolation: Isolation
   readonly #seats: Set<Seat> = new Set()
   readonly #idle: Seat[] = []
+  /** Of seats that are given up: each is waited for by one that takes its place. */
+  readonly #leaving: Set<Promise<void>> = new Set()
+  #closed = false
 
   constructor(
     isolation: Isolation,
@@ -27,47 +33,91 @@ export class Pool implements Executor {
     this.#open = () => new Seat(isolation, open, filename)
   }
 
-  execute(execution: Execution, input: unknown, ctx: TaskContext): Promise<unknown> {
-    const seat = this.#idle.pop() ?? this.#open()
-    this.#seats.add(seat)
-    return this.#run(seat, execution, input, ctx).finally(() => this.#leave(seat))
+  async execute(execution: Execution, input: unknown, ctx: TaskContext): Promise<unknown> {
+    const control = new Control()
+    execution.controlledBy(control)
+    const sent = this.#toSend(execution, input)
+    for (;;) {
+      const seat = this.#idle.pop() ?? (await this.#newSeat())
+      let reply: Reply | undefined
+      try {
+        control.throwIfAsked()
+        const errand = { file: this.#isolation.file, ...sent, facts: factsOf(ctx), limits: limitsOf(execution) }
+        const visit = seat.take(errand, {
+          begun: () => execution.begin(),
+          told: (message) => tell(message, visit, execution, ctx),
+          fault: (error) => execution.report(error),
+        })
+        control.visit = visit
+        reply = await visit.done
+      } finally {
+        control.visit = undefined
+        this.#leave(seat)
+      }
+      if (reply === undefined) continue // it was given to a worker that was about to end
+      if ('error' in reply) throw revived(reply.error)
+      return reply.output === undefined ? undefined : new Taken(reply.output)
+    }
   }
 
-  async #run(seat: Seat, execution: Execution, input: unknown, ctx: TaskContext): Promise<unknown> {
-    let begun = false
-    const remote: Remote = {
-      abort: (reason) => {
-        // One that was not called yet has nothing to tidy up.
-        if (begun) seat.ask({ type: 'abort', reason: carried(reason) })
-        else seat.end(reason)
-      },
-      end: (reason) => seat.end(reason),
+  /** What a schema gives need not be JSON, and what a channel between processes cannot take it throws at nobody. */
+  #toSend({ definition }: Execution, input: unknown): { readonly input: unknown; readonly isSerialized: boolean } {
+    if (this.#isolation.place === 'thread' || definition.input === undefined) return { input, isSerialized: false }
+    try {
+      return { input: serialize(input), isSerialized: true }
+    } catch (error) {
+      throw notSent(error)
     }
-    execution.controlledBy(remote)
-    const reply = await seat.run(
-      { file: this.#isolation.file, input, facts: factsOf(ctx), limits: limitsOf(execution) },
-      {
-        begun: () => {
-          begun = true
-          execution.begin()
-        },
-        told: (message) => tell(message, seat, execution, ctx),
-      },
-    )
-    if ('error' in reply) throw revived(reply.error)
-    return reply.output === undefined ? undefined : new Taken(reply.output)
+  }
+
+  async #newSeat(): Promise<Seat> {
+    const [leaving] = this.#leaving
+    if (leaving !== undefined) {
+      this.#leaving.delete(leaving)
+      await leaving
+    }
+    if (this.#closed) throw new RunnerClosedError('the runner closes')
+    const seat = this.#open()
+    this.#seats.add(seat)
+    return seat
   }
 
   #leave(seat: Seat): void {
-    if (seat.isGood) this.#idle.push(seat)
-    else {
-      this.#seats.delete(seat)
-      void seat.close()
+    if (seat.isGood && !this.#closed) {
+      this.#idle.push(seat)
+      return
     }
+    const gone = seat.close().then(() => {
+      this.#seats.delete(seat)
+      this.#leaving.delete(gone)
+    })
+    this.#leaving.add(gone)
   }
 
   async close(): Promise<void> {
+    this.#closed = true
+    this.#idle.length = 0
     await Promise.all([...this.#seats].map((seat) => seat.close()))
+  }
+}
+
+/** What was asked of an attempt, whether or not it is with a worker already. */
+class Control implements Remote {
+  visit: Visit | undefined
+  #asked: Error | undefined
+
+  abort(reason: Error): void {
+    this.#asked ??= reason
+    this.visit?.ask({ type: 'abort', reason: carried(reason) })
+  }
+
+  end(reason: Error): void {
+    this.#asked ??= reason
+    this.visit?.end(reason)
+  }
+
+  throwIfAsked(): void {
+    if (this.#asked !== undefined) throw this.#asked
   }
 }
 
@@ -80,7 +130,7 @@ function limitsOf({ limits: { input, output, errorMessage, errorStack } }: Execu
   return { input, output, errorMessage, errorStack }
 }
 
-function tell(message: Told, seat: Seat, execution: Execution, ctx: TaskContext): void {
+function tell(message: Told, visit: Visit, execution: Execution, ctx: TaskContext): void {
   switch (message.type) {
     case 'progress':
       return ctx.progress(message.value)
@@ -91,8 +141,8 @@ function tell(message: Told, seat: Seat, execution: Execution, ctx: TaskContext)
     case 'save': {
       const { save } = message
       ctx.save(message.value).then(
-        () => seat.ask({ type: 'saved', save }),
-        (error) => seat.ask({ type: 'saved', save, error: carried(error) }),
+        () => visit.ask({ type: 'saved', save }),
+        (error) => visit.ask({ type: 'saved', save, error: carried(error) }),
       )
     }
   }

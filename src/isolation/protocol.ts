@@ -1,9 +1,9 @@
 /**
  * What a runner and its workers say to each other.
  *
- * An errand goes out and one reply comes back, both through the pool's library; in between, whatever a handler and its
- * runner have to tell each other goes as messages, each with the number of its errand. A reply says how many messages
- * were sent before it, since it may overtake them.
+ * An errand goes out by the pool's library. What a handler and its runner have to tell each other goes as messages, each
+ * with the number of its errand; the last one is the reply. They come in the order in which they were said, and also if
+ * their worker dies right afterwards: so what was not heard of a worker that is gone was never said.
  */
 import type { MessagePort } from 'node:worker_threads'
 import type { Execution } from '../executor.js'
@@ -22,6 +22,8 @@ export interface Errand {
   readonly number: number
   readonly file: ModuleFile
   readonly input: unknown
+  /** The input was made into bytes by `v8.serialize`. */
+  readonly isSerialized: boolean
   readonly facts: Facts
   readonly limits: Execution['limits']
   /** The first errand of a worker thread brings what it takes to send messages. */
@@ -34,8 +36,16 @@ export interface ThreadLink {
   readonly taken: Int32Array
 }
 
-/** What became of an errand. `sent`: how many messages it sent. */
-export type Reply = ({ readonly output?: Snapshot } | { readonly error: CarriedError }) & { readonly sent: number }
+/** What became of an errand. */
+export type Reply = { readonly output?: Snapshot | undefined } | { readonly error: CarriedError }
+
+/** Said by a worker that ends by itself. */
+export interface LastWords {
+  /** Whose doing it is, as far as that can be told: the present errand, or an earlier one that left something behind. */
+  readonly by: { readonly number: number; readonly id: string } | undefined
+  /** What nobody caught. */
+  readonly error: CarriedError | undefined
+}
 
 /** From a worker. */
 export type Told = { readonly number: number } & (
@@ -44,9 +54,11 @@ export type Told = { readonly number: number } & (
   | { readonly type: 'save'; readonly value: unknown; readonly save: number }
   | { readonly type: 'log'; readonly message: string; readonly fields: Readonly<Record<string, unknown>> | undefined }
   | { readonly type: 'fault'; readonly error: CarriedError }
+  | { readonly type: 'reply'; readonly reply: Reply }
+  | { readonly type: 'end'; readonly words: LastWords }
 )
 
-/** To a worker. */
+/** To a worker. An abort may overtake its errand. */
 export type Asked = { readonly number: number } & (
   | { readonly type: 'abort'; readonly reason: CarriedError }
   | { readonly type: 'saved'; readonly save: number; readonly error?: CarriedError | undefined }
@@ -54,3 +66,6 @@ export type Asked = { readonly number: number } & (
 
 /** So many messages may be on their way from a thread; one more waits until the runner has taken some. */
 export const MOST_UNDERWAY = 1_000
+
+/** The code with which a child ends that has no channel any more. */
+export const CUT_OFF = 112

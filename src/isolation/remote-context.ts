@@ -24,10 +24,11 @@ export class RemoteContext implements TaskContext {
   readonly #send: (message: Told) => void
   #controller: AbortController | undefined
   #aborted: Error | undefined
-  #sent = 0
+  #stop: ((reason: Error) => void) | undefined
   #ended = false
   #saved: Json | undefined
   readonly #saves: Map<number, Save> = new Map()
+  #lastSave = 0
   /** The progress that waits to be sent. */
   #latest: { readonly value: Json } | undefined
   #sentAt = Number.NEGATIVE_INFINITY
@@ -101,7 +102,7 @@ export class RemoteContext implements TaskContext {
     if (this.#ended)
       throw new InvalidStateError(`attempt ${this.attempt} of task ${show(this.id)} has ended: it can save no more`)
     return new Promise((resolve, reject) => {
-      const save = this.#saves.size === 0 ? this.#sent : Math.max(...this.#saves.keys()) + 1
+      const save = ++this.#lastSave
       this.#saves.set(save, { value, resolve, reject })
       this.#say({ type: 'save', value, save })
     })
@@ -109,12 +110,27 @@ export class RemoteContext implements TaskContext {
 
   get log(): TaskContext['log'] {
     return (message, fields) => {
-      if (!this.#ended) this.#say({ type: 'log', message, fields })
+      if (this.#ended) return
+      try {
+        this.#say({ type: 'log', message, fields })
+      } catch {
+        this.#say({ type: 'log', message: String(message), fields: sendable(fields) })
+      }
     }
   }
 
-  /** The handler is called now. */
+  /** `work`, unless the runner asks to stop before it is done. */
+  async unlessStopped<Result>(work: () => Promise<Result>): Promise<Result> {
+    const stopped = new Promise<never>((_resolve, reject) => {
+      this.#stop = reject
+    })
+    if (this.#aborted !== undefined) throw this.#aborted
+    return Promise.race([work(), stopped])
+  }
+
+  /** The handler is called now. @throws the reason why not: the runner has asked to stop before */
   begin(): void {
+    if (this.#aborted !== undefined) throw this.#aborted
     this.#say({ type: 'begun' })
   }
 
@@ -127,7 +143,7 @@ export class RemoteContext implements TaskContext {
     if (message.type === 'abort') {
       this.#aborted = revived(message.reason)
       this.#controller?.abort(this.#aborted)
-      return
+      return this.#stop?.(this.#aborted)
     }
     const save = this.#saves.get(message.save)
     this.#saves.delete(message.save)
@@ -137,12 +153,9 @@ export class RemoteContext implements TaskContext {
   }
 
   /** The end: from here on the handler can write no more. */
-  reply(
-    what: { readonly output?: ReturnType<typeof snapshot> } | { readonly error: ReturnType<typeof carried> },
-  ): Reply {
-    this.#flush()
+  reply(reply: Reply): void {
+    this.#say({ type: 'reply', reply })
     this.#ended = true
-    return { ...what, sent: this.#sent }
   }
 
   #flush(): void {
@@ -161,7 +174,6 @@ export class RemoteContext implements TaskContext {
   }
 
   #tell(what: Saying): void {
-    this.#sent++
     this.#send({ ...what, number: this.number } as Told)
   }
 
@@ -170,4 +182,18 @@ export class RemoteContext implements TaskContext {
     if ('value' in taken) return taken.value
     throw new InvalidInputError(`the ${what} of ${this.name}`, taken.issues, { paths: false })
   }
+}
+
+/** The fields of a log line, those that cannot be sent as text. */
+function sendable(fields: Readonly<Record<string, unknown>> | undefined): Readonly<Record<string, unknown>> {
+  const texts: [string, unknown][] = []
+  try {
+    for (const [key, value] of Object.entries(fields ?? {})) {
+      const taken = snapshot(value)
+      texts.push([key, 'value' in taken ? taken.value : show(value)])
+    }
+  } catch {
+    // a proxy that does not tell its keys
+  }
+  return Object.fromEntries(texts)
 }

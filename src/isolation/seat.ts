@@ -6,59 +6,113 @@
  * say which worker had which task. With one worker whatever happens is the worker's that runs the errand. What tinypool
  * does for us is starting, feeding and ending threads and child processes alike, and ending those that have nothing to do.
  */
-import { MessageChannel, type MessagePort } from 'node:worker_threads'
+import { MessageChannel, type MessagePort, receiveMessageOnPort } from 'node:worker_threads'
 import type { Tinypool, TinypoolWorker } from 'tinypool'
-import { type Alarm, after, systemClock } from '../clock.js'
-import { BackgroundRunnerError } from '../errors.js'
+import { type Alarm, after, nextTurn, systemClock } from '../clock.js'
+import { BackgroundRunnerError, RetryLaterError, show } from '../errors.js'
+import type { AttemptRecord } from '../record.js'
 import type { Isolation } from '../task.js'
+import { carried } from './carried-error.js'
+import { ChildLife, type Life, ThreadLife } from './life.js'
 import type { Asked, Errand, Reply, ThreadLink, Told } from './protocol.js'
 
 /** ms that a worker has until it calls its first handler: for its own start and the module's. */
 const START = 60_000
-/** As many lines of what a child wrote to stderr are looked at, in characters, to tell what it died of. */
-const LAST_WORDS = 4_096
+/** ms that one which has served before has until it calls the next: what an earlier handler left behind may hold it. */
+const WAKE = 2_000
+/** ms that one which has nothing to do has to end by itself: less than a runner that closes waits for it. */
+const END = 500
 
 /** What a seat does for the errand that it runs. */
 export interface Visitor {
   /** The handler is called. */
   begun(): void
   told(message: Told): void
+  /** What has befallen its worker when it was served already. */
+  fault(error: Error): void
 }
 
-/** A worker that ended without an error. */
-class Exited extends Error {}
+type Message<Each extends { readonly number: number }> = Each extends unknown ? Omit<Each, 'number'> : never
 
-/** What is there of one worker. */
-class Worker {
-  readonly itself: TinypoolWorker
-  /** How it ended, once it has. */
-  end: { readonly code: number | null; readonly signal: string | null | undefined } | undefined
-  words = ''
+/** One errand at a seat. */
+export class Visit {
+  readonly number: number
+  readonly visitor: Visitor
+  /**
+   * Undefined: it never began, and through no fault of its own: it was given to a worker that had served others, and that
+   * ended.
+   *
+   * @throws {BackgroundRunnerError} with the code WORKER_OUT_OF_MEMORY or WORKER_EXITED: the worker ended
+   * @throws {BackgroundRunnerError} with the code INPUT_NOT_SENT: the input cannot go to another thread or process
+   * @throws {RetryLaterError} an earlier errand ended the worker
+   */
+  readonly done: Promise<Reply | undefined>
+  readonly replied: Promise<void>
   hasBegun = false
+  reply: Reply | undefined
+  /** Rings if it does not begin. */
+  limit: Alarm | undefined
+  readonly #seat: Seat
+  #resolve!: () => void
 
-  constructor(itself: TinypoolWorker) {
-    this.itself = itself
+  constructor(number: number, visitor: Visitor, seat: Seat, perform: (visit: Visit) => Promise<Reply | undefined>) {
+    this.number = number
+    this.visitor = visitor
+    this.replied = new Promise((resolve) => {
+      this.#resolve = resolve
+    })
+    this.#seat = seat
+    this.done = perform(this)
+  }
+
+  hear(message: Told): void {
+    if (message.type === 'begun') {
+      this.hasBegun = true
+      this.limit?.cancel()
+      this.visitor.begun()
+    } else if (message.type === 'reply') {
+      this.reply = message.reply
+      this.#resolve()
+    } else this.visitor.told(message)
+  }
+
+  /** Says something to the handler. */
+  ask(message: Message<Asked>): void {
+    this.#seat.ask({ ...message, number: this.number } as Asked)
+  }
+
+  /** Ends the worker, whatever it does; `done` rejects with this reason when it is gone. */
+  end(reason: Error): void {
+    this.#seat.end(this, reason)
   }
 }
+
+type ToSend = Omit<Errand, 'number' | 'link'>
 
 export class Seat {
   readonly #isolation: Isolation
   readonly #pool: Tinypool
-  #worker: Worker | undefined
-  #send: (message: Asked) => void = () => {}
+  /** The worker that was started last; it may have ended since. */
+  #life: Life | undefined
+  /** What the first errand of a thread brings along. */
+  #link: ThreadLink | undefined
   #port: MessagePort | undefined
   #taken: Int32Array | undefined
+  #send: ((message: Asked) => void) | undefined
+  /** What there was to say before the worker could be told. */
+  #unsent: Asked[] = []
   #number = 0
+  #visit: Visit | undefined
+  /** Who was here last. */
   #visitor: Visitor | undefined
-  /** Messages of this errand that have come, and what waits until all have. */
-  #received = 0
-  #awaited: { readonly sent: number; readonly resolve: () => void } | undefined
-  #fail: (error: Error) => void = () => {}
+  /** What the present worker has taken on. */
+  #errands = 0
   /** Why it was ended by us. */
   #ended: Error | undefined
+  /** It was held by what an earlier errand left behind, and ended by us. */
+  #wasHeld = false
   #over = false
-  #closing = false
-  #errands = 0
+  #closing: Promise<void> | undefined
 
   constructor(
     isolation: Isolation,
@@ -67,7 +121,7 @@ export class Seat {
   ) {
     this.#isolation = isolation
     const { place, memory, idleTimeout } = isolation
-    const megabytes = memory === undefined ? undefined : Math.floor(memory / 1_048_576)
+    const megabytes = memory === undefined ? undefined : Math.floor(memory / MB)
     this.#pool = open({
       runtime: place === 'thread' ? 'worker_threads' : 'child_process',
       filename,
@@ -82,8 +136,7 @@ export class Seat {
         ? megabytes !== undefined && { resourceLimits: { maxOldGenerationSizeMb: megabytes } }
         : { execArgv: childArguments(megabytes) }),
     })
-    // Of a worker that dies with nothing to do, or before it is ready.
-    this.#pool.on('error', (error) => this.#fail(error))
+    this.#pool.on('error', () => {}) // of a worker without an errand; its life tells of it
   }
 
   /** Whether another errand may be run here. */
@@ -91,98 +144,112 @@ export class Seat {
     return !this.#over && this.#errands < this.#isolation.maxTasks
   }
 
-  /**
-   * Runs one errand; one at a time.
-   *
-   * @throws {BackgroundRunnerError} with the code WORKER_OUT_OF_MEMORY or WORKER_EXITED: the worker ended. The seat is no
-   * good from then on.
-   */
-  async run(errand: Omit<Errand, 'number' | 'link'>, visitor: Visitor): Promise<Reply> {
-    this.#errands++
-    this.#number++
-    this.#received = 0
-    this.#visitor = visitor
-    const number = this.#number
-    let start: Alarm | undefined
+  /** Takes one errand, when the last one is done. If its worker ends, the seat is no good from then on. */
+  take(errand: ToSend, visitor: Visitor): Visit {
+    return new Visit(++this.#number, visitor, this, (visit) => this.#perform(errand, visit))
+  }
+
+  async #perform(errand: ToSend, visit: Visit): Promise<Reply | undefined> {
+    this.#visit = visit
     try {
-      const died = new Promise<never>((_resolve, reject) => {
-        this.#fail = reject
-      })
-      died.catch(() => {})
-      const reply = this.#post({ ...errand, number })
-      const worker = this.#worker as Worker
-      if (worker.hasBegun) visitor.begun()
-      else start = after(systemClock, START, () => this.end(new Error(`it did not start within ${START} ms`)))
-      const answer = await Promise.race([reply, died])
-      if (this.#received < answer.sent)
-        await Promise.race([
-          new Promise<void>((resolve) => {
-            this.#awaited = { sent: answer.sent, resolve }
-          }),
-          died,
-        ])
-      return answer
-    } catch (error) {
-      if ((error as { name?: unknown } | undefined)?.name === 'DataCloneError') throw error
-      this.#over = true
-      throw await this.#death(error)
+      await this.#isReady()
+      return this.#ended === undefined ? await this.#run(errand, visit) : await Promise.reject(this.#ended)
     } finally {
-      start?.cancel()
-      this.#visitor = undefined
-      this.#awaited = undefined
-      this.#fail = () => {}
+      visit.limit?.cancel()
+      this.#visit = undefined
+      this.#visitor = visit.visitor
+      this.#unsent = []
     }
   }
 
-  #post(errand: Errand): Promise<Reply> {
+  /** A worker that had nothing to do and was ended is gone: there is never more than one. */
+  async #isReady(): Promise<void> {
+    if (this.#life === undefined || this.#pool.threads.length > 0) return
+    this.#life.kill()
+    await this.#life.gone
+  }
+
+  async #run(errand: ToSend, visit: Visit): Promise<Reply | undefined> {
+    const moved = this.#isolation.place === 'thread' ? movable(errand.input) : []
+    const response = this.#post({ ...errand, number: visit.number }, moved)
+    const life = this.#life as Life
+    const served = life.hasBegun
+    visit.limit = after(systemClock, served ? WAKE : START, () => this.#beginsLate(visit, life, served))
+    // tinypool, too, tells of a death, and sooner; but only when the worker is gone all is known.
+    const isAlive = (): boolean => !life.isOver && this.#pool.threads.length > 0
+    const settled = response.catch((error) => (isAlive() ? Promise.reject(notSent(error)) : life.gone))
+    await Promise.race([settled, life.gone])
+    if (visit.reply === undefined) await Promise.race([visit.replied, life.gone])
+    if (life.isOver) await this.close()
+    if (visit.reply !== undefined) return visit.reply
+    if (this.#ended !== undefined) throw this.#ended
+    if (served && !visit.hasBegun && moved.length === 0) return undefined
+    throw this.#death(visit, life, errand.facts.previous)
+  }
+
+  #post(errand: Errand, moved: readonly ArrayBuffer[]): Promise<unknown> {
     const isThread = this.#isolation.place === 'thread'
-    const before = this.#pool.threads[0]
-    const link = isThread && (before === undefined || before !== this.#worker?.itself) ? this.#link() : undefined
-    const reply: Promise<Reply> = this.#pool.run(link === undefined ? errand : { ...errand, link }, {
-      transferList: [...(link === undefined ? [] : [link.port]), ...(isThread ? movable(errand.input) : [])],
-      ...(!isThread && { channel: this.#channel }),
-    })
-    const itself = this.#pool.threads[0]
-    if (itself !== undefined && itself !== this.#worker?.itself) this.#watch(itself)
-    return reply
+    const isNew = this.#pool.threads.length === 0
+    if (isNew) {
+      this.#errands = 0
+      this.#send = undefined
+      if (isThread) this.#newLink()
+    }
+    this.#errands++
+    const link = this.#link
+    const start = (): Promise<unknown> =>
+      this.#pool.run(link === undefined ? errand : { ...errand, link }, {
+        transferList: [...(link === undefined ? [] : [link.port]), ...moved],
+        ...(!isThread && { channel: this.#channel }),
+      })
+    if (!isNew) return start()
+    const response = isThread ? start() : keepingUnlimited(start)
+    this.#watch(this.#pool.threads[0] as TinypoolWorker)
+    return response
   }
 
   /** What a thread sends its messages by. */
-  #link(): ThreadLink {
+  #newLink(): void {
     this.#port?.close()
     const { port1, port2 } = new MessageChannel()
     const taken = new Int32Array(new SharedArrayBuffer(4))
     this.#port = port1
     this.#taken = taken
+    this.#link = { port: port2, taken }
     port1.on('message', (message) => this.#hear(message))
     port1.unref() // tinypool's own port holds the process while there is an errand
     this.#send = (message) => port1.postMessage(message)
-    return { port: port2, taken }
   }
 
   /** What a child process sends its messages by. */
   readonly #channel = {
     onMessage: (send: (message: Asked) => void): void => {
       this.#send = send
+      for (const each of this.#unsent.splice(0)) this.ask(each)
     },
     postMessage: (message: Told): void => this.#hear(message),
   }
 
   #watch(itself: TinypoolWorker): void {
-    const worker = new Worker(itself)
-    this.#worker = worker
-    itself.once('exit', (code: number | null, signal?: string | null) => {
-      worker.end = { code, signal }
-      // tinypool hears of a thread's errors, and not of its exit.
-      if (this.#isolation.place === 'thread' && !this.#closing) itself.emit('error', new Exited())
-    })
-    if (this.#isolation.place === 'thread') return
-    // A child that lets go of its channel can tell nothing any more.
-    itself.once('disconnect', () => this.#kill(worker))
-    const { stderr } = (itself as unknown as { process: import('node:child_process').ChildProcess }).process
-    stderr?.on('data', (chunk) => {
-      worker.words = `${worker.words}${chunk}`.slice(-LAST_WORDS)
-    })
+    const life =
+      this.#isolation.place === 'thread'
+        ? new ThreadLife(
+            itself,
+            () => this.#pool.threads.includes(itself),
+            () => this.#hearAll(),
+          )
+        : new ChildLife(itself)
+    this.#life = life
+    void life.gone.then(() => this.#tellBlame(life))
+  }
+
+  /** What a thread that is gone has said before. */
+  #hearAll(): void {
+    for (;;) {
+      const next = this.#port && receiveMessageOnPort(this.#port)
+      if (next === undefined) return
+      this.#hear(next.message)
+    }
   }
 
   #hear(message: Told): void {
@@ -190,68 +257,123 @@ export class Seat {
       Atomics.add(this.#taken, 0, 1)
       Atomics.notify(this.#taken, 0)
     }
-    if (message.number !== this.#number || this.#visitor === undefined) return
-    this.#received++
-    if (message.type === 'begun') {
-      if (this.#worker !== undefined) this.#worker.hasBegun = true
-      this.#visitor.begun()
-    } else this.#visitor.told(message)
-    if (this.#awaited !== undefined && this.#received >= this.#awaited.sent) this.#awaited.resolve()
+    this.#link = undefined // it has it
+    const life = this.#life
+    if (life === undefined) return
+    if (message.type === 'begun') life.hasBegun = true
+    if (message.type === 'end') life.lastWords = message.words
+    else if (message.number === this.#visit?.number) this.#visit.hear(message)
   }
 
-  /** Says something to the handler of the present errand. */
-  ask(message: Asked extends infer Each ? (Each extends Asked ? Omit<Each, 'number'> : never) : never): void {
-    try {
-      this.#send({ ...message, number: this.#number } as Asked)
-    } catch {
-      // It is dead, which is told elsewhere.
-    }
+  /** Says something to the handler of an errand, if that still runs. */
+  ask(message: Asked): void {
+    if (message.number !== this.#visit?.number) return
+    if (this.#send === undefined) this.#unsent.push(message)
+    else this.#send(message)
   }
 
-  /** Ends the worker, whatever it does; `run` rejects with this reason when it is gone. */
-  end(reason: Error): void {
+  /** Ends the worker of this visit. */
+  end(visit: Visit, reason: Error): void {
+    if (visit !== this.#visit) return
     this.#ended ??= reason
     this.#over = true
-    if (this.#worker !== undefined) this.#kill(this.#worker)
+    this.#life?.kill()
   }
 
-  #kill({ itself, end }: Worker): void {
-    if (end !== undefined) return
-    if (this.#isolation.place === 'thread') itself.terminate().catch(() => {})
-    else {
-      try {
-        process.kill(itself.threadId, 'SIGKILL')
-      } catch {
-        // It is gone already.
-      }
-    }
+  #beginsLate(visit: Visit, life: Life, served: boolean): void {
+    // What it has said may lie there unread, if this process was busy for long.
+    nextTurn(() =>
+      nextTurn(() => {
+        if (visit.hasBegun || visit.reply !== undefined || visit !== this.#visit) return
+        if (served) this.#wasHeld = true
+        else this.#ended ??= exited(`${this.#what} was ended: it did not start within ${START} ms`)
+        this.#over = true
+        life.kill()
+      }),
+    )
   }
 
-  /** What the worker died of, when it is really gone. */
-  async #death(cause: unknown): Promise<Error> {
-    await this.close()
-    if (this.#ended !== undefined) return this.#ended
-    const worker = this.#worker
-    const code = (cause as { code?: unknown } | undefined)?.code
-    const { place, memory } = this.#isolation
-    const what = place === 'thread' ? 'the worker thread' : 'the worker process'
-    if (code === 'ERR_WORKER_OUT_OF_MEMORY' || /heap out of memory/.test(worker?.words ?? '')) {
-      const limit = memory === undefined ? '' : ` of ${memory / 1_048_576} MB`
-      return new BackgroundRunnerError('WORKER_OUT_OF_MEMORY', `${what} needed more memory than its limit${limit}`)
+  get #what(): string {
+    return this.#isolation.place === 'thread' ? 'the worker thread' : 'the worker process'
+  }
+
+  /** Why there is no reply, when the worker is gone. */
+  #death({ number, hasBegun }: Visit, life: Life, previous: AttemptRecord | undefined): Error {
+    if (life.ranOutOfMemory) {
+      const { memory } = this.#isolation
+      const limit = memory === undefined ? '' : ` of ${memory / MB} MB`
+      return new BackgroundRunnerError(
+        'WORKER_OUT_OF_MEMORY',
+        `${this.#what} needed more memory than its limit${limit}`,
+      )
     }
-    const { end } = worker ?? {}
-    const how = end?.signal ? `by ${end.signal}` : end?.code === undefined ? '' : `with code ${end.code}`
-    return new BackgroundRunnerError('WORKER_EXITED', `${what} ended ${how} before its handler had settled`, { cause })
+    const { lastWords, how } = life
+    const when = hasBegun ? 'before its handler had settled' : 'before it called its handler'
+    const said = `${this.#what} ${how} ${when}`
+    const isInnocent = this.#wasHeld || (lastWords?.by !== undefined && lastWords.by.number < number)
+    // What two in a row die of is perhaps their own doing after all, with what an earlier one has made: a connection.
+    if (isInnocent && !wasPutBack(previous))
+      return notItsFault(`an earlier task left something behind: ${said}`, life.uncaught)
+    return exited(said, life.uncaught)
+  }
+
+  /** Tells whose errand ended a worker that had none, or that had another one by then. */
+  #tellBlame({ lastWords, how, uncaught }: Life): void {
+    const by = lastWords?.by
+    if (by === undefined || by.number === this.#visit?.number) return
+    const visitor = this.#visit?.visitor ?? this.#visitor
+    visitor?.fault(exited(`what task ${show(by.id)} left behind ended its worker: ${this.#what} ${how}`, uncaught))
   }
 
   /** Resolves when nothing of it is left. */
-  async close(): Promise<void> {
+  close(): Promise<void> {
     this.#over = true
-    this.#closing = true
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
+    const life = this.#life
+    if (this.#visit !== undefined) life?.kill()
+    const patience = after(systemClock, END, () => life?.kill())
+    await Promise.all([this.#pool.destroy().catch(() => {}), life?.gone])
+    patience.cancel()
     this.#port?.close()
-    await this.#pool.destroy().catch(() => {})
   }
 }
+
+function exited(message: string, cause?: unknown): BackgroundRunnerError {
+  const told = cause === undefined ? message : `${message}: ${carried(cause).record.message}`
+  return new BackgroundRunnerError('WORKER_EXITED', told, { cause })
+}
+
+/** An end that costs the task no attempt. */
+function notItsFault(message: string, cause: unknown): Error {
+  const { message: told, code } = exited(message, cause)
+  return Object.defineProperties(new RetryLaterError({ delay: 0, cause }), {
+    message: { value: told, configurable: true, writable: true },
+    code: { value: code, configurable: true, enumerable: true, writable: true },
+  })
+}
+
+function wasPutBack(attempt: AttemptRecord | undefined): boolean {
+  return attempt?.error?.code === 'WORKER_EXITED' && attempt.error.name === 'RetryLaterError'
+}
+
+export function notSent(cause: unknown): BackgroundRunnerError {
+  const why = carried(cause).record.message
+  return new BackgroundRunnerError('INPUT_NOT_SENT', `the input cannot be sent to a worker: ${why}`, { cause })
+}
+
+/** tinypool raises the limit of listeners on our output by one for each child; of none it would make a limit of one. */
+function keepingUnlimited<Result>(start: () => Result): Result {
+  const unlimited = [process.stdout, process.stderr].filter((each) => each.getMaxListeners() === 0)
+  const result = start()
+  for (const each of unlimited) each.setMaxListeners(0)
+  return result
+}
+
+const MB = 1_048_576
 
 /** The flags of this process, but those of a debugger: its port is taken. */
 function childArguments(megabytes: number | undefined): string[] {
@@ -269,8 +391,10 @@ const WORTH_MOVING = 65_536
 /** The memory of large buffers in an input; a schema made them, for this attempt. */
 function movable(input: unknown): ArrayBuffer[] {
   const found = new Set<ArrayBuffer>()
+  const seen = new Set<unknown>()
   const look = (value: unknown): void => {
-    if (typeof value !== 'object' || value === null) return
+    if (typeof value !== 'object' || value === null || seen.has(value)) return
+    seen.add(value)
     if (ArrayBuffer.isView(value)) {
       const { buffer, byteLength } = value
       if (buffer instanceof ArrayBuffer && byteLength >= WORTH_MOVING && byteLength === buffer.byteLength)
@@ -278,6 +402,10 @@ function movable(input: unknown): ArrayBuffer[] {
     } else if (Array.isArray(value)) value.forEach(look)
     else if (Object.getPrototypeOf(value) === Object.prototype) Object.values(value).forEach(look)
   }
-  look(input)
+  try {
+    look(input)
+  } catch {
+    return [] // too deep, or a getter that throws: sending it will say so
+  }
   return [...found]
 }

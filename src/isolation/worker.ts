@@ -1,8 +1,12 @@
+/** What a worker begins with: it loads the module of an errand, calls the handler in it, and tells the runner of it. */
+import { AsyncLocalStorage } from 'node:async_hooks'
+import { deserialize } from 'node:v8'
+import { isMainThread } from 'node:worker_threads'
 import { snapshot } from '../json.js'
 import { type HandlerModule, loadModule, type ModuleFile } from '../module-file.js'
 import { isThenable } from '../thenable.js'
 import { callWithin } from '../within.js'
-import { carried } from './carried-error.js'
+import { type CarriedError, carried } from './carried-error.js'
 import { outlive } from './parent.js'
 import { type Asked, type Errand, MOST_UNDERWAY, type Reply, type ThreadLink, type Told } from './protocol.js'
 import { RemoteContext } from './remote-context.js'
@@ -10,24 +14,36 @@ import { RemoteContext } from './remote-context.js'
 type Send = (message: Told) => void
 
 const modules = new Map<string, HandlerModule>()
-let send: Send | undefined
+/** A thread is given its way to send with its first errand. */
+let send: Send | undefined = isMainThread ? viaChannel() : undefined
 let current: RemoteContext | undefined
+let last = 0
+/** An abort that has overtaken its errand. */
+let early: Asked | undefined
 
 /** Called by tinypool. */
-export default async function run(errand: Errand): Promise<Reply> {
-  const { file, number, input, limits } = errand
-  send ??= errand.link === undefined ? viaChannel() : viaPort(errand.link)
+export default async function run(errand: Errand): Promise<void> {
+  const { number, facts } = errand
+  send ??= viaPort(errand.link as ThreadLink)
   const ctx = new RemoteContext(errand, send)
+  last = number
   current = ctx
+  if (early?.number === number) ctx.hear(early)
   try {
-    const module = modules.get(keyOf(file)) ?? (await load(file, send, number, ctx))
-    const output = await call(module, input, ctx)
-    if (output === undefined) return ctx.reply({})
-    return ctx.reply({ output: snapshot(output, limits.output) })
-  } catch (thrown) {
-    return ctx.reply({ error: carried(thrown, limits) })
+    ctx.reply(await doings.run({ number, id: facts.id }, () => perform(errand, ctx)))
   } finally {
     current = undefined
+  }
+}
+
+async function perform({ file, input, isSerialized, limits }: Errand, ctx: RemoteContext): Promise<Reply> {
+  try {
+    const module = modules.get(keyOf(file)) ?? (await ctx.unlessStopped(() => load(file)))
+    ctx.begin()
+    const output = await call(module, isSerialized ? deserialize(input as Uint8Array) : input, ctx)
+    return output === undefined ? {} : { output: snapshot(output, limits.output) }
+  } catch (thrown) {
+    return { error: carried(thrown, limits) }
   }
 }
 
@@ -35,10 +51,9 @@ function keyOf({ url, name }: ModuleFile): string {
   return `${name} ${url}`
 }
 
-async function load(file: ModuleFile, _send: Send, _number: number, ctx: RemoteContext): Promise<HandlerModule> {
+async function load(file: ModuleFile): Promise<HandlerModule> {
   const module = await loadModule(file)
   modules.set(keyOf(file), module)
-  ctx.begin()
   return module
 }
 
@@ -59,6 +74,7 @@ async function call({ run, context }: HandlerModule, input: unknown, ctx: Remote
 
 function hear(message: Asked): void {
   if (message.number === current?.number) current.hear(message)
+  else if (message.number > last && message.type === 'abort') early = message
 }
 
 /** A thread has a port; it waits when the runner does not keep up. */
@@ -79,6 +95,25 @@ function viaChannel(): Send {
   process.on('message', (message: Partial<Asked> | undefined) => {
     if (message?.type === 'abort' || message?.type === 'saved') hear(message as Asked)
   })
-  outlive()
-  return (message) => void process.send?.(message)
+  outlive(() => current !== undefined)
+  const channel = process.send?.bind(process)
+  return (message) => void channel?.(message)
 }
+
+// Its last words.
+
+/** Whose doing it is, what goes on: also what an errand left behind, when the next one is there. */
+const doings = new AsyncLocalStorage<{ readonly number: number; readonly id: string }>()
+let uncaught: { readonly by: ReturnType<typeof doings.getStore>; readonly error: CarriedError } | undefined
+
+process.on('uncaughtExceptionMonitor', (error) => {
+  if (process.listenerCount('uncaughtException') === 0) uncaught = { by: doings.getStore(), error: carried(error) }
+})
+process.on('exit', () => {
+  const { by, error } = uncaught ?? { by: doings.getStore(), error: undefined }
+  try {
+    send?.({ type: 'end', number: last, words: { by, error } })
+  } catch {
+    // There is nobody left to tell.
+  }
+})
