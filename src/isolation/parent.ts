@@ -6,6 +6,7 @@
  * whether the parent is still the one that started it.
  */
 import { Worker } from 'node:worker_threads'
+import { CUT_OFF } from './protocol.js'
 
 const EVERY = 1_000
 
@@ -18,8 +19,15 @@ setInterval(() => {
 }, ${EVERY})
 `
 
-export function outlive(): void {
-  process.on('disconnect', () => process.exit())
+/** Called before there is anything to do: whoever gives it something is alive by then, and is its parent. */
+export function outlive(isBusy: () => boolean): void {
+  process.on('disconnect', () => process.exit(CUT_OFF))
+  // A terminal and systemd send these to all processes of a program at once: when one that is at work ends, is for its
+  // runner to say, which is closing.
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    process.on(signal, () => {
+      if (!isBusy()) process.exit()
+    })
   const watch = new Worker(WATCH, {
     eval: true,
     workerData: process.ppid,

@@ -2,106 +2,161 @@
  * The executor of one definition: a pool of workers, each of which runs one handler at a time.
  *
  * It grows as it is needed: the engine starts no more attempts than the definition's `concurrency` allows, so there are
- * never more workers than that. The one that was used last is taken first, so that those that are not needed grow old.
+ * never more workers than that, those that are just being ended counted in. The one that was used last is taken first, so
+ * that those that are not needed grow old.
  */
-import { type Execution, type Executor, type Remote, Taken } from '../executor.js'
+import { serialize } from 'node:v8'
+import type { Tinypool } from 'tinypool'
+import { RunnerClosedError } from '../errors.js'
+import type { Execution, Executor, Remote } from '../executor.js'
+import { Taken } from '../executor.js'
 import type { Isolation, TaskContext } from '../task.js'
 import { carried, revived } from './carried-error.js'
-import type { Facts, Reply, Told } from './protocol.js'
-import { type OpenTinypool, Seat, type Visitor } from './seat.js'
+import type { Errand, Facts, Limits, Reply, Told } from './protocol.js'
+import { notSent, Seat, type Visit } from './seat.js'
 
 export class Pool implements Executor {
-  readonly #open: () => Seat
+  readonly #open: (limits: Limits) => Seat
+  readonly #isolation: Isolation
   readonly #seats: Set<Seat> = new Set()
   readonly #idle: Seat[] = []
+  /** Of seats that are given up: each is waited for by one that takes its place. */
+  readonly #leaving: Set<Promise<void>> = new Set()
+  #closed = false
 
-  /** @param filename what a worker begins with */
-  constructor(isolation: Isolation, open: OpenTinypool, filename: string) {
-    this.#open = () => new Seat(isolation, open, filename)
+  constructor(
+    isolation: Isolation,
+    open: (options: ConstructorParameters<typeof Tinypool>[0]) => Tinypool,
+    filename: string,
+  ) {
+    this.#isolation = isolation
+    this.#open = (limits) => new Seat(isolation, limits, open, filename)
   }
 
   async execute(execution: Execution, input: unknown, ctx: TaskContext): Promise<unknown> {
-    const seat = this.#idle.pop() ?? this.#added(this.#open())
-    const visit = new Visit(seat, execution, ctx)
-    execution.controlledBy(visit)
-    try {
-      return read(await seat.run(input, factsOf(ctx, execution), execution.limits, visit))
-    } finally {
-      this.#leave(seat)
+    const control = new Control()
+    execution.controlledBy(control)
+    const sent = this.#toSend(execution, input)
+    for (;;) {
+      const seat = this.#idle.pop() ?? (await this.#newSeat(limitsOf(execution)))
+      let reply: Reply | undefined
+      try {
+        control.throwIfAsked()
+        const errand = { ...sent, facts: factsOf(ctx, execution) }
+        const visit = seat.take(errand, {
+          begun: () => execution.begin(),
+          told: (message) => tell(message, visit, execution, ctx),
+          fault: (error) => execution.report(error),
+        })
+        control.visit = visit
+        reply = await visit.done
+      } finally {
+        control.visit = undefined
+        this.#leave(seat)
+      }
+      if (reply === undefined) continue // it was given to a worker that was about to end
+      if ('error' in reply) throw revived(reply.error)
+      return reply.output === undefined ? undefined : new Taken(reply.output)
     }
   }
 
-  #added(seat: Seat): Seat {
+  /** What a schema gives need not be JSON, and what a channel between processes cannot take it throws at nobody. */
+  #toSend({ definition }: Execution, input: unknown): Pick<Errand, 'input' | 'isSerialized'> {
+    if (this.#isolation.place === 'thread' || definition.input === undefined) return { input }
+    try {
+      return { input: serialize(input).toString('base64'), isSerialized: true }
+    } catch (error) {
+      throw notSent(error)
+    }
+  }
+
+  async #newSeat(limits: Limits): Promise<Seat> {
+    const [leaving] = this.#leaving
+    if (leaving !== undefined) {
+      this.#leaving.delete(leaving)
+      await leaving
+    }
+    if (this.#closed) throw new RunnerClosedError('the runner closes')
+    const seat = this.#open(limits)
     this.#seats.add(seat)
     return seat
   }
 
   #leave(seat: Seat): void {
-    if (seat.isGood) this.#idle.push(seat)
-    else {
-      this.#seats.delete(seat)
-      void seat.close()
+    if (seat.isGood && !this.#closed) {
+      this.#idle.push(seat)
+      return
     }
+    const gone = seat.close().then(() => {
+      this.#seats.delete(seat)
+      this.#leaving.delete(gone)
+    })
+    this.#leaving.add(gone)
   }
 
   async close(): Promise<void> {
+    this.#closed = true
+    this.#idle.length = 0
     await Promise.all([...this.#seats].map((seat) => seat.close()))
   }
 }
 
-/** One handler in a seat: between its attempt and its worker. */
-class Visit implements Visitor, Remote {
-  readonly #seat: Seat
-  readonly #execution: Execution
-  readonly #ctx: TaskContext
-  #hasBegun = false
-
-  constructor(seat: Seat, execution: Execution, ctx: TaskContext) {
-    this.#seat = seat
-    this.#execution = execution
-    this.#ctx = ctx
-  }
-
-  begun(): void {
-    this.#hasBegun = true
-    this.#execution.begin()
-  }
-
-  told(message: Told): void {
-    switch (message.type) {
-      case 'progress':
-        return this.#ctx.progress(message.value)
-      case 'log':
-        return this.#ctx.log(message.message, message.fields)
-      case 'fault':
-        return this.#execution.report(revived(message.error))
-      case 'save': {
-        const { save, number } = message
-        this.#execution.store(message.value).then(
-          () => this.#seat.ask({ type: 'saved', save, number }),
-          (error) => this.#seat.ask({ type: 'saved', save, number, error: carried(error) }),
-        )
-      }
-    }
-  }
+/** What was asked of an attempt, whether or not it is with a worker already. */
+class Control implements Remote {
+  visit: Visit | undefined
+  #asked: Error | undefined
 
   abort(reason: Error): void {
-    // One that was not called yet has nothing to tidy up.
-    if (this.#hasBegun) this.#seat.abort(carried(reason))
-    else this.#seat.end(reason)
+    this.#asked ??= reason
+    this.visit?.ask({ type: 'abort', reason: carried(reason) })
   }
 
   end(reason: Error): void {
-    this.#seat.end(reason)
+    this.#asked ??= reason
+    this.visit?.end(reason)
+  }
+
+  throwIfAsked(): void {
+    if (this.#asked !== undefined) throw this.#asked
   }
 }
 
-function read(reply: Reply): unknown {
-  if ('error' in reply) throw revived(reply.error)
-  return reply.output === undefined ? undefined : new Taken(reply.output)
+function withErrors({ fields, errors }: Extract<Told, { readonly type: 'log' }>): Readonly<Record<string, unknown>> {
+  const revivedErrors = Object.entries(errors ?? {}).map(([key, error]) => [key, revived(error)])
+  return { ...fields, ...Object.fromEntries(revivedErrors) }
 }
 
 function factsOf(ctx: TaskContext, { stored }: Execution): Facts {
   const { id, name, attempt, retries, createdAt, previous, metadata, context } = ctx
-  return [id, name, attempt, retries, createdAt, previous, metadata, context, stored]
+  const facts = { id, name, attempt, retries, createdAt }
+  if (previous === undefined && metadata === undefined && context === undefined && stored === undefined) return facts
+  const rest = {
+    ...(previous !== undefined && { previous }),
+    ...(metadata !== undefined && { metadata }),
+    ...(context !== undefined && { context }),
+    ...(stored !== undefined && { stored }),
+  }
+  return { ...facts, rest }
+}
+
+function limitsOf({ limits: { input, output, errorMessage, errorStack } }: Execution): Limits {
+  return { input, output, errorMessage, errorStack }
+}
+
+function tell(message: Told, visit: Visit, execution: Execution, ctx: TaskContext): void {
+  switch (message.type) {
+    case 'progress':
+      return ctx.progress(message.value)
+    case 'log':
+      return ctx.log(message.message, withErrors(message))
+    case 'fault':
+      return execution.report(revived(message.error))
+    case 'save': {
+      const { save } = message
+      execution.store(message.value).then(
+        () => visit.ask({ type: 'saved', save }),
+        (error) => visit.ask({ type: 'saved', save, error: carried(error) }),
+      )
+    }
+  }
 }

@@ -1,9 +1,9 @@
 /**
  * What a runner and its workers say to each other.
  *
- * An errand goes out and one reply comes back, both through the pool's library; in between, whatever a handler and its
- * runner have to tell each other goes as messages, each with the number of its errand. A reply says how many messages
- * were sent before it, since it may overtake them.
+ * An errand goes out by the pool's library. What a handler and its runner have to tell each other goes as messages, each
+ * with the number of its errand; the last one is the reply. They come in the order in which they were said, and also if
+ * their worker dies right afterwards: so what was not heard of a worker that is gone was never said.
  */
 import type { MessagePort } from 'node:worker_threads'
 import type { Execution } from '../executor.js'
@@ -12,27 +12,31 @@ import type { ModuleFile } from '../module-file.js'
 import type { AttemptRecord } from '../record.js'
 import type { CarriedError } from './carried-error.js'
 
-/** Of a context: what does not change while the handler runs. A list, which is cheaper to send than names. */
-export type Facts = readonly [
-  id: string,
-  name: string,
-  attempt: number,
-  retries: number,
-  createdAt: number,
-  previous: AttemptRecord | undefined,
-  metadata: Json | undefined,
-  context: Json | undefined,
-  /** What earlier attempts have saved: see saved-state.ts. */
-  stored: Json | undefined,
-]
+/** Of a context: what does not change while the handler runs. */
+export interface Facts {
+  readonly id: string
+  readonly name: string
+  readonly attempt: number
+  readonly retries: number
+  readonly createdAt: number
+  /** What most tasks do not have, and what need not be sent then. */
+  readonly rest?: {
+    readonly previous?: AttemptRecord
+    readonly metadata?: Json
+    readonly context?: Json
+    /** What earlier attempts have saved: see saved-state.ts. */
+    readonly stored?: Json
+  }
+}
 
-/** What a worker gets to do. */
 export interface Errand {
   readonly number: number
   readonly input: unknown
+  /** The input was made into bytes by `v8.serialize`, and those into a text in base64: the channel takes JSON. */
+  readonly isSerialized?: true
   readonly facts: Facts
-  /** With the first errand of a worker. */
-  readonly first?: Beginning | undefined
+  /** With the first errand of a worker, and with the next ones until it has been heard of. */
+  readonly first?: Beginning
 }
 
 /** What is the same for all errands of a worker. */
@@ -40,7 +44,7 @@ export interface Beginning {
   readonly file: ModuleFile
   readonly limits: Limits
   /** What a thread sends its messages by; a child process has its channel. */
-  readonly link: ThreadLink | undefined
+  readonly link?: ThreadLink
 }
 
 export type Limits = Execution['limits']
@@ -51,19 +55,35 @@ export interface ThreadLink {
   readonly taken: Int32Array
 }
 
-/** What became of an errand. `sent`: how many messages it sent. */
-export type Reply = ({ readonly output?: Snapshot } | { readonly error: CarriedError }) & { readonly sent: number }
+/** What became of an errand. */
+export type Reply = { readonly output?: Snapshot | undefined } | { readonly error: CarriedError }
+
+/** Said by a worker that ends by itself. */
+export interface LastWords {
+  /** Whose doing it is, as far as that can be told: the present errand, or an earlier one that left something behind. */
+  readonly by: { readonly number: number; readonly id: string } | undefined
+  /** What nobody caught. */
+  readonly error: CarriedError | undefined
+}
 
 /** From a worker. */
 export type Told = { readonly number: number } & (
   | { readonly type: 'begun' }
   | { readonly type: 'progress'; readonly value: unknown }
   | { readonly type: 'save'; readonly value: Json; readonly save: number }
-  | { readonly type: 'log'; readonly message: string; readonly fields: Readonly<Record<string, unknown>> | undefined }
+  | {
+      readonly type: 'log'
+      readonly message: string
+      readonly fields?: Readonly<Record<string, unknown>>
+      /** Those of the fields that are errors. */
+      readonly errors?: Readonly<Record<string, CarriedError>>
+    }
   | { readonly type: 'fault'; readonly error: CarriedError }
+  | { readonly type: 'reply'; readonly reply: Reply }
+  | { readonly type: 'end'; readonly words: LastWords }
 )
 
-/** To a worker. */
+/** To a worker. An abort may overtake its errand. */
 export type Asked = { readonly number: number } & (
   | { readonly type: 'abort'; readonly reason: CarriedError }
   | { readonly type: 'saved'; readonly save: number; readonly error?: CarriedError | undefined }
@@ -71,3 +91,6 @@ export type Asked = { readonly number: number } & (
 
 /** So many messages may be on their way from a thread; one more waits until the runner has taken some. */
 export const MOST_UNDERWAY = 1_000
+
+/** The code with which a child ends that has no channel any more. */
+export const CUT_OFF = 112

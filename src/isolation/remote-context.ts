@@ -25,11 +25,12 @@ export class RemoteContext implements TaskContext, StateHolder {
   readonly #send: (message: Told) => void
   #controller: AbortController | undefined
   #aborted: Error | undefined
-  #sent = 0
+  #stop: ((reason: Error) => void) | undefined
   ended = false
   stored: Json | undefined
   #state: SavedState | undefined
   #saves: Map<number, Save> | undefined
+  #lastSave = 0
   /** The progress that waits to be sent. */
   #latest: { readonly value: Json } | undefined
   #sentAt = Number.NEGATIVE_INFINITY
@@ -40,32 +41,32 @@ export class RemoteContext implements TaskContext, StateHolder {
     this.#facts = facts
     this.#limits = limits
     this.#send = send
-    this.stored = facts[8]
+    this.stored = facts.rest?.stored
   }
 
   get id(): string {
-    return this.#facts[0]
+    return this.#facts.id
   }
   get name(): string {
-    return this.#facts[1]
+    return this.#facts.name
   }
   get attempt(): number {
-    return this.#facts[2]
+    return this.#facts.attempt
   }
   get retries(): number {
-    return this.#facts[3]
+    return this.#facts.retries
   }
   get createdAt(): number {
-    return this.#facts[4]
+    return this.#facts.createdAt
   }
   get previous(): AttemptRecord | undefined {
-    return copyJson(this.#facts[5])
+    return copyJson(this.#facts.rest?.previous)
   }
   get metadata(): Json | undefined {
-    return copyJson(this.#facts[6])
+    return copyJson(this.#facts.rest?.metadata)
   }
   get context(): Json | undefined {
-    return copyJson(this.#facts[7])
+    return copyJson(this.#facts.rest?.context)
   }
   get saved(): Json | undefined {
     return this.#saved().saved
@@ -109,7 +110,7 @@ export class RemoteContext implements TaskContext, StateHolder {
 
   store(value: Json): Promise<void> {
     return new Promise((resolve, reject) => {
-      const save = this.#sent
+      const save = ++this.#lastSave
       this.#saves ??= new Map()
       this.#saves.set(save, { value, resolve, reject })
       this.#say({ type: 'save', value, save })
@@ -118,12 +119,29 @@ export class RemoteContext implements TaskContext, StateHolder {
 
   get log(): TaskContext['log'] {
     return (message, fields) => {
-      if (!this.ended) this.#say({ type: 'log', message, fields })
+      if (this.ended) return
+      if (fields === undefined) return this.#say({ type: 'log', message })
+      const { errors, others } = apart(fields)
+      try {
+        this.#say({ type: 'log', message, fields: others, errors })
+      } catch {
+        this.#say({ type: 'log', message: String(message), fields: sendable(others), errors })
+      }
     }
   }
 
-  /** The handler is called now. */
+  /** `work`, unless the runner asks to stop before it is done. */
+  async unlessStopped<Result>(work: () => Promise<Result>): Promise<Result> {
+    const stopped = new Promise<never>((_resolve, reject) => {
+      this.#stop = reject
+    })
+    if (this.#aborted !== undefined) throw this.#aborted
+    return Promise.race([work(), stopped])
+  }
+
+  /** The handler is called now. @throws the reason why not: the runner has asked to stop before */
   begin(): void {
+    if (this.#aborted !== undefined) throw this.#aborted
     this.#say({ type: 'begun' })
   }
 
@@ -136,7 +154,7 @@ export class RemoteContext implements TaskContext, StateHolder {
     if (message.type === 'abort') {
       this.#aborted = revived(message.reason)
       this.#controller?.abort(this.#aborted)
-      return
+      return this.#stop?.(this.#aborted)
     }
     const save = this.#saves?.get(message.save)
     this.#saves?.delete(message.save)
@@ -146,12 +164,9 @@ export class RemoteContext implements TaskContext, StateHolder {
   }
 
   /** The end: from here on the handler can write no more. */
-  reply(
-    what: { readonly output?: ReturnType<typeof snapshot> } | { readonly error: ReturnType<typeof carried> },
-  ): Reply {
-    this.#flush()
+  reply(reply: Reply): void {
+    this.#say({ type: 'reply', reply })
     this.ended = true
-    return { ...what, sent: this.#sent }
   }
 
   #flush(): void {
@@ -170,7 +185,6 @@ export class RemoteContext implements TaskContext, StateHolder {
   }
 
   #tell(what: Saying): void {
-    this.#sent++
     this.#send({ ...what, number: this.number } as Told)
   }
 
@@ -179,4 +193,36 @@ export class RemoteContext implements TaskContext, StateHolder {
     if ('value' in taken) return taken.value
     throw new InvalidInputError(`the ${what} of ${this.name}`, taken.issues, { paths: false })
   }
+}
+
+/** The fields of a log line, its errors for themselves: a channel would make nothing of them. */
+function apart(fields: Readonly<Record<string, unknown>>): {
+  errors: Record<string, ReturnType<typeof carried>>
+  others: Record<string, unknown>
+} {
+  const errors: Record<string, ReturnType<typeof carried>> = {}
+  const others: Record<string, unknown> = {}
+  try {
+    for (const [key, value] of Object.entries(fields)) {
+      if (value instanceof Error) errors[key] = carried(value)
+      else others[key] = typeof value === 'function' || typeof value === 'symbol' ? show(value) : value
+    }
+  } catch {
+    // a proxy that does not tell its keys
+  }
+  return { errors, others }
+}
+
+/** The fields of a log line, those that cannot be sent as text. */
+function sendable(fields: Readonly<Record<string, unknown>> | undefined): Readonly<Record<string, unknown>> {
+  const texts: [string, unknown][] = []
+  try {
+    for (const [key, value] of Object.entries(fields ?? {})) {
+      const taken = snapshot(value)
+      texts.push([key, 'value' in taken ? taken.value : show(value)])
+    }
+  } catch {
+    // a proxy that does not tell its keys
+  }
+  return Object.fromEntries(texts)
 }

@@ -6,75 +6,125 @@
  * say which worker had which task. With one worker whatever happens is the worker's that runs the errand. What tinypool
  * does for us is starting, feeding and ending threads and child processes alike, and ending those that have nothing to do.
  */
-import { MessageChannel, type MessagePort } from 'node:worker_threads'
+import { MessageChannel, type MessagePort, receiveMessageOnPort } from 'node:worker_threads'
 import type { Tinypool, TinypoolWorker } from 'tinypool'
-import { type Alarm, after, systemClock } from '../clock.js'
-import { BackgroundRunnerError, NonRetryableError } from '../errors.js'
+import { type Alarm, after, nextTurn, systemClock } from '../clock.js'
+import { BackgroundRunnerError, RetryLaterError, show } from '../errors.js'
+import type { AttemptRecord } from '../record.js'
 import type { Isolation } from '../task.js'
-import type { CarriedError } from './carried-error.js'
-import type { Asked, Errand, Facts, Limits, Reply, ThreadLink, Told } from './protocol.js'
+import { carried } from './carried-error.js'
+import { ChildLife, type Life, ThreadLife } from './life.js'
+import type { Asked, Beginning, Errand, Limits, Reply, ThreadLink, Told } from './protocol.js'
 
 /** ms that a worker has until it calls its first handler: for its own start and the module's. */
 const START = 60_000
-/** As many lines of what a child wrote to stderr are looked at, in characters, to tell what it died of. */
-const LAST_WORDS = 4_096
+/** ms that one which has served before has until it calls the next: what an earlier handler left behind may hold it. */
+const WAKE = 2_000
+/** ms that one which has nothing to do has to end by itself: less than a runner that closes waits for it. */
+const END = 500
 
-export type OpenTinypool = (options: ConstructorParameters<typeof Tinypool>[0]) => Tinypool
-
-/** Whom a seat tells of the errand that it runs. */
+/** What a seat does for the errand that it runs. */
 export interface Visitor {
   /** The handler is called. */
   begun(): void
   told(message: Told): void
+  /** What has befallen its worker when it was served already. */
+  fault(error: Error): void
 }
 
-/** The errand that goes on. */
-interface Current {
+type Message<Each extends { readonly number: number }> = Each extends unknown ? Omit<Each, 'number'> : never
+
+/** One errand at a seat. */
+export class Visit {
   readonly number: number
   readonly visitor: Visitor
-  readonly resolve: (reply: Reply) => void
-  readonly reject: (error: unknown) => void
-  start: Alarm | undefined
-  /** Messages that have come. */
-  received: number
-  /** What came before all of its messages had. */
-  reply: Reply | undefined
-}
-
-/** A worker that ended without an error. */
-class Exited extends Error {}
-
-/** What is there of one worker. */
-class Worker {
-  readonly itself: TinypoolWorker
-  /** How it ended, once it has. */
-  end: { readonly code: number | null; readonly signal: string | null | undefined } | undefined
-  words = ''
+  /**
+   * Undefined: it never began, and through no fault of its own: it was given to a worker that had served others, and that
+   * ended.
+   *
+   * @throws {BackgroundRunnerError} with the code WORKER_OUT_OF_MEMORY or WORKER_EXITED: the worker ended
+   * @throws {BackgroundRunnerError} with the code INPUT_NOT_SENT: the input cannot go to another thread or process
+   * @throws {RetryLaterError} an earlier errand ended the worker
+   */
+  readonly done: Promise<Reply | undefined>
+  readonly replied: Promise<void>
   hasBegun = false
+  reply: Reply | undefined
+  /** Rings if it does not begin. */
+  limit: Alarm | undefined
+  readonly #seat: Seat
+  #resolve!: () => void
 
-  constructor(itself: TinypoolWorker) {
-    this.itself = itself
+  constructor(number: number, visitor: Visitor, seat: Seat, perform: (visit: Visit) => Promise<Reply | undefined>) {
+    this.number = number
+    this.visitor = visitor
+    this.replied = new Promise((resolve) => {
+      this.#resolve = resolve
+    })
+    this.#seat = seat
+    this.done = perform(this)
+  }
+
+  hear(message: Told): void {
+    if (message.type === 'begun') {
+      this.hasBegun = true
+      this.limit?.cancel()
+      this.visitor.begun()
+    } else if (message.type === 'reply') {
+      this.reply = message.reply
+      this.#resolve()
+    } else this.visitor.told(message)
+  }
+
+  /** Says something to the handler. */
+  ask(message: Message<Asked>): void {
+    this.#seat.ask({ ...message, number: this.number } as Asked)
+  }
+
+  /** Ends the worker, whatever it does; `done` rejects with this reason when it is gone. */
+  end(reason: Error): void {
+    this.#seat.end(this, reason)
   }
 }
+
+type ToSend = Omit<Errand, 'number' | 'first'>
 
 export class Seat {
   readonly #isolation: Isolation
   readonly #pool: Tinypool
-  #worker: Worker | undefined
-  #send: (message: Asked) => void = () => {}
+  /** The worker that was started last; it may have ended since. */
+  #life: Life | undefined
+  readonly #limits: Limits
+  /** What goes along until the worker has been heard of. */
+  #first: Beginning | undefined
   #port: MessagePort | undefined
   #taken: Int32Array | undefined
+  #send: ((message: Asked) => void) | undefined
+  /** What there was to say before the worker could be told. */
+  #unsent: Asked[] = []
   #number = 0
-  #current: Current | undefined
+  #visit: Visit | undefined
+  /** Who was here last. */
+  #visitor: Visitor | undefined
+  /** What the present worker has taken on. */
+  #errands = 0
   /** Why it was ended by us. */
   #ended: Error | undefined
+  /** It was held by what an earlier errand left behind, and ended by us. */
+  #wasHeld = false
   #over = false
-  #closing = false
+  #closing: Promise<void> | undefined
 
-  constructor(isolation: Isolation, open: OpenTinypool, filename: string) {
+  constructor(
+    isolation: Isolation,
+    limits: Limits,
+    open: (seat: ConstructorParameters<typeof Tinypool>[0]) => Tinypool,
+    filename: string,
+  ) {
     this.#isolation = isolation
+    this.#limits = limits
     const { place, memory, idleTimeout } = isolation
-    const megabytes = memory === undefined ? undefined : Math.floor(memory / 1_048_576)
+    const megabytes = memory === undefined ? undefined : Math.floor(memory / MB)
     this.#pool = open({
       runtime: place === 'thread' ? 'worker_threads' : 'child_process',
       filename,
@@ -83,83 +133,86 @@ export class Seat {
       idleTimeout,
       // A worker that waits is not to be stopped dead: what a handler left behind has its turn then, and not during the next.
       useAtomics: false,
-      serialization: 'advanced',
       env: { ...process.env } as Record<string, string>,
       ...(place === 'thread'
         ? megabytes !== undefined && { resourceLimits: { maxOldGenerationSizeMb: megabytes } }
         : { execArgv: childArguments(megabytes) }),
     })
-    // Of a worker that dies with nothing to do, or before it is ready.
-    this.#pool.on('error', (error) => this.#broke(this.#current, error))
+    this.#pool.on('error', () => {}) // of a worker without an errand; its life tells of it
   }
 
   /** Whether another errand may be run here. */
   get isGood(): boolean {
-    return !this.#over && this.#number < this.#isolation.maxTasks
+    return !this.#over && this.#errands < this.#isolation.maxTasks
   }
 
-  /**
-   * Runs one errand; one at a time.
-   *
-   * @throws {BackgroundRunnerError} (rejects with it) with the code WORKER_OUT_OF_MEMORY or WORKER_EXITED: the worker
-   * ended. The seat is no good from then on.
-   */
-  run(input: unknown, facts: Facts, limits: Limits, visitor: Visitor): Promise<Reply> {
-    return new Promise((resolve, reject) => {
-      const number = ++this.#number
-      const current: Current = { number, visitor, resolve, reject, start: undefined, received: 0, reply: undefined }
-      this.#current = current
-      this.#post({ number, input, facts }, limits).then(
-        (reply) => this.#replied(current, reply),
-        (error) => this.#broke(current, error),
-      )
-      if (this.#worker?.hasBegun) visitor.begun()
-      else current.start = after(systemClock, START, () => this.end(new Error(`it did not start within ${START} ms`)))
-    })
+  /** Takes one errand, when the last one is done. If its worker ends, the seat is no good from then on. */
+  take(errand: ToSend, visitor: Visitor): Visit {
+    return new Visit(++this.#number, visitor, this, (visit) => this.#perform(errand, visit))
   }
 
-  #post(errand: Errand, limits: Limits): Promise<Reply> {
+  async #perform(errand: ToSend, visit: Visit): Promise<Reply | undefined> {
+    this.#visit = visit
+    try {
+      await this.#isReady()
+      return this.#ended === undefined ? await this.#run(errand, visit) : await Promise.reject(this.#ended)
+    } finally {
+      visit.limit?.cancel()
+      this.#visit = undefined
+      this.#visitor = visit.visitor
+      this.#unsent = []
+    }
+  }
+
+  /** A worker that had nothing to do and was ended is gone: there is never more than one. */
+  async #isReady(): Promise<void> {
+    if (this.#life === undefined || this.#pool.threads.length > 0) return
+    this.#life.kill()
+    await this.#life.gone
+  }
+
+  async #run(errand: ToSend, visit: Visit): Promise<Reply | undefined> {
+    const moved = this.#isolation.place === 'thread' ? movable(errand.input) : []
+    const response = this.#post({ ...errand, number: visit.number }, moved)
+    const life = this.#life as Life
+    const served = life.hasBegun
+    visit.limit = after(systemClock, served ? WAKE : START, () => this.#beginsLate(visit, life, served))
+    // tinypool, too, tells of a death, and sooner; but only when the worker is gone all is known.
+    const isAlive = (): boolean => !life.isOver && this.#pool.threads.length > 0
+    const settled = response.catch((error) => (isAlive() ? Promise.reject(notSent(error)) : life.gone))
+    await Promise.race([settled, life.gone])
+    if (visit.reply === undefined) await Promise.race([visit.replied, life.gone])
+    if (life.isOver) await this.close()
+    if (visit.reply !== undefined) return visit.reply
+    if (this.#ended !== undefined) throw this.#ended
+    if (served && !visit.hasBegun && moved.length === 0) return undefined
+    throw this.#death(visit, life, errand.facts.rest?.previous)
+  }
+
+  #post(errand: Errand, moved: ArrayBuffer[]): Promise<unknown> {
     const isThread = this.#isolation.place === 'thread'
-    if (this.#pool.threads[0] !== this.#worker?.itself) this.#worker = undefined // it had nothing to do, and was ended
-    const isFirst = this.#worker?.hasBegun !== true
-    const link = isThread && isFirst ? this.#link() : undefined
-    const moved = isThread ? movable(errand.input) : []
-    const { file } = this.#isolation
-    const reply: Promise<Reply> = this.#pool.run(
-      isFirst ? { ...errand, first: { file, limits: { ...limits }, link } } : errand,
-      {
-        transferList: link === undefined ? moved : [link.port, ...moved],
+    const isNew = this.#pool.threads.length === 0
+    if (isNew) {
+      this.#errands = 0
+      this.#send = undefined
+      const beginning = { file: this.#isolation.file, limits: this.#limits }
+      this.#first = isThread ? { ...beginning, link: this.#newLink() } : beginning
+    }
+    this.#errands++
+    const first = this.#first
+    const start = (): Promise<unknown> =>
+      this.#pool.run(first === undefined ? errand : { ...errand, first }, {
+        transferList: first?.link === undefined ? moved : [first.link.port, ...moved],
         ...(!isThread && { channel: this.#channel }),
-      },
-    )
-    const itself = this.#pool.threads[0]
-    if (this.#worker === undefined && itself !== undefined) this.#watch(itself)
-    return reply
-  }
-
-  #replied(current: Current, reply: Reply): void {
-    if (current.received < reply.sent) current.reply = reply
-    else if (this.#leaves(current)) current.resolve(reply)
-  }
-
-  #broke(current: Current | undefined, error: unknown): void {
-    if (current === undefined || !this.#leaves(current)) return
-    const lives = this.#worker !== undefined && this.#pool.threads[0] === this.#worker.itself
-    if (lives) return current.reject(unsendable(error)) // it was not even sent
-    this.#over = true
-    this.#death(error).then(current.reject)
-  }
-
-  /** The errand is over, if it was not before. */
-  #leaves(current: Current): boolean {
-    if (this.#current !== current) return false
-    this.#current = undefined
-    current.start?.cancel()
-    return true
+      })
+    if (!isNew) return start()
+    const response = isThread ? start() : keepingUnlimited(start)
+    this.#watch(this.#pool.threads[0] as TinypoolWorker)
+    return response
   }
 
   /** What a thread sends its messages by. */
-  #link(): ThreadLink {
+  #newLink(): ThreadLink {
     this.#port?.close()
     const { port1, port2 } = new MessageChannel()
     const taken = new Int32Array(new SharedArrayBuffer(4))
@@ -175,25 +228,31 @@ export class Seat {
   readonly #channel = {
     onMessage: (send: (message: Asked) => void): void => {
       this.#send = send
+      for (const each of this.#unsent.splice(0)) this.ask(each)
     },
     postMessage: (message: Told): void => this.#hear(message),
   }
 
   #watch(itself: TinypoolWorker): void {
-    const worker = new Worker(itself)
-    this.#worker = worker
-    itself.once('exit', (code: number | null, signal?: string | null) => {
-      worker.end = { code, signal }
-      // tinypool hears of a thread's errors, and not of its exit.
-      if (this.#isolation.place === 'thread' && !this.#closing) itself.emit('error', new Exited())
-    })
-    if (this.#isolation.place === 'thread') return
-    // A child that lets go of its channel can tell nothing any more.
-    itself.once('disconnect', () => this.#kill(worker))
-    const { stderr } = (itself as unknown as { process: import('node:child_process').ChildProcess }).process
-    stderr?.on('data', (chunk) => {
-      worker.words = `${worker.words}${chunk}`.slice(-LAST_WORDS)
-    })
+    const life =
+      this.#isolation.place === 'thread'
+        ? new ThreadLife(
+            itself,
+            () => this.#pool.threads.includes(itself),
+            () => this.#hearAll(),
+          )
+        : new ChildLife(itself)
+    this.#life = life
+    void life.gone.then(() => this.#tellBlame(life))
+  }
+
+  /** What a thread that is gone has said before. */
+  #hearAll(): void {
+    for (;;) {
+      const next = this.#port && receiveMessageOnPort(this.#port)
+      if (next === undefined) return
+      this.#hear(next.message)
+    }
   }
 
   #hear(message: Told): void {
@@ -201,83 +260,125 @@ export class Seat {
       Atomics.add(this.#taken, 0, 1)
       Atomics.notify(this.#taken, 0)
     }
-    const current = this.#current
-    if (current === undefined || message.number !== current.number) return
-    current.received++
-    if (message.type === 'begun') {
-      current.start?.cancel()
-      if (this.#worker !== undefined) this.#worker.hasBegun = true
-      current.visitor.begun()
-    } else current.visitor.told(message)
-    if (current.reply !== undefined) this.#replied(current, current.reply)
+    this.#first = undefined // it has it
+    const life = this.#life
+    if (life === undefined) return
+    if (message.type === 'begun') life.hasBegun = true
+    if (message.type === 'end') life.lastWords = message.words
+    else if (message.number === this.#visit?.number) this.#visit.hear(message)
   }
 
-  /** Asks the handler of the present errand to stop. */
-  abort(reason: CarriedError): void {
-    this.ask({ type: 'abort', reason, number: this.#number })
-  }
-
+  /** Says something to the handler of an errand, if that still runs. */
   ask(message: Asked): void {
-    try {
-      this.#send(message)
-    } catch {
-      // It is dead, which is told elsewhere.
-    }
+    if (message.number !== this.#visit?.number) return
+    if (this.#send === undefined) this.#unsent.push(message)
+    else this.#send(message)
   }
 
-  /** Ends the worker, whatever it does; `run` rejects with this reason when it is gone. */
-  end(reason: Error): void {
+  /** Ends the worker of this visit. */
+  end(visit: Visit, reason: Error): void {
+    if (visit !== this.#visit) return
     this.#ended ??= reason
     this.#over = true
-    if (this.#worker !== undefined) this.#kill(this.#worker)
+    this.#life?.kill()
   }
 
-  #kill({ itself, end }: Worker): void {
-    if (end !== undefined) return
-    if (this.#isolation.place === 'thread') itself.terminate().catch(() => {})
-    else {
-      try {
-        process.kill(itself.threadId, 'SIGKILL')
-      } catch {
-        // It is gone already.
-      }
-    }
+  #beginsLate(visit: Visit, life: Life, served: boolean): void {
+    // What it has said may lie there unread, if this process was busy for long.
+    nextTurn(() =>
+      nextTurn(() => {
+        if (visit.hasBegun || visit.reply !== undefined || visit !== this.#visit) return
+        if (served) this.#wasHeld = true
+        else this.#ended ??= exited(`${this.#what} was ended: it did not start within ${START} ms`)
+        this.#over = true
+        life.kill()
+      }),
+    )
   }
 
-  /** What the worker died of, when it is really gone. */
-  async #death(cause: unknown): Promise<Error> {
-    await this.close()
-    if (this.#ended !== undefined) return this.#ended
-    const worker = this.#worker
-    const code = (cause as { code?: unknown } | undefined)?.code
-    const { place, memory } = this.#isolation
-    const what = place === 'thread' ? 'the worker thread' : 'the worker process'
-    if (code === 'ERR_WORKER_OUT_OF_MEMORY' || /heap out of memory/.test(worker?.words ?? '')) {
-      const limit = memory === undefined ? '' : ` of ${memory / 1_048_576} MB`
-      return new BackgroundRunnerError('WORKER_OUT_OF_MEMORY', `${what} needed more memory than its limit${limit}`)
+  get #what(): string {
+    return this.#isolation.place === 'thread' ? 'the worker thread' : 'the worker process'
+  }
+
+  /** Why there is no reply, when the worker is gone. */
+  #death({ number, hasBegun }: Visit, life: Life, previous: AttemptRecord | undefined): Error {
+    if (life.ranOutOfMemory) {
+      const { memory } = this.#isolation
+      const limit = memory === undefined ? '' : ` of ${memory / MB} MB`
+      return new BackgroundRunnerError(
+        'WORKER_OUT_OF_MEMORY',
+        `${this.#what} needed more memory than its limit${limit}`,
+      )
     }
-    const { end } = worker ?? {}
-    const how = end?.signal ? `by ${end.signal}` : end?.code === undefined ? '' : `with code ${end.code}`
-    return new BackgroundRunnerError('WORKER_EXITED', `${what} ended ${how} before its handler had settled`, { cause })
+    const { lastWords, how } = life
+    const when = hasBegun ? 'before its handler had settled' : 'before it called its handler'
+    const said = `${this.#what} ${how} ${when}`
+    const isInnocent = this.#wasHeld || (lastWords?.by !== undefined && lastWords.by.number < number)
+    // What two in a row die of is perhaps their own doing after all, with what an earlier one has made: a connection.
+    if (isInnocent && !wasPutBack(previous))
+      return notItsFault(`an earlier task left something behind: ${said}`, life.uncaught)
+    return exited(said, life.uncaught)
+  }
+
+  /** Tells whose errand ended a worker that had none, or that had another one by then. */
+  #tellBlame({ lastWords, how, uncaught }: Life): void {
+    const by = lastWords?.by
+    if (by === undefined) return
+    // Of one that has replied nothing else will tell.
+    if (by.number === this.#visit?.number && this.#visit.reply === undefined) return
+    const visitor = this.#visit?.visitor ?? this.#visitor
+    visitor?.fault(exited(`what task ${show(by.id)} left behind ended its worker: ${this.#what} ${how}`, uncaught))
   }
 
   /** Resolves when nothing of it is left. */
-  async close(): Promise<void> {
+  close(): Promise<void> {
     this.#over = true
-    this.#closing = true
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
+    const life = this.#life
+    if (this.#visit !== undefined) life?.kill()
+    const patience = after(systemClock, END, () => life?.kill())
+    await Promise.all([this.#pool.destroy().catch(() => {}), life?.gone])
+    patience.cancel()
     this.#port?.close()
-    await this.#pool.destroy().catch(() => {})
   }
 }
 
-/** As an input that its schema refuses: another attempt cannot help. */
-function unsendable(cause: unknown): NonRetryableError {
-  const why = (cause as { readonly message?: unknown } | undefined)?.message
-  return new NonRetryableError(`what the schema made of the input cannot be sent to a worker: ${why}`, {
-    code: 'INVALID_INPUT',
-    cause,
+function exited(message: string, cause?: unknown): BackgroundRunnerError {
+  const told = cause === undefined ? message : `${message}: ${carried(cause).record.message}`
+  return new BackgroundRunnerError('WORKER_EXITED', told, { cause })
+}
+
+/** An end that costs the task no attempt. */
+function notItsFault(message: string, cause: unknown): Error {
+  const { message: told, code } = exited(message, cause)
+  return Object.defineProperties(new RetryLaterError({ delay: 0, cause }), {
+    message: { value: told, configurable: true, writable: true },
+    code: { value: code, configurable: true, enumerable: true, writable: true },
   })
 }
+
+function wasPutBack(attempt: AttemptRecord | undefined): boolean {
+  return attempt?.error?.code === 'WORKER_EXITED' && attempt.error.name === 'RetryLaterError'
+}
+
+export function notSent(cause: unknown): BackgroundRunnerError {
+  const why = carried(cause).record.message
+  return new BackgroundRunnerError('INPUT_NOT_SENT', `the input cannot be sent to a worker: ${why}`, { cause })
+}
+
+/** tinypool raises the limit of listeners on our output by one for each child; of none it would make a limit of one. */
+function keepingUnlimited<Result>(start: () => Result): Result {
+  const unlimited = [process.stdout, process.stderr].filter((each) => each.getMaxListeners() === 0)
+  const result = start()
+  for (const each of unlimited) each.setMaxListeners(0)
+  return result
+}
+
+const MB = 1_048_576
 
 /** The flags of this process, but those of a debugger: its port is taken. */
 function childArguments(megabytes: number | undefined): string[] {
@@ -295,8 +396,10 @@ const WORTH_MOVING = 65_536
 /** The memory of large buffers in an input; a schema made them, for this attempt. */
 function movable(input: unknown): ArrayBuffer[] {
   const found = new Set<ArrayBuffer>()
+  const seen = new Set<unknown>()
   const look = (value: unknown): void => {
-    if (typeof value !== 'object' || value === null) return
+    if (typeof value !== 'object' || value === null || seen.has(value)) return
+    seen.add(value)
     if (ArrayBuffer.isView(value)) {
       const { buffer, byteLength } = value
       if (buffer instanceof ArrayBuffer && byteLength >= WORTH_MOVING && byteLength === buffer.byteLength)
@@ -304,6 +407,10 @@ function movable(input: unknown): ArrayBuffer[] {
     } else if (Array.isArray(value)) value.forEach(look)
     else if (Object.getPrototypeOf(value) === Object.prototype) Object.values(value).forEach(look)
   }
-  look(input)
+  try {
+    look(input)
+  } catch {
+    return [] // too deep, or a getter that throws: sending it will say so
+  }
   return [...found]
 }

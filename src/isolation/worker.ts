@@ -1,8 +1,12 @@
+/** What a worker begins with: it loads the module of an errand, calls the handler in it, and tells the runner of it. */
+import { AsyncLocalStorage } from 'node:async_hooks'
+import { deserialize } from 'node:v8'
+import { isMainThread } from 'node:worker_threads'
 import { snapshot } from '../json.js'
 import { type HandlerModule, loadModule, type ModuleFile } from '../module-file.js'
 import { isThenable } from '../thenable.js'
 import { callWithin } from '../within.js'
-import { carried } from './carried-error.js'
+import { type CarriedError, carried } from './carried-error.js'
 import { outlive } from './parent.js'
 import {
   type Asked,
@@ -18,27 +22,26 @@ import { RemoteContext } from './remote-context.js'
 
 type Send = (message: Told) => void
 
-let send: Send | undefined
-let limits: Limits
+/** A thread is given its way to send with its first errand. */
+let send: Send | undefined = isMainThread ? viaChannel() : undefined
 let file: ModuleFile
+let limits: Limits
 let module: HandlerModule | undefined
 let current: RemoteContext | undefined
+let last = 0
+/** An abort that has overtaken its errand. */
+let early: Asked | undefined
 
 /** Called by tinypool. */
-export default async function run(errand: Errand): Promise<Reply> {
-  if (errand.first !== undefined) begin(errand.first)
+export default async function run(errand: Errand): Promise<void> {
+  const { number, facts, first } = errand
+  if (first !== undefined) begin(first)
   const ctx = new RemoteContext(errand, limits, send as Send)
+  last = number
   current = ctx
+  if (early?.number === number) ctx.hear(early)
   try {
-    if (module === undefined) {
-      module = await loadModule(file)
-      ctx.begin()
-    }
-    const output = await call(module, errand.input, ctx)
-    if (output === undefined) return ctx.reply({})
-    return ctx.reply({ output: snapshot(output, limits.output) })
-  } catch (thrown) {
-    return ctx.reply({ error: carried(thrown, limits) })
+    ctx.reply(await doings.run({ number, id: facts.id }, () => perform(errand, ctx)))
   } finally {
     current = undefined
   }
@@ -47,8 +50,18 @@ export default async function run(errand: Errand): Promise<Reply> {
 function begin({ link, ...rest }: Beginning): void {
   file = rest.file
   limits = rest.limits
-  // The first errand may come more than once: until the module could be loaded.
-  send = link === undefined ? (send ?? viaChannel()) : viaPort(link)
+  if (link !== undefined) send ??= viaPort(link)
+}
+
+async function perform({ input, isSerialized }: Errand, ctx: RemoteContext): Promise<Reply> {
+  try {
+    module ??= await ctx.unlessStopped(() => loadModule(file))
+    ctx.begin()
+    const output = await call(module, isSerialized ? deserialize(Buffer.from(input as string, 'base64')) : input, ctx)
+    return output === undefined ? {} : { output: snapshot(output, limits.output) }
+  } catch (thrown) {
+    return { error: carried(thrown, limits) }
+  }
 }
 
 async function call({ run, context }: HandlerModule, input: unknown, ctx: RemoteContext): Promise<unknown> {
@@ -68,6 +81,7 @@ async function call({ run, context }: HandlerModule, input: unknown, ctx: Remote
 
 function hear(message: Asked): void {
   if (message.number === current?.number) current.hear(message)
+  else if (message.number > last && message.type === 'abort') early = message
 }
 
 /** A thread has a port; it waits when the runner does not keep up. */
@@ -88,6 +102,25 @@ function viaChannel(): Send {
   process.on('message', (message: Partial<Asked> | undefined) => {
     if (message?.type === 'abort' || message?.type === 'saved') hear(message as Asked)
   })
-  outlive()
-  return (message) => void process.send?.(message)
+  outlive(() => current !== undefined)
+  const channel = process.send?.bind(process)
+  return (message) => void channel?.(message)
 }
+
+// Its last words.
+
+/** Whose doing it is, what goes on: also what an errand left behind, when the next one is there. */
+const doings = new AsyncLocalStorage<{ readonly number: number; readonly id: string }>()
+let uncaught: { readonly by: ReturnType<typeof doings.getStore>; readonly error: CarriedError } | undefined
+
+process.on('uncaughtExceptionMonitor', (error) => {
+  if (process.listenerCount('uncaughtException') === 0) uncaught = { by: doings.getStore(), error: carried(error) }
+})
+process.on('exit', () => {
+  const { by, error } = uncaught ?? { by: doings.getStore(), error: undefined }
+  try {
+    send?.({ type: 'end', number: last, words: { by, error } })
+  } catch {
+    // There is nobody left to tell.
+  }
+})

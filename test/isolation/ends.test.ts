@@ -1,0 +1,319 @@
+/** Every way in which a worker ends, alone: what the record says, and that nobody beside it notices. */
+import assert from 'node:assert/strict'
+import { existsSync } from 'node:fs'
+import { BackgroundRunner, defineTask } from 'background-runner'
+import { afterAll, beforeAll, describe, it } from 'vitest'
+import { assertQuiet, Deeds, Folder, history, MODULES } from './support/deeds.js'
+import { eventually, isRunning } from './support/program.js'
+
+const folder = new Folder()
+afterAll(() => folder.remove())
+
+interface Death {
+  readonly deed: string
+  readonly input?: unknown
+  readonly code?: string
+  readonly message: RegExp
+  /** @default nobody knows */
+  readonly cause?: object
+}
+
+const EVERYWHERE: readonly Death[] = [
+  { deed: 'exit', input: 7, message: /^the worker \w+ ended with code 7 before its handler had settled$/ },
+  { deed: 'exitLater', input: 0, message: /^the worker \w+ ended with code 0 before its handler had settled$/ },
+  {
+    deed: 'throwOutside',
+    message: /^the worker \w+ ended with code 1 before its handler had settled: out of bounds$/,
+    cause: { name: 'RangeError', message: 'out of bounds', code: 'BOUNDS' },
+  },
+  { deed: 'throwText', message: /settled: words$/, cause: { name: 'Error', message: 'words' } },
+  { deed: 'rejectOutside', message: /settled: nobody cares$/, cause: { name: 'TypeError', message: 'nobody cares' } },
+  {
+    deed: 'hog',
+    code: 'WORKER_OUT_OF_MEMORY',
+    message: /^the worker \w+ needed more memory than its limit of 32 MB$/,
+  },
+  { deed: 'claimHeap', message: /ended with code 1/ },
+]
+const OF_A_PROCESS: readonly Death[] = [
+  { deed: 'abort', message: /^the worker process was ended by SIGABRT before its handler had settled$/ },
+  { deed: 'signal', input: 'SIGSEGV', message: /was ended by SIGSEGV/ },
+  { deed: 'signal', input: 'SIGKILL', message: /was ended by SIGKILL/ },
+  { deed: 'disconnect', message: /^the worker process closed its channel before its handler had settled$/ },
+]
+
+for (const place of ['thread', 'process'] as const) {
+  describe(`a handler in a ${place} that takes its worker down`, () => {
+    let deeds: Deeds
+    let neighbour: { id: string; place: unknown }
+    const release = folder.path()
+
+    beforeAll(async () => {
+      deeds = new Deeds({ place, memory: '32MB', attempts: 2 })
+      const { handle, place: at } = await deeds.begun('until', release)
+      neighbour = { id: handle.id, place: at }
+    })
+    afterAll(async () => {
+      folder.put(release)
+      const record = await deeds.runner.wait(neighbour.id)
+      assert.deepEqual([record.output, history(record)], [[neighbour.place, neighbour.place], ['succeeded']])
+      assertQuiet(deeds)
+      await deeds.runner.close()
+    })
+
+    for (const { deed, input, code = 'WORKER_EXITED', message, cause = {} } of [
+      ...EVERYWHERE,
+      ...(place === 'process' ? OF_A_PROCESS : []),
+    ])
+      it(`${deed} ${input ?? ''}: ${code}, by its policy, and its slot is free again`, async () => {
+        const record = await deeds.done(deed, input)
+        assert.deepEqual([record.state, history(record)], ['failed', [`retry ${code}`, `failed ${code}`]])
+        for (const { error } of record.attempts) {
+          assert.match(error?.message ?? '', message)
+          assert.equal(error?.name, 'BackgroundRunnerError')
+          const { stack: _, ...said } = error?.cause ?? {}
+          assert.deepEqual(said, cause)
+        }
+      })
+  })
+
+  describe(`what a handler in a ${place} said before its worker ended`, () => {
+    it('a save that was underway is kept, and is no unhandled rejection', async () => {
+      const deeds = new Deeds({ place, attempts: 2 })
+      const record = await deeds.done('saveAndDie', 'x')
+      assert.deepEqual(history(record), ['retry WORKER_EXITED', 'failed WORKER_EXITED'])
+      assertQuiet(deeds)
+      await deeds.runner.close()
+    })
+
+    it('log lines come in their order, and the last progress', async () => {
+      const lines: unknown[] = []
+      const logger = {
+        debug() {},
+        warn() {},
+        error() {},
+        info: (_fields: object, line: string) => void lines.push(line),
+      }
+      const deeds = new Deeds({ place, options: { logger } as never })
+      // As many as a channel holds: what did not leave a process before it exits is lost.
+      const wanted = place === 'thread' ? 3_000 : 100
+      const record = await deeds.done('floodAndDie', wanted)
+      assert.deepEqual(
+        lines.filter((line) => String(line).startsWith('line')),
+        Array.from({ length: wanted }, (_, i) => `line ${i}`),
+      )
+      assert.deepEqual([record.progress, record.error?.code], ['all said', 'WORKER_EXITED'])
+      await deeds.runner.close()
+    })
+
+    it('a reply that is on its way counts, whatever becomes of the worker, and the next task is not given to it', async () => {
+      const deeds = new Deeds({ place, concurrency: 1 })
+      for (let i = 0; i < 5; i++) {
+        assert.deepEqual(history(await deeds.done('replyAndDie', i)), ['succeeded'])
+        assert.deepEqual(history(await deeds.done('who')), ['succeeded'])
+      }
+      assert.deepEqual(deeds.stalled, [])
+      await deeds.runner.close()
+    })
+  })
+
+  describe(`what a handler leaves behind in a ${place}`, () => {
+    const blame = /^what task "[^"]+" left behind ended its worker: the worker \w+ ended with code \d/
+
+    for (const [deed, cause] of [
+      ['leaveThrower', 'left behind'],
+      ['leaveExit', undefined],
+    ] as const)
+      it(`${deed}: the next one in its worker is put back, and it costs it no attempt`, async () => {
+        const deeds = new Deeds({ place, concurrency: 1 })
+        const worker = await deeds.gives('who')
+        const culprit = await deeds.submit(deed, 50)
+        const record = await deeds.done('pause', 300)
+        assert.equal(await culprit.result(), worker)
+        assert.deepEqual(history(record), ['retry WORKER_EXITED', 'succeeded'])
+        assert.notEqual(record.output, worker)
+        const [first] = record.attempts
+        assert.match(first?.error?.message ?? '', /^an earlier task left something behind: the worker/)
+        assert.equal(first?.error?.cause?.message, cause)
+        assert.equal(deeds.faults.length, 1)
+        assert.match(deeds.faults[0]?.message ?? '', blame)
+        assert.ok(deeds.faults[0]?.message.includes(culprit.id))
+        await deeds.runner.close()
+      })
+
+    it('while nobody is there: it is told, and the next one runs in a new worker', async () => {
+      const deeds = new Deeds({ place, concurrency: 1 })
+      const told = new Promise((resolve) => deeds.runner.once('error', resolve))
+      const worker = await deeds.gives('leaveThrower', 1)
+      assert.match(String(await told), /what task/)
+      const record = await deeds.done('who')
+      assert.deepEqual(history(record), ['succeeded'])
+      assert.notEqual(record.output, worker)
+      await deeds.runner.close()
+    })
+
+    it('an endless loop: the next one never begins there, and runs elsewhere; its timeout does not count meanwhile', async () => {
+      const deeds = new Deeds({ place, concurrency: 1 })
+      const worker = await deeds.gives('leaveSpin', 0)
+      if (place === 'process') await eventually(() => isRunning(worker as number))
+      await new Promise((resolve) => setTimeout(resolve, 50)) // it spins by now
+      const record = await deeds.done('who', undefined, { timeout: 500 })
+      assert.deepEqual(history(record), ['succeeded'])
+      assert.notEqual(record.output, worker)
+      await deeds.runner.close()
+    })
+
+    it('a timer that does no harm: the worker is used again', async () => {
+      const deeds = new Deeds({ place, concurrency: 1 })
+      const worker = await deeds.gives('leaveTimer')
+      assert.equal(await deeds.gives('pause', 20), worker)
+      assertQuiet(deeds)
+      await deeds.runner.close()
+    })
+  })
+
+  describe(`a handler in a ${place} is asked to stop`, () => {
+    const GRACE = 100
+
+    it('one that obeys: by cancel and by timeout, its reason arrives as it is, and the worker goes on', async () => {
+      const deeds = new Deeds({ place, concurrency: 1 })
+      const { handle, place: worker } = await deeds.begun('obey')
+      await handle.cancel({ reason: 'enough' })
+      const cancelled = await handle.wait()
+      assert.deepEqual([cancelled.state, cancelled.error?.code], ['cancelled', 'TASK_CANCELLED'])
+      assert.deepEqual(cancelled.attempts[0]?.error?.details, {
+        name: 'TaskCancelledError',
+        code: 'TASK_CANCELLED',
+        message: 'the task was cancelled: enough',
+      })
+      const late = await deeds.done('obey', undefined, { timeout: 50 })
+      assert.deepEqual(history(late), ['failed TASK_TIMEOUT'])
+      assert.equal(late.attempts[0]?.timedOut, true)
+      assert.deepEqual(late.error?.details, {
+        name: 'TaskTimeoutError',
+        code: 'TASK_TIMEOUT',
+        message: 'the attempt took longer than its timeout of 50 ms',
+      })
+      const finished = await deeds.begun('finishAnyway')
+      await finished.handle.cancel()
+      assert.deepEqual((await finished.handle.wait()).output, 'done all the same')
+      assert.equal(await deeds.gives('who'), worker)
+      await deeds.runner.close()
+    })
+
+    it('at the very moment at which it is called: it still hears of it', async () => {
+      const deeds = new Deeds({ place, concurrency: 1, options: { cancelGrace: 20_000 } as never })
+      const worker = await deeds.gives('who')
+      for (let i = 0; i < 20; i++) {
+        const cancelled = new Promise((resolve) =>
+          deeds.runner.once('started', ({ id }) => resolve(deeds.runner.cancel(id))),
+        )
+        const handle = await deeds.submit('obeyAtOnce')
+        await cancelled
+        assert.equal((await handle.wait()).state, 'cancelled')
+      }
+      assert.equal(await deeds.gives('who'), worker, 'nobody had to be ended')
+      await deeds.runner.close()
+    })
+
+    for (const deed of ['spin', 'sleepDead', 'ignore'])
+      it(`${deed}: it is ended after the grace, by cancel and by timeout; the next one runs in a new worker`, async () => {
+        const deeds = new Deeds({ place, concurrency: 1, attempts: 2, options: { cancelGrace: GRACE } as never })
+        const { handle, place: worker } = await deeds.begun(deed)
+        await handle.cancel({ reason: 'enough' })
+        const cancelled = await handle.wait()
+        assert.deepEqual([cancelled.state, cancelled.error?.message], ['cancelled', 'the task was cancelled: enough'])
+        assert.deepEqual(history(cancelled), ['cancelled TASK_CANCELLED'])
+        if (place === 'process')
+          assert.equal(isRunning(worker as number), false, 'its slot was free before it was gone')
+        const late = await deeds.done(deed, undefined, { timeout: 30 })
+        assert.deepEqual(history(late), ['retry TASK_TIMEOUT', 'failed TASK_TIMEOUT'])
+        assert.deepEqual(
+          late.attempts.map(({ timedOut }) => timedOut),
+          [true, true],
+        )
+        assert.notEqual(await deeds.gives('who'), worker)
+        assertQuiet(deeds)
+        await deeds.runner.close()
+      })
+
+    it('a module that never finishes loading: a cancel is heard at once', async () => {
+      const deeds = new Deeds({ place, module: 'hangs-at-start.js', options: { cancelGrace: 20_000 } as never })
+      process.env['AT_START'] = folder.path()
+      for (const isLoading of [false, true]) {
+        const handle = await deeds.submit('who')
+        await new Promise((resolve) => deeds.runner.once('started', resolve))
+        if (isLoading) await eventually(() => existsSync(process.env['AT_START'] ?? ''))
+        await handle.cancel()
+        assert.deepEqual(history(await handle.wait()), ['cancelled TASK_CANCELLED'])
+      }
+      await deeds.runner.close()
+    })
+
+    it('a module that spins as it is loaded: its worker is ended after the grace', async () => {
+      const deeds = new Deeds({ place, module: 'spins-at-start.js', options: { cancelGrace: GRACE } as never })
+      process.env['AT_START'] = folder.path()
+      const handle = await deeds.submit('who')
+      await eventually(() => existsSync(process.env['AT_START'] ?? ''))
+      await handle.cancel()
+      assert.deepEqual(history(await handle.wait()), ['cancelled TASK_CANCELLED'])
+      await deeds.runner.close()
+    })
+
+    it('its timeout counts from the call of the handler, not from the start of the worker', async () => {
+      const deeds = new Deeds({ place, module: 'slow-to-start.js', concurrency: 1 })
+      const rested = await deeds.done('pause', undefined, { timeout: 500 })
+      assert.deepEqual(history(rested), ['succeeded'])
+      await deeds.runner.close()
+      const runner = new BackgroundRunner({
+        tasks: {
+          spin: defineTask({
+            isolation: place,
+            module: new URL('slow-to-start.js', MODULES),
+            export: 'spin',
+            retry: { attempts: 1 },
+            timeout: 100,
+          } as never),
+        },
+        cancelGrace: GRACE,
+      } as never) as unknown as BackgroundRunner<never>
+      const late = await (await runner.submit('spin' as never, undefined as never)).wait()
+      assert.deepEqual(history(late), ['failed TASK_TIMEOUT'])
+      await runner.close()
+    })
+  })
+
+  describe(`a ${place} that cannot start`, () => {
+    for (const [module, code, message] of [
+      ['throws-at-start.js', 'MODULE_NOT_LOADED', /throws-at-start\.js cannot be loaded: not today$/],
+      ['is-not-there.js', 'MODULE_NOT_LOADED', /is-not-there\.js cannot be loaded: Cannot find module/],
+      ['exits-at-start.js', 'WORKER_EXITED', /^the worker \w+ ended with code 4 before it called its handler$/],
+      ['hogs-at-start.js', 'WORKER_OUT_OF_MEMORY', /needed more memory than its limit of 16 MB$/],
+    ] as const)
+      it(`${module}: ${code}, by its policy`, async () => {
+        const deeds = new Deeds({ place, module, attempts: 2, memory: '16MB' })
+        const record = await deeds.done('who')
+        assert.deepEqual(history(record), [`retry ${code}`, `failed ${code}`])
+        assert.match(record.error?.message ?? '', message)
+        assertQuiet(deeds)
+        await deeds.runner.close()
+      })
+
+    it('an export that is not there: it is named', async () => {
+      const task = { isolation: place, module: new URL('deeds.js', MODULES), export: 'nothing', retry: { attempts: 1 } }
+      const runner = new BackgroundRunner({
+        tasks: { run: defineTask(task as never) },
+      } as never) as unknown as BackgroundRunner<never>
+      const record = await (await runner.submit('run' as never, undefined as never)).wait()
+      assert.equal(record.error?.code, 'MODULE_NOT_LOADED')
+      assert.match(record.error?.message ?? '', /it has no function "nothing" among its exports/)
+      await runner.close()
+    })
+
+    it('the least memory that may be given is enough to run', async () => {
+      const deeds = new Deeds({ place, memory: '16MB' })
+      assert.equal(typeof (await deeds.gives('who')), 'number')
+      await deeds.runner.close()
+    })
+  })
+}

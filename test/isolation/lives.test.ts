@@ -1,0 +1,214 @@
+/** What a worker's life is besides its end: how many tasks, how long idle, what it is sent, what it writes, and its close. */
+import assert from 'node:assert/strict'
+import { existsSync } from 'node:fs'
+import { BackgroundRunner } from 'background-runner'
+import { sqlite } from 'background-runner/sqlite'
+import { afterAll, describe, it } from 'vitest'
+import { assertQuiet, Deeds, definition, Folder, history } from './support/deeds.js'
+import type { LeaverSettings } from './support/leaver.js'
+import { eventually, isRunning, Program } from './support/program.js'
+import { giving } from './support/schema.js'
+
+const folder = new Folder()
+const programs: Program[] = []
+afterAll(async () => {
+  folder.remove()
+  for (const program of programs) await program.kill()
+})
+
+/** A runner in a program of its own. */
+async function leaver(settings: LeaverSettings): Promise<Program> {
+  const program = await Program.start(new URL('support/leaver.ts', import.meta.url), settings)
+  programs.push(program)
+  return program
+}
+
+for (const place of ['thread', 'process'] as const) {
+  describe(`the workers of tasks in a ${place}`, () => {
+    it('are replaced after maxTasks, one after the other, and nobody waits or fails for it', async () => {
+      const deeds = new Deeds({ place, concurrency: 1, worker: { maxTasks: 2 } })
+      const handles = await Promise.all(Array.from({ length: 6 }, () => deeds.submit('who')))
+      const workers = await Promise.all(handles.map((handle) => handle.result()))
+      assert.deepEqual([workers[0], workers[2], workers[4]], [workers[1], workers[3], workers[5]])
+      assert.equal(new Set(workers).size, 3)
+      for (const { id } of handles) assert.deepEqual(history(await deeds.runner.wait(id)), ['succeeded'])
+      await deeds.runner.close()
+    })
+
+    it('end when they have had nothing to do, and a task at that very moment gets one all the same', async () => {
+      const deeds = new Deeds({ place, concurrency: 1, worker: { idleTimeout: 30 } })
+      const workers = new Set<unknown>()
+      for (let i = 0; i < 8; i++) {
+        const record = await deeds.done('who')
+        assert.deepEqual(history(record), ['succeeded'])
+        workers.add(record.output)
+        await new Promise((resolve) => setTimeout(resolve, 27 + i))
+      }
+      const last = await deeds.gives('who')
+      if (place === 'process') await eventually(() => !isRunning(last as number))
+      await eventually(async () => (await deeds.gives('who')) !== last)
+      assertQuiet(deeds)
+      await deeds.runner.close()
+    })
+
+    it('are as many as run at once, and no more; the one that was used last is used first', async () => {
+      const deeds = new Deeds({ place, concurrency: 2 })
+      const release = folder.path()
+      const both = [await deeds.begun('until', release), await deeds.begun('until', release)]
+      folder.put(release)
+      for (const { handle } of both) await handle.wait()
+      const workers = both.map((each) => each.place)
+      assert.equal(new Set(workers).size, 2)
+      const first = await deeds.gives('who')
+      assert.ok(workers.includes(first as never))
+      for (let i = 0; i < 5; i++) assert.equal(await deeds.gives('who'), first)
+      await deeds.runner.close()
+    })
+
+    it('what they write arrives, also the last line of one that ends', async () => {
+      const program = await leaver({ place, done: ['print', 'printAndDie'], leave: 'close' })
+      assert.deepEqual(await program.ended(), { code: 0, signal: null })
+      for (const line of ['out: print', 'err: print', 'out: printAndDie', 'err: printAndDie'])
+        assert.equal(program.output.split(`${line}\n`).length, 2, `${line} is missing: ${program.output}`)
+    })
+  })
+
+  describe(`what a schema gives, on its way to a ${place}`, () => {
+    const open = (make: () => unknown): Deeds => {
+      const input = giving(() => ({ deed: 'measure', input: make() }))
+      return new Deeds({ place, concurrency: 1, attempts: 2, schema: input })
+    }
+
+    it('need not be JSON: a date, bytes, a circle', async () => {
+      const deeds = open(() => {
+        const circle: Record<string, unknown> = { date: new Date(0), bytes: new Uint8Array(100_000) }
+        circle['self'] = circle
+        return circle
+      })
+      assert.deepEqual(await deeds.gives('measure'), { bytes: 100_000, date: '1970-01-01T00:00:00.000Z', self: true })
+      await deeds.runner.close()
+    })
+
+    for (const [what, make] of [
+      ['a function', () => ({ call: () => {} })],
+      ['memory that is shared', () => (place === 'thread' ? Symbol('none') : new SharedArrayBuffer(8))],
+      [
+        'a getter that throws',
+        () => ({
+          get it() {
+            throw new Error('do not look')
+          },
+        }),
+      ],
+    ] as const)
+      it(`${what} cannot be sent: an error by policy that says so, and the worker goes on`, async () => {
+        let value: unknown = {}
+        const deeds = open(() => value)
+        // At first with a worker that is yet to start, then with one that is there.
+        for (const isThere of [false, true]) {
+          value = make()
+          const record = await deeds.done('measure')
+          assert.deepEqual(history(record), ['retry INPUT_NOT_SENT', 'failed INPUT_NOT_SENT'])
+          assert.match(record.error?.message ?? '', /^the input cannot be sent to a worker: ./)
+          value = {}
+          const good = await deeds.done('measure')
+          assert.deepEqual(history(good), ['succeeded'], `${isThere}`)
+        }
+        assertQuiet(deeds)
+        await deeds.runner.close()
+      })
+
+    it('what a log line cannot carry is shown, and the handler goes on', async () => {
+      const lines: object[] = []
+      const logger = { debug() {}, warn() {}, error() {}, info: (fields: object) => void lines.push(fields) }
+      const deeds = new Deeds({ place, options: { logger } as never })
+      assert.equal(await deeds.gives('logFunction'), 'logged')
+      assert.ok(lines.some((line) => 'plain' in line && 'method' in line && line.method === 'a function'))
+      await deeds.runner.close()
+    })
+  })
+
+  describe(`a runner closes while tasks run in a ${place}`, () => {
+    for (const [deed, completed] of [
+      ['obey', 0],
+      ['spin', 0],
+      ['ignore', 0],
+      ['finishAnyway', 1],
+    ] as const)
+      it(`${deed}: it is ${completed ? 'completed' : 'returned, and the next runner finds it unharmed'}`, async () => {
+        const path = folder.path('.db')
+        const deeds = new Deeds({ place, options: { engine: sqlite({ path }), cancelGrace: undefined } as never })
+        const { handle, place: worker } = await deeds.begun(deed)
+        const report = await deeds.runner.close({ deadline: 0 })
+        assert.deepEqual(report, { completed, returned: 1 - completed, abandoned: 0, pending: 0 })
+        assert.equal(await deeds.runner.close(), report, 'the same report')
+        if (place === 'process') assert.equal(isRunning(worker as number), false)
+        assertQuiet(deeds)
+        const next = new Deeds({ place, options: { engine: sqlite({ path }), work: false } as never })
+        const record = await next.runner.status(handle.id)
+        assert.deepEqual(
+          [record?.state, history(record as never)],
+          completed ? ['succeeded', ['succeeded']] : ['queued', ['released']],
+        )
+        assert.equal(record?.maxAttempts, completed ? 1 : 2, 'no attempt is used')
+        await next.runner.close()
+      })
+
+    for (const module of ['hangs-at-start.js', 'spins-at-start.js'])
+      it(`${module}: also while a worker starts`, async () => {
+        const deeds = new Deeds({ place, module, options: { cancelGrace: undefined } as never })
+        process.env['AT_START'] = folder.path()
+        await deeds.submit('who')
+        await eventually(() => existsSync(process.env['AT_START'] ?? ''))
+        assert.deepEqual(await deeds.runner.close({ deadline: 0 }), {
+          completed: 0,
+          returned: 1,
+          abandoned: 0,
+          pending: 0,
+        })
+        assertQuiet(deeds)
+      })
+
+    it('before a worker was asked for, and twice at once: the same report', async () => {
+      const deeds = new Deeds({ place })
+      await Promise.all([deeds.submit('pause', 1), deeds.submit('pause', 1)])
+      const [first, second] = await Promise.all([deeds.runner.close(), deeds.runner.close({ deadline: 0 })])
+      assert.deepEqual(first, { completed: 2, returned: 0, abandoned: 0, pending: 0 })
+      assert.equal(first, second)
+    })
+
+    it('another runner of the same definition has workers of its own, and keeps them', async () => {
+      const task = definition({ place, concurrency: 1 })
+      const runners = [1, 2].map(
+        () => new BackgroundRunner({ tasks: { run: task } } as never),
+      ) as never as BackgroundRunner<never>[]
+      const [one, other] = runners as [BackgroundRunner<never>, BackgroundRunner<never>]
+      const who = async (runner: BackgroundRunner<never>): Promise<unknown> =>
+        (await runner.submit('run' as never, { deed: 'who' } as never)).result()
+      const workers = [await who(one), await who(other)]
+      assert.notEqual(workers[0], workers[1])
+      await one.close()
+      assert.equal(await who(other), workers[1])
+      await other.close()
+    })
+
+    it('nothing is left: no thread, no child, no handle', async () => {
+      const program = await leaver({ place, done: ['who'], begun: ['spin', 'ignore', 'obey'], leave: 'close' })
+      const [resources] = await program.tells('resources')
+      assert.deepEqual(resources?.['after'], resources?.['before'])
+      assert.deepEqual(await program.ended(), { code: 0, signal: null })
+      for (const { worker, output } of program.told)
+        if (place === 'process') assert.equal(isRunning((worker ?? output ?? 0) as number), false)
+    })
+  })
+
+  describe(`a program whose tasks run in a ${place}`, () => {
+    it('ends by itself when they are done, whether or not it closes its runner: an idle worker holds it not', async () => {
+      const program = await leaver({ place, done: ['who', 'who', 'leaveTimer'], leave: 'by itself' })
+      assert.deepEqual(await program.ended(), { code: 0, signal: null })
+      const workers = program.told.flatMap(({ output }) => (output === undefined ? [] : [output]))
+      assert.equal(workers.length, 3)
+      if (place === 'process') await eventually(() => !workers.some((pid) => isRunning(pid as number)))
+    })
+  })
+}

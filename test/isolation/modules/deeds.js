@@ -1,0 +1,163 @@
+/** Handlers that end their worker in every way there is, and some that do not. Told first where they run, by `progress`. */
+import { existsSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { isMainThread, threadId } from 'node:worker_threads'
+import * as deeds from './deeds.js'
+
+/** Any of what follows, so that all of it can run in the workers of one definition. */
+export const run = ({ deed, input }, ctx) => Reflect.get(deeds, deed)(input, ctx)
+
+const never = () => new Promise(() => {})
+export const where = () => (isMainThread ? process.pid : threadId)
+
+/** Where it runs. */
+export const who = () => where()
+
+/** Goes on until a file is there; tells the place at its beginning and at its end. */
+export const until = async (path, ctx) => {
+  const place = where()
+  ctx.progress(place)
+  while (!existsSync(path)) await sleep(5)
+  return [place, where()]
+}
+
+// Ends.
+
+export const exit = (code) => process.exit(code)
+export const exitLater = async (code) => {
+  await sleep(1)
+  process.exit(code)
+}
+export const throwOutside = () => {
+  setTimeout(() => {
+    throw Object.assign(new RangeError('out of bounds'), { code: 'BOUNDS' })
+  })
+  return never()
+}
+export const throwText = () => {
+  setTimeout(() => {
+    throw 'words'
+  })
+  return never()
+}
+export const rejectOutside = () => {
+  Promise.reject(new TypeError('nobody cares'))
+  return never()
+}
+export const abort = () => process.abort()
+export const signal = (name) => {
+  process.kill(process.pid, name)
+  return never()
+}
+export const disconnect = () => {
+  process.disconnect()
+  return never()
+}
+export const hog = () => {
+  const kept = []
+  for (;;) kept.push(new Array(10_000).fill(kept.length))
+}
+
+// What does not end.
+
+export const spin = (_input, ctx) => {
+  ctx.progress(where())
+  for (;;);
+}
+export const sleepDead = (_input, ctx) => {
+  ctx.progress(where())
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0)
+}
+export const ignore = (_input, ctx) => {
+  ctx.progress(where())
+  return never()
+}
+
+// What listens.
+
+export const obey = (_input, ctx) =>
+  new Promise((_resolve, reject) => {
+    ctx.signal.addEventListener('abort', () => {
+      const { name, code, message } = ctx.signal.reason
+      reject(Object.assign(new Error('told to stop'), { details: { name, code, message } }))
+    })
+    ctx.progress(where())
+  })
+/** One that looks when it is called. */
+export const obeyAtOnce = (_input, ctx) => {
+  ctx.signal.throwIfAborted()
+  return obey(_input, ctx)
+}
+export const finishAnyway = (_input, ctx) =>
+  new Promise((resolve) => {
+    ctx.signal.addEventListener('abort', () => resolve('done all the same'))
+    ctx.progress(where())
+  })
+
+// What leaves something behind.
+
+export const leaveThrower = (ms) => {
+  setTimeout(() => {
+    throw new Error('left behind')
+  }, ms)
+  return where()
+}
+export const leaveExit = (ms) => {
+  setTimeout(() => process.exit(9), ms)
+  return where()
+}
+export const leaveSpin = (ms) => {
+  setTimeout(() => {
+    for (;;);
+  }, ms)
+  return where()
+}
+export const leaveTimer = () => {
+  setInterval(() => {}, 1)
+  return where()
+}
+/** The reply is on its way and the worker is gone. */
+export const replyAndDie = (output) => {
+  setImmediate(() => process.exit(1))
+  return output
+}
+export const pause = async (ms) => {
+  await sleep(ms)
+  return where()
+}
+
+// What says something.
+
+/** A save that is underway when the worker dies. */
+export const saveAndDie = async (input, ctx) => {
+  ctx.save({ before: input })
+  process.exit(1)
+}
+export const floodAndDie = async (lines, ctx) => {
+  for (let i = 0; i < lines; i++) ctx.log(`line ${i}`)
+  ctx.progress('all said')
+  process.exit(1)
+}
+export const print = async (text) => {
+  process.stdout.write(`out: ${text}\n`)
+  process.stderr.write(`err: ${text}\n`)
+}
+export const printAndDie = (text) => {
+  process.stdout.write(`out: ${text}\n`)
+  process.stderr.write(`err: ${text}\n`)
+  process.exit(1)
+}
+export const claimHeap = () => {
+  process.stderr.write('FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory\n')
+  process.exit(1)
+}
+/** What cannot be sent in a log line. */
+export const logFunction = (_input, ctx) => {
+  ctx.log('a line', { plain: 1, method: () => {} })
+  return 'logged'
+}
+export const measure = (input) => ({
+  bytes: input.bytes?.byteLength ?? null,
+  date: input.date?.toISOString() ?? null,
+  self: input.self === input,
+})
