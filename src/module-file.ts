@@ -22,6 +22,16 @@ export interface HandlerModule {
   readonly context: { readonly run?: (value: Json | undefined, handler: () => unknown) => unknown } | undefined
 }
 
+/** Whether it is the URL of a file, of this realm or another. */
+export function isFile(value: unknown): value is URL {
+  const { protocol, href } = (value ?? {}) as Partial<URL>
+  try {
+    return protocol === 'file:' && fileURLToPath(href as string) !== ''
+  } catch {
+    return false // of another machine
+  }
+}
+
 const SOURCES: Readonly<Record<string, string>> = { '.js': '.ts', '.mjs': '.mts', '.cjs': '.cts' }
 
 /** TypeScript writes './resize.js' and means resize.ts, as long as it is not built. @param url of a file */
@@ -61,15 +71,19 @@ function notLoaded(url: string, why: string, cause?: unknown): BackgroundRunnerE
   })
 }
 
-const TYPESCRIPT = new Set([
-  'ERR_UNKNOWN_FILE_EXTENSION',
-  'ERR_UNSUPPORTED_TYPESCRIPT_SYNTAX',
-  'ERR_UNSUPPORTED_NODE_MODULES_TYPE_STRIPPING',
-])
+/** What a Node that strips types says where that is not enough. */
+const MORE_THAN_TYPES = /^ERR_UNSUPPORTED_(?:TYPESCRIPT_SYNTAX|NODE_MODULES_TYPE_STRIPPING)$/
 
-function whyNot(url: string, cause: unknown): string {
-  const { code, message } = (cause ?? {}) as { code?: unknown; message?: unknown }
-  if (/\.[mc]?ts$/.test(url) && TYPESCRIPT.has(String(code)))
-    return `this Node (${process.version}) does not run it as it is; give the built file, start Node with --import tsx, or use Node 22.18 or later`
-  return String(message)
+/** What Node says; and, where TypeScript is the trouble, what helps. */
+function whyNot(file: string, cause: unknown): string {
+  const { code, message, name, url } = (cause ?? {}) as Readonly<Record<string, unknown>>
+  const said = String(message)
+  const built = 'give the built file, start Node with --import tsx'
+  const missing = typeof url === 'string' && url.startsWith('file:') ? url : undefined
+  if (missing !== undefined && existing(missing) !== missing)
+    return `${said}; ${fileURLToPath(existing(missing))} is there: ${built}, or import that`
+  if (process.features.typescript)
+    return MORE_THAN_TYPES.test(String(code)) ? `${said}; Node only takes types away: ${built}` : said
+  const isSource = /extension "\.[mc]?ts"/.test(said) || (name === 'SyntaxError' && /\.[mc]?ts$/.test(file))
+  return isSource ? `${said}; Node ${process.version} runs no TypeScript: ${built}, or use Node 22.18 or later` : said
 }

@@ -6,14 +6,16 @@
  */
 import { availableParallelism } from 'node:os'
 import type { Duration } from './duration.js'
+import { show } from './errors.js'
 import type { Json } from './json.js'
-import { loadModule, type ModuleFile } from './module-file.js'
+import { type HandlerModule, isFile, loadModule, type ModuleFile } from './module-file.js'
 import type { AttemptRecord } from './record.js'
 import { type RetryLayer, type RetryPolicy, retryPolicy } from './retry-policy.js'
 import {
   callable,
   concurrency,
   fields,
+  label,
   mapped,
   priority,
   type Read,
@@ -21,7 +23,6 @@ import {
   required,
   rule,
   span,
-  text,
   whole,
 } from './rules.js'
 import type { SchemaInput, SchemaOutput, StandardSchema } from './schema.js'
@@ -92,19 +93,26 @@ export interface SchemaTask<Schema extends StandardSchema, Output> extends TaskS
   readonly run: (input: SchemaOutput<Schema>, ctx: TaskContext) => Output | Promise<Output>
 }
 
-/** What a module has under `Export`: a handler. */
-type HandlerOf<Module, Export extends keyof Module> = Extract<Module[Export], (...args: never[]) => unknown>
-/** What that handler takes. */
-type ModuleInput<Module, Export extends keyof Module> =
-  Parameters<HandlerOf<Module, Export>> extends [infer Input, ...unknown[]] ? Input : undefined
-type ModuleOutput<Module, Export extends keyof Module> = Awaited<ReturnType<HandlerOf<Module, Export>>>
+/** What a module exports under this name, if it is a handler. */
+type HandlerOf<Module, Export> = Export extends keyof Module
+  ? Extract<Module[Export], (input: never, ctx: TaskContext) => unknown>
+  : never
+/** What that handler takes; unknown where there is none, which is told by `ModuleCheck`. */
+type ModuleInput<Module, Export> = [HandlerOf<Module, Export>] extends [never]
+  ? unknown
+  : Parameters<HandlerOf<Module, Export>> extends []
+    ? undefined
+    : Parameters<HandlerOf<Module, Export>>[0]
+type ModuleOutput<Module, Export> = Awaited<ReturnType<HandlerOf<Module, Export>>>
 
 /** A size in bytes: `'256MB'`, `'1GB'`. */
 export type MemorySize = `${number}${'MB' | 'GB'}`
 
 /** A definition whose handler is exported by a module, so that it can run in a thread or a process of its own. */
-export interface ModuleTask<Export> extends TaskSettings {
+export interface ModuleTask<Export, Schema = StandardSchema> extends TaskSettings {
   readonly run?: undefined
+  /** Checked at submit and again before each attempt; the handler gets the schema's output. */
+  readonly input?: Schema
   /** Where it runs: on the event loop of this process, in a worker thread, or in a child process. */
   readonly isolation: 'inline' | 'thread' | 'process'
   /** The file: `new URL('./resize.js', import.meta.url)`. Where there is only `resize.ts`, that is taken. */
@@ -172,11 +180,42 @@ type AsJson<T> = unknown extends T
             ? { [Key in keyof T]: Key extends symbol ? never : AsJson<T[Key]> }
             : never
 
-/** Makes a definition whose input JSON cannot hold a compile error. */
-type JsonInput<Input, Place extends string = 'run'> = [Input] extends [AsJson<Input>]
+/** Nothing that is given is of this type: the compiler says what is wrong. */
+type Wrong<Sentence extends string, About = unknown> = { readonly [Key in Sentence]: About }
+/** What the input of a task must be. A constraint, so that a type argument that is a module is not taken for an input. */
+type JsonInput<Input> = [Input] extends [AsJson<Input>] ? unknown : Wrong<'the input of a task must be JSON', Input>
+/** Makes an input that JSON cannot hold a compile error in any case. */
+type JsonCheck<Input> = [Input] extends [AsJson<Input>]
   ? unknown
-  : { readonly [Key in Place]: ['the input of a task must be JSON', Input] }
+  : { readonly run: Wrong<'the input of a task must be JSON'> }
 
+/** Makes type arguments that name no handler, or one whose input JSON cannot hold, a compile error. */
+type ModuleCheck<Module, Export, Input> = [Module] extends [never]
+  ? { readonly module: Wrong<"the type of the module is missing: defineTask<typeof import('./resize.js')>(…)"> }
+  : [HandlerOf<Module, Export>] extends [never]
+    ? { readonly module: Wrong<'the module exports no handler (input, ctx) of this name', Export> }
+    : [Input] extends [AsJson<Input>]
+      ? unknown
+      : { readonly module: Wrong<'the input of a task must be JSON', Input> }
+/** What a type argument names has to be there at run time as well. */
+type Told<Argument, Default, Field extends string> = [Default] extends [Argument]
+  ? unknown
+  : { readonly [Key in Field]: Argument }
+
+/**
+ * Defines a type of work whose input a schema checks.
+ *
+ * @example
+ * const remind = defineTask({
+ *   input: z.object({ at: z.coerce.date<string>(), note: z.string() }),
+ *   run: async ({ at, note }) => `${note} at ${at.toISOString()}`,
+ * })
+ *
+ * @throws {InvalidInputError} naming each option that is wrong
+ */
+export function defineTask<const Schema extends StandardSchema, Output>(
+  definition: SchemaTask<Schema, Output>,
+): TaskDefinition<SchemaInput<Schema>, Output>
 /**
  * Defines a type of work.
  *
@@ -189,6 +228,15 @@ type JsonInput<Input, Place extends string = 'run'> = [Input] extends [AsJson<In
  *   },
  * })
  *
+ * @throws {InvalidInputError} naming each option that is wrong
+ */
+export function defineTask<Input extends JsonInput<Input> = undefined, Output = unknown>(
+  definition: PlainTask<Input, Output> & JsonCheck<Input>,
+): TaskDefinition<Input, Output>
+/**
+ * Defines a type of work whose handler is exported by a module, so that it can run in a thread or a process of its own.
+ * The type arguments: the module, the name of the export, the schema; those that are not told are `'run'` and none.
+ *
  * @example
  * const resize = defineTask<typeof import('./resize.js')>({
  *   isolation: 'thread',
@@ -198,28 +246,18 @@ type JsonInput<Input, Place extends string = 'run'> = [Input] extends [AsJson<In
  * @throws {InvalidInputError} naming each option that is wrong
  */
 export function defineTask<
-  Module extends { readonly [Key in Export]: (...args: never[]) => unknown },
-  Export extends string & keyof Module = 'run' & keyof Module,
+  Module = never,
+  Export extends string = 'run',
+  Schema extends StandardSchema<unknown, ModuleInput<Module, Export>> = StandardSchema<ModuleInput<Module, Export>>,
 >(
-  definition: ModuleTask<Export> & { readonly input?: undefined } & JsonInput<ModuleInput<Module, Export>, 'module'>,
-): TaskDefinition<ModuleInput<Module, Export>, ModuleOutput<Module, Export>>
-export function defineTask<
-  Module extends { readonly [Key in Export]: (...args: never[]) => unknown },
-  Export extends string & keyof Module,
-  Schema extends StandardSchema<never, ModuleInput<Module, Export>>,
->(
-  definition: ModuleTask<Export> & { readonly input: Schema },
+  definition: ModuleTask<Export, Schema> &
+    ModuleCheck<Module, Export, SchemaInput<Schema>> &
+    Told<Export, 'run', 'export'> &
+    Told<Schema, StandardSchema<ModuleInput<Module, Export>>, 'input'>,
 ): TaskDefinition<SchemaInput<Schema>, ModuleOutput<Module, Export>>
-export function defineTask<const Schema extends StandardSchema, Output>(
-  definition: SchemaTask<Schema, Output>,
-): TaskDefinition<SchemaInput<Schema>, Output>
-export function defineTask<Input = undefined, Output = unknown>(
-  definition: PlainTask<Input, Output> & JsonInput<Input>,
-): TaskDefinition<Input, Output>
 export function defineTask(definition: TaskSettings): TaskDefinition {
-  const isModule =
-    typeof definition === 'object' && definition !== null && ('module' in definition || 'isolation' in definition)
-  return isModule ? moduleTask(definition) : inlineTask(definition)
+  const { isolation, module } = (definition ?? {}) as Partial<ModuleTask<string>>
+  return isolation === undefined && module === undefined ? inlineTask(definition) : moduleTask(definition)
 }
 
 function inlineTask(definition: unknown): TaskDefinition {
@@ -232,9 +270,13 @@ function moduleTask(definition: unknown): TaskDefinition {
   const { isolation: place, memory, worker = {} } = given
   const file: ModuleFile = { url: given.module.href, name: given.export ?? 'run' }
   const { maxTasks = Number.POSITIVE_INFINITY, idleTimeout = IDLE_TIMEOUT } = worker
+  let module: HandlerModule | undefined
   return Object.freeze({
     ...filled(given, place === 'inline' ? Number.POSITIVE_INFINITY : availableParallelism()),
-    run: async (input: never, ctx: TaskContext) => (await loadModule(file)).run(input, ctx),
+    run: async (input: never, ctx: TaskContext) => {
+      module ??= await loadModule(file)
+      return module.run(input, ctx)
+    },
     isolation: place === 'inline' ? undefined : Object.freeze({ place, file, memory, maxTasks, idleTimeout }),
   })
 }
@@ -268,16 +310,18 @@ const SETTINGS = {
   setup: callable<NonNullable<TaskSettings['setup']>>(),
 }
 const INLINE = fields({ ...SETTINGS, run: required(callable<TaskDefinition['run']>()) })
+const isPlace = (value: unknown): boolean => value === 'inline' || value === 'thread' || value === 'process'
 const MODULE = fields({
   ...SETTINGS,
-  isolation: required(
-    rule<'inline' | 'thread' | 'process'>(
-      (value) => value === 'inline' || value === 'thread' || value === 'process',
-      "must be 'inline', 'thread' or 'process'",
-    ),
-  ),
-  module: required(rule<URL>(isFileUrl, "must be the URL of a file, such as new URL('./resize.js', import.meta.url)")),
-  export: text,
+  run: rule<undefined>(() => false, 'must be left out, the handler is in the module'),
+  isolation: required(rule<ModuleTask<string>['isolation']>(isPlace, "must be 'inline', 'thread' or 'process'")),
+  module: required<URL>((value, path, issues) => {
+    const got = show((value as URL | undefined)?.href ?? value)
+    const expected = "must be the URL of a file, such as new URL('./resize.js', import.meta.url)"
+    if (!isFile(value)) issues.push({ path, message: `${expected}, got ${got}` })
+    return value as URL
+  }),
+  export: label,
   memory: mapped(
     rule<string>(
       (value) => megabytes(value) >= LEAST_MEMORY,
@@ -292,11 +336,6 @@ const MODULE = fields({
 function megabytes(size: unknown): number {
   const match = /^(\d+(?:\.\d+)?)(MB|GB)$/.exec(typeof size === 'string' ? size : '')
   return match === null ? Number.NaN : Number(match[1]) * (match[2] === 'GB' ? 1_024 : 1)
-}
-
-function isFileUrl(value: unknown): boolean {
-  const { protocol, href } = (value ?? {}) as Partial<URL>
-  return protocol === 'file:' && typeof href === 'string'
 }
 
 function isSchema(value: unknown): boolean {
