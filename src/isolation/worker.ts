@@ -19,6 +19,7 @@ import {
   type Told,
 } from './protocol.js'
 import { RemoteContext } from './remote-context.js'
+import { bringTsx } from './tsx.js'
 
 type Send = (message: Told) => void
 
@@ -55,7 +56,7 @@ function begin({ link, ...rest }: Beginning): void {
 
 async function perform({ input, isSerialized }: Errand, ctx: RemoteContext): Promise<Reply> {
   try {
-    module ??= await ctx.unlessStopped(() => loadModule(file))
+    module ??= await ctx.unlessStopped(() => bringTsx().then(() => loadModule(file)))
     ctx.begin()
     const output = await call(module, isSerialized ? deserialize(Buffer.from(input as string, 'base64')) : input, ctx)
     return output === undefined ? {} : { output: snapshot(output, limits.output) }
