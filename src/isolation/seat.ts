@@ -380,9 +380,13 @@ function keepingUnlimited<Result>(start: () => Result): Result {
 
 const MB = 1_048_576
 
-/** The flags of this process, but those of a debugger: its port is taken. */
+/** What is this process's own: the port of a debugger, a program in the arguments (`-e`), being a test runner. */
+const OWN = /^(?:-[ep]+$|--(?:eval|print|input-type|inspect|test$))/
+const TAKES_PROGRAM = /^(?:-[ep]+|--eval|--print)$/
+
+/** The flags of this process, for a child. */
 function childArguments(megabytes: number | undefined): string[] {
-  const inherited = process.execArgv.filter((each) => !/^--inspect/.test(each))
+  const inherited = process.execArgv.filter((each, i, all) => !OWN.test(each) && !TAKES_PROGRAM.test(all[i - 1] ?? ''))
   if (megabytes === undefined) return inherited
   return [
     ...inherited.filter((each) => !/^--max[-_]old[-_]space[-_]size/.test(each)),
