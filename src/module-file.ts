@@ -22,16 +22,6 @@ export interface HandlerModule {
   readonly context: { readonly run?: (value: Json | undefined, handler: () => unknown) => unknown } | undefined
 }
 
-/** Whether it is the URL of a file, of this realm or another. */
-export function isFile(value: unknown): value is URL {
-  const { protocol, href } = (value ?? {}) as Partial<URL>
-  try {
-    return protocol === 'file:' && fileURLToPath(href as string) !== ''
-  } catch {
-    return false // of another machine
-  }
-}
-
 const SOURCES: Readonly<Record<string, string>> = { '.js': '.ts', '.mjs': '.mts', '.cjs': '.cts' }
 
 /** TypeScript writes './resize.js' and means resize.ts, as long as it is not built. @param url of a file */

@@ -5,10 +5,11 @@
  * two runners can have different tasks under the same name.
  */
 import { availableParallelism } from 'node:os'
+import { fileURLToPath } from 'node:url'
 import type { Duration } from './duration.js'
 import { show } from './errors.js'
 import type { Json } from './json.js'
-import { type HandlerModule, isFile, loadModule, type ModuleFile } from './module-file.js'
+import type { HandlerModule, ModuleFile } from './module-file.js'
 import type { AttemptRecord } from './record.js'
 import { type RetryLayer, type RetryPolicy, retryPolicy } from './retry-policy.js'
 import {
@@ -274,11 +275,17 @@ function moduleTask(definition: unknown): TaskDefinition {
   return Object.freeze({
     ...filled(given, place === 'inline' ? Number.POSITIVE_INFINITY : availableParallelism()),
     run: async (input: never, ctx: TaskContext) => {
-      module ??= await loadModule(file)
+      module ??= await load(file)
       return module.run(input, ctx)
     },
     isolation: place === 'inline' ? undefined : Object.freeze({ place, file, memory, maxTasks, idleTimeout }),
   })
+}
+
+/** What loads modules is itself loaded when there is one to load. */
+async function load(file: ModuleFile): Promise<HandlerModule> {
+  const { loadModule } = await import('./module-file.js')
+  return loadModule(file)
 }
 
 type Settings = Pick<TaskDefinition, 'input' | 'retry' | 'timeout' | 'priority' | 'concurrency' | 'setup'>
@@ -336,6 +343,16 @@ const MODULE = fields({
 function megabytes(size: unknown): number {
   const match = /^(\d+(?:\.\d+)?)(MB|GB)$/.exec(typeof size === 'string' ? size : '')
   return match === null ? Number.NaN : Number(match[1]) * (match[2] === 'GB' ? 1_024 : 1)
+}
+
+/** Of this realm or another, and of this machine. */
+function isFile(value: unknown): boolean {
+  const { protocol, href } = (value ?? {}) as Partial<URL>
+  try {
+    return protocol === 'file:' && fileURLToPath(href as string) !== ''
+  } catch {
+    return false
+  }
 }
 
 function isSchema(value: unknown): boolean {
