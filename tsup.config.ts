@@ -11,9 +11,10 @@ const subPaths = {
   'sqlite/index': 'src/sqlite/index.ts',
 }
 
+/** And what the executor loads when it is asked for. */
+const entry = { ...subPaths, 'isolation/index': 'src/isolation/index.ts' }
+
 const shared: Options = {
-  // And what the executor loads when it is asked for; beside it lies what a worker begins with, which is found by its place.
-  entry: { ...subPaths, 'isolation/index': 'src/isolation/index.ts', 'isolation/worker': 'src/isolation/worker.ts' },
   platform: 'node',
   target: 'node20',
   // What sub-paths share goes into a chunk; otherwise each would carry its own error classes and its own state.
@@ -48,9 +49,11 @@ const commonJs: Plugin = {
 }
 
 const config: Options[] = [
-  { ...shared, format: 'esm', sourcemap: true },
+  // Beside isolation/index lies what a worker begins with, always this one, which is found by its place.
+  { ...shared, entry: { ...entry, 'isolation/worker': 'src/isolation/worker.ts' }, format: 'esm', sourcemap: true },
   {
     ...shared,
+    entry,
     format: 'esm',
     outExtension: () => ({ js: '.cjs' }),
     sourcemap: true,

@@ -2,14 +2,19 @@
  * Installs the packed package into folders of their own and uses it as others do: test/package/*.ts is compiled under
  * each module resolution with the library's types checked too, run as ESM and as CommonJS, and run under Jest; so is the
  * conformance suite, under node:test and Jest. Once with what the sub-paths need and once without. And the example of a
- * test file is run as it is under node:test, vitest and Jest.
+ * test file is run as it is under node:test, vitest and Jest; and an app that esbuild and tsup have bundled, with the
+ * package in it and without.
  */
+
+import { equal } from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import * as esbuild from 'esbuild'
+import * as tsup from 'tsup'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const FIXTURES = join(ROOT, 'test/package')
@@ -28,25 +33,52 @@ const RESOLUTIONS = [
 ]
 
 /**
- * `typed`: the types of the others need what is not installed; they load and run all the same. `suites` run under
- * node:test.
+ * `typed`: the types of the others need what is not installed; they load and run all the same, by `start` where they have
+ * that. `suites` run under node:test.
  */
 const CONSUMERS = [
   {
     name: 'alone',
     packages: [dev('@types/node')],
-    typed: ['core', 'conformance'],
-    programs: ['core', 'email'],
+    typed: ['core', 'conformance', 'isolation'],
+    programs: ['core', 'email', 'isolation'],
+    start: 'runWithoutPeers',
     suites: ['conformance'],
   },
   {
-    name: 'with nodemailer',
-    packages: [dev('@types/node'), dev('nodemailer'), dev('zod'), dev('vitest'), 'jest@30'],
-    typed: ['core', 'email'],
-    programs: ['core', 'email'],
+    name: 'with peers',
+    packages: [dev('@types/node'), dev('nodemailer'), dev('tinypool'), dev('zod'), dev('vitest'), 'jest@30'],
+    typed: ['core', 'email', 'isolation'],
+    programs: ['core', 'email', 'isolation'],
+    start: 'run',
     frameworks: true,
+    bundlers: true,
   },
 ]
+
+/** Each bundles these entries into a folder; `isWhole`: what they import, too. */
+const BUNDLERS = {
+  esbuild: (entryPoints, outdir, format, isWhole) =>
+    esbuild.build({
+      entryPoints,
+      outdir,
+      format,
+      bundle: true,
+      platform: 'node',
+      packages: isWhole ? 'bundle' : 'external',
+      logLevel: 'error',
+    }),
+  tsup: (entry, outDir, format, isWhole) =>
+    tsup.build({
+      entry,
+      outDir,
+      format,
+      outExtension: () => ({ js: '.js' }),
+      ...(isWhole ? { noExternal: [/./] } : { external: ['background-runner'] }),
+      config: false,
+      silent: true,
+    }),
+}
 
 const exec = promisify(execFile)
 const home = mkdtempSync(join(tmpdir(), 'background-runner-'))
@@ -69,7 +101,7 @@ async function pack() {
   return join(home, filename)
 }
 
-async function use({ name, packages, typed, programs, suites = [], frameworks }, tarball) {
+async function use({ name, packages, typed, programs, start, suites = [], frameworks, bundlers }, tarball) {
   const folder = join(home, name.replaceAll(' ', '-'))
   mkdirSync(folder)
   writeFileSync(
@@ -81,16 +113,17 @@ async function use({ name, packages, typed, programs, suites = [], frameworks },
   const both = (programs) => programs.flatMap((program) => [`${program}.mts`, `${program}.cts`])
   const all = both([...programs, ...suites])
   for (const file of all) copyFileSync(join(FIXTURES, file.replace(/[mc]ts$/, 'ts')), join(folder, file))
+  copyFileSync(join(FIXTURES, 'handler.ts'), join(folder, 'handler.ts'))
   for (const { name: resolution, module, extension = '' } of RESOLUTIONS) {
     await step(`${name}: types under ${resolution}`, async () => {
       const files = both(typed).filter((file) => file.endsWith(extension))
       await compile(folder, files, '--noEmit', '--module', module, '--moduleResolution', resolution)
     })
   }
-  await compile(folder, all, '--noCheck', '--module', 'nodenext')
+  await compile(folder, [...all, 'handler.ts'], '--noCheck', '--module', 'nodenext')
   for (const file of both(programs).map((file) => file.replace(/ts$/, 'js'))) {
     await step(`${name}: ${file} runs`, async () => {
-      const main = `import('./${file}').then((program) => program.run())`
+      const main = `import('./${file}').then((program) => (program.${start} ?? program.run)())`
       await exec(process.execPath, ['--eval', main], { cwd: folder, timeout: 30_000 })
     })
   }
@@ -99,6 +132,7 @@ async function use({ name, packages, typed, programs, suites = [], frameworks },
       await exec(process.execPath, ['--test', '--test-reporter=dot', file], { cwd: folder, timeout: 60_000 })
     })
   }
+  if (bundlers) await bundle(name, folder)
   if (!frameworks) return
   const example = both(['shop.test'])
   for (const file of example) copyFileSync(EXAMPLE, join(folder, file))
@@ -115,6 +149,34 @@ async function use({ name, packages, typed, programs, suites = [], frameworks },
   await step(`${name}: Jest runs the example, every sub-path and the conformance suite`, async () => {
     const options = ['--ci', '--watchman=false', '--cacheDirectory', join(folder, '.jest')]
     await test('node_modules/jest/bin/jest.js', ...options)
+  })
+}
+
+/** Bundles an app and its handler, with the package in it and without, and runs it. */
+async function bundle(name, folder) {
+  for (const file of ['bundled.ts', 'handler.ts']) copyFileSync(join(FIXTURES, file), join(folder, file))
+  const entry = { app: join(folder, 'bundled.ts'), handler: join(folder, 'handler.ts') }
+  const app = async (cwd) => (await exec(process.execPath, ['app.js'], { cwd, timeout: 30_000 })).stdout.trim()
+  for (const [bundler, build] of Object.entries(BUNDLERS)) {
+    for (const format of ['esm', 'cjs']) {
+      for (const isWhole of [false, true]) {
+        const what = `${bundler} makes ${format} ${isWhole ? 'with' : 'without'} the package`
+        await step(`${name}: an isolated task runs when ${what}`, async () => {
+          const outdir = join(folder, what.replaceAll(' ', '-'))
+          mkdirSync(outdir)
+          writeFileSync(join(outdir, 'package.json'), `{ "type": "${format === 'esm' ? 'module' : 'commonjs'}" }`)
+          await build(entry, outdir, format, isWhole)
+          equal(await app(outdir), '42,42,42')
+        })
+      }
+    }
+  }
+  await step(`${name}: a bundle without node_modules says what is missing`, async () => {
+    const away = mkdtempSync(join(home, 'away-'))
+    cpSync(join(folder, 'esbuild-makes-esm-with-the-package'), away, { recursive: true })
+    equal(await app(away), '42,MISSING_DEPENDENCY,MISSING_DEPENDENCY')
+    cpSync(join(folder, 'node_modules/tinypool'), join(away, 'node_modules/tinypool'), { recursive: true })
+    equal(await app(away), '42,WORKER_NOT_FOUND,WORKER_NOT_FOUND')
   })
 }
 

@@ -3,7 +3,8 @@
  *
  * pool.ts has the workers of one definition, seat.ts is one of them, worker.ts is what runs inside of it.
  */
-import { existsSync } from 'node:fs'
+import Module, { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { BackgroundRunnerError, MissingDependencyError } from '../errors.js'
 import type { Executor } from '../executor.js'
@@ -11,28 +12,36 @@ import { existing } from '../module-file.js'
 import type { Isolation } from '../task.js'
 import { Pool } from './pool.js'
 
+/** This file; the CommonJS build knows its place by another name. */
+const HERE: string = import.meta.url === undefined ? __filename : fileURLToPath(import.meta.url)
+const { resolve } = createRequire(HERE)
+
 /** @throws {MissingDependencyError} tinypool is not installed */
 export async function openPool(isolation: Isolation): Promise<Executor> {
-  const { Tinypool } = await loadTinypool()
+  const { Tinypool } = loadTinypool()
   return new Pool(isolation, (options) => new Tinypool(options), workerFile())
 }
 
-async function loadTinypool(): Promise<typeof import('tinypool')> {
+/** By Node's own loader: that of Jest reads no ESM, and where a bundler took it in it would not find its own files. */
+function loadTinypool(): typeof import('tinypool') {
   try {
-    return await import('tinypool')
+    return new Module(HERE).require(resolve('tinypool'))
   } catch (cause) {
     throw new MissingDependencyError('tinypool', 'a task with isolation', { cause })
   }
 }
 
-/** The file that a worker begins with. */
+/** The file that a worker begins with: beside this one, or in the installed package where this one was bundled. */
 function workerFile(): string {
-  // The CommonJS build knows its place by another name.
-  const here = import.meta.url ?? pathToFileURL(__filename).href
-  const file = fileURLToPath(existing(new URL('./worker.js', here).href))
-  if (existsSync(file)) return file
-  throw new BackgroundRunnerError(
-    'WORKER_NOT_FOUND',
-    `${file} is not there: background-runner was bundled; leave it out of the bundle (external: ['background-runner'])`,
-  )
+  if (/[\\/]isolation[\\/]index\.\w+$/.test(HERE))
+    return fileURLToPath(existing(pathToFileURL(join(HERE, '../worker.js')).href))
+  try {
+    return join(dirname(resolve('background-runner/package.json')), 'dist/isolation/worker.js')
+  } catch (cause) {
+    throw new BackgroundRunnerError(
+      'WORKER_NOT_FOUND',
+      "background-runner was bundled, and its worker is a file: leave it out of the bundle (external: ['background-runner']), or install it as well",
+      { cause },
+    )
+  }
 }
