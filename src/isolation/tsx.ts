@@ -20,7 +20,9 @@ async function bring(): Promise<void> {
   if (loader === undefined) return
   const from = loader.startsWith('file:') ? loader : pathToFileURL(`${process.cwd()}/`)
   // That of CommonJS does not register where there is no other.
-  const api = createRequire(from).resolve('tsx/esm/api').replace(/\.cjs$/, '.mjs')
+  const api = createRequire(from)
+    .resolve('tsx/esm/api')
+    .replace(/\.cjs$/, '.mjs')
   const { register } = (await import(pathToFileURL(api).href)) as { readonly register: () => unknown }
   register()
 }

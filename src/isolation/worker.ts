@@ -56,13 +56,22 @@ function begin({ link, ...rest }: Beginning): void {
 
 async function perform({ input, isSerialized }: Errand, ctx: RemoteContext): Promise<Reply> {
   try {
-    module ??= await ctx.unlessStopped(() => bringTsx().then(() => loadModule(file)))
+    module ??= await ctx.unlessStopped(load)
     ctx.begin()
-    const output = await call(module, isSerialized ? deserialize(Buffer.from(input as string, 'base64')) : input, ctx)
+    const output = await call(
+      module as HandlerModule,
+      isSerialized ? deserialize(Buffer.from(input as string, 'base64')) : input,
+      ctx,
+    )
     return output === undefined ? {} : { output: snapshot(output, limits.output) }
   } catch (thrown) {
     return { error: carried(thrown, limits) }
   }
+}
+
+async function load(): Promise<HandlerModule> {
+  await bringTsx()
+  return loadModule(file)
 }
 
 async function call({ run, context }: HandlerModule, input: unknown, ctx: RemoteContext): Promise<unknown> {
