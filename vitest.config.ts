@@ -12,6 +12,7 @@ const LONGEST = [
   'sqlite/kill',
   'property/runner',
   'examples/process',
+  'examples/pictures',
   'sqlite/deaths',
 ]
 

@@ -1,12 +1,12 @@
 /** The routes in Express 5. An asynchronous handler that throws ends in the last middleware. */
 import express, { type ErrorRequestHandler, type Express } from 'express'
-import { errorAnswer, RequestError, readStatus, taskStatus, WELCOME } from '../shared/answers.js'
+import { errorAnswer, RequestError, readPicture, readStatus, taskStatus, WELCOME } from '../shared/answers.js'
 import { readMail } from '../shared/mail-form.js'
 import type { CaughtMail } from '../shared/smtp-catcher.js'
-import type { MailRunner } from '../shared/tasks.js'
+import type { Runner } from '../shared/tasks.js'
 
 /** @param outbox what the SMTP catcher received; without it there is no route for it */
-export function createApp(runner: MailRunner, outbox?: readonly CaughtMail[]): Express {
+export function createApp(runner: Runner, outbox?: readonly CaughtMail[]): Express {
   const app = express()
   app.disable('x-powered-by')
   app.disable('etag')
@@ -25,6 +25,15 @@ export function createApp(runner: MailRunner, outbox?: readonly CaughtMail[]): E
     })
     const { id } = await runner.submit('email', mail)
     response.status(202).location(`/task_status/${id}`).json({ task_id: id })
+  })
+
+  app.post('/render_picture', async (request, response) => {
+    const { id } = await runner.submit('picture', { width: Number(request.query['width'] ?? 900) })
+    response.status(202).location(`/task_status/${id}`).json({ task_id: id })
+  })
+
+  app.get('/picture/:task_id', async (request, response) => {
+    response.type('png').send(await readPicture(runner, request.params.task_id))
   })
 
   app.get('/task_status/:task_id', async (request, response) => {

@@ -2,13 +2,13 @@
 import type { HttpBindings } from '@hono/node-server'
 import { Hono } from 'hono'
 import type { ContentfulStatusCode } from 'hono/utils/http-status'
-import { errorAnswer, RequestError, readStatus, taskStatus, WELCOME } from '../shared/answers.js'
+import { errorAnswer, RequestError, readPicture, readStatus, taskStatus, WELCOME } from '../shared/answers.js'
 import { readMail } from '../shared/mail-form.js'
 import type { CaughtMail } from '../shared/smtp-catcher.js'
-import type { MailRunner } from '../shared/tasks.js'
+import type { Runner } from '../shared/tasks.js'
 
 /** @param outbox what the SMTP catcher received; without it there is no route for it */
-export function createApp(runner: MailRunner, outbox?: readonly CaughtMail[]): Hono<{ Bindings: HttpBindings }> {
+export function createApp(runner: Runner, outbox?: readonly CaughtMail[]): Hono<{ Bindings: HttpBindings }> {
   // The path as it was sent: `Request` would resolve /task_status/%2e%2e to another route.
   const app = new Hono<{ Bindings: HttpBindings }>({
     getPath: (request, options) => options?.env?.incoming.url?.split('?', 1)[0] ?? new URL(request.url).pathname,
@@ -24,6 +24,16 @@ export function createApp(runner: MailRunner, outbox?: readonly CaughtMail[]): H
     })
     const { id } = await runner.submit('email', mail)
     return c.json({ task_id: id }, 202, { Location: `/task_status/${id}` })
+  })
+
+  app.post('/render_picture', async (c) => {
+    const { id } = await runner.submit('picture', { width: Number(c.req.query('width') ?? 900) })
+    return c.json({ task_id: id }, 202, { Location: `/task_status/${id}` })
+  })
+
+  app.get('/picture/:task_id', async (c) => {
+    const png = await readPicture(runner, c.req.param('task_id'))
+    return c.body(png, 200, { 'Content-Type': 'image/png' })
   })
 
   app.get('/task_status/:task_id', async (c) => c.json(await readStatus(runner, c.req.param('task_id'))))

@@ -1,7 +1,7 @@
 /** The environment variables of the examples: read once at the start, so that a mistake shows then and not with the first mail. */
 import { InvalidInputError } from 'background-runner'
 import { emailTask } from 'background-runner/email'
-import { engineAt } from './tasks.js'
+import { engineAt, ISOLATIONS, type Isolation } from './tasks.js'
 
 export interface Config {
   readonly port: number
@@ -14,8 +14,10 @@ export interface Config {
   readonly concurrency: number
   /** ms before the first retry of a mail; each further one waits twice as long. Absent: as `emailTask` does it. */
   readonly retryDelay: number | undefined
-  /** The file that the mails are kept in; `memory`: none, what waits ends with the process. */
+  /** The file that the tasks are kept in; `memory`: none, what waits ends with the process. */
   readonly databasePath: string
+  /** Where pictures are rendered. */
+  readonly isolation: Isolation
 }
 
 /** @throws {ConfigError} naming each variable that is wrong */
@@ -34,6 +36,14 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
     return undefined
   }
 
+  const oneOf = <Word extends string>(name: string, words: readonly Word[]): Word | undefined => {
+    const value = text(name)
+    const word = words.find((each) => each === value)
+    if (value !== undefined && word === undefined)
+      problems.push(`${name} must be one of ${words.join(', ')}, not "${value}"`)
+    return word
+  }
+
   const config: Config = {
     port: whole('PORT', 0, 65_535) ?? 3000,
     host: text('HOST') ?? '127.0.0.1',
@@ -42,6 +52,7 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
     concurrency: whole('CONCURRENCY', 1, 1_000) ?? 10,
     retryDelay: whole('RETRY_DELAY', 0, 86_400_000),
     databasePath: text('DATABASE_PATH') ?? 'tasks.db',
+    isolation: oneOf('ISOLATION', ISOLATIONS) ?? 'thread',
   }
   problems.push(...mailProblems(config), ...databaseProblems(config))
   if (problems.length > 0) throw new ConfigError(problems.join('\n'))

@@ -5,11 +5,11 @@ import type { AddressInfo } from 'node:net'
 import { type Config, ConfigError, readConfig } from './config.js'
 import { shutDownOnSignal } from './shutdown.js'
 import { type CaughtMail, type SmtpCatcher, startSmtpCatcher } from './smtp-catcher.js'
-import { createRunner, type MailRunner } from './tasks.js'
+import { createRunner, type Runner } from './tasks.js'
 
 /** @param createServer makes the HTTP server of one framework */
 export async function start(
-  createServer: (runner: MailRunner, outbox: readonly CaughtMail[] | undefined) => Server,
+  createServer: (runner: Runner, outbox: readonly CaughtMail[] | undefined) => Server,
 ): Promise<void> {
   try {
     const config = readConfig(process.env)
@@ -21,7 +21,7 @@ export async function start(
     }
     const runner = createRunner({ ...config, smtpUrl })
     await opened(runner, config)
-    runner.on('failed', ({ id, error }) => console.error(`mail ${id} failed: ${error?.message}`))
+    runner.on('failed', ({ name, id, error }) => console.error(`${name} ${id} failed: ${error?.message}`))
 
     const server = createServer(runner, catcher?.mails)
     shutDownOnSignal(server, runner, catcher)
@@ -35,8 +35,8 @@ export async function start(
   }
 }
 
-/** Rather than with the first mail it is told now that the file cannot be opened. */
-async function opened(runner: MailRunner, { databasePath }: Config): Promise<void> {
+/** Rather than with the first task it is told now that the file cannot be opened. */
+async function opened(runner: Runner, { databasePath }: Config): Promise<void> {
   try {
     await runner.ready()
   } catch (error) {

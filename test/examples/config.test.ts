@@ -11,6 +11,7 @@ it('needs no variable at all, and is reachable from this machine only', () => {
     concurrency: 10,
     retryDelay: undefined,
     databasePath: 'tasks.db',
+    isolation: 'thread',
   })
 })
 
@@ -23,6 +24,7 @@ it('reads every variable', () => {
     CONCURRENCY: '3',
     RETRY_DELAY: '250',
     DATABASE_PATH: '/var/lib/app/mails.db',
+    ISOLATION: 'inline',
   }
   expect(readConfig(env)).toEqual({
     port: 0,
@@ -32,11 +34,21 @@ it('reads every variable', () => {
     concurrency: 3,
     retryDelay: 250,
     databasePath: env.DATABASE_PATH,
+    isolation: 'inline',
   })
 })
 
 it('takes a variable that is set to nothing for one that is not set', () => {
-  const env = { PORT: '', HOST: ' ', SMTP_URL: '', MAIL_FROM: '', CONCURRENCY: '', RETRY_DELAY: '', DATABASE_PATH: '' }
+  const env = {
+    PORT: '',
+    HOST: ' ',
+    SMTP_URL: '',
+    MAIL_FROM: '',
+    CONCURRENCY: '',
+    RETRY_DELAY: '',
+    DATABASE_PATH: '',
+    ISOLATION: '',
+  }
   expect(readConfig(env)).toEqual(readConfig({}))
 })
 
@@ -53,6 +65,7 @@ it.each([
   ['MAIL_FROM', 'nobody'],
   ['MAIL_FROM', 'a@example.com, b@example.com'],
   ['DATABASE_PATH', ':memory:'],
+  ['ISOLATION', 'worker'],
 ])('refuses %s=%s by name', (name, value) => {
   expect(() => readConfig({ [name]: value })).toThrow(ConfigError)
   expect(() => readConfig({ [name]: value })).toThrow(new RegExp(`^${name} `))

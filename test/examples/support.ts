@@ -10,12 +10,12 @@ import { onTestFinished } from 'vitest'
 import { createApp as createExpressApp } from '../../examples/express/app.js'
 import { createApp as createHonoApp } from '../../examples/hono/app.js'
 import { type CaughtMail, startSmtpCatcher } from '../../examples/shared/smtp-catcher.js'
-import { createRunner, type MailRunner, type MailSettings } from '../../examples/shared/tasks.js'
+import { createRunner, type Runner, type Settings } from '../../examples/shared/tasks.js'
 
 export const FRAMEWORKS = ['express', 'hono'] as const
 export type Framework = (typeof FRAMEWORKS)[number]
 
-const servers: Record<Framework, (runner: MailRunner, outbox?: readonly CaughtMail[]) => Server> = {
+const servers: Record<Framework, (runner: Runner, outbox?: readonly CaughtMail[]) => Server> = {
   express: (runner, outbox) => createServer(createExpressApp(runner, outbox)),
   hono: (runner, outbox) => createServer(getRequestListener(createHonoApp(runner, outbox).fetch)),
 }
@@ -83,11 +83,11 @@ export class Client {
 }
 
 export interface Example extends Client {
-  readonly runner: MailRunner
+  readonly runner: Runner
 }
 
 /** An example in this process; without an `smtpUrl` its mails go to a catcher, and there is an outbox. */
-export async function startInProcess(framework: Framework, settings: Partial<MailSettings> = {}): Promise<Example> {
+export async function startInProcess(framework: Framework, settings: Partial<Settings> = {}): Promise<Example> {
   const catcher = settings.smtpUrl === undefined ? await startSmtpCatcher() : undefined
   const runner = createRunner({
     smtpUrl: catcher?.url ?? '',
