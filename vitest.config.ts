@@ -8,7 +8,9 @@ const at = (path: string): string => fileURLToPath(new URL(path, import.meta.url
 /** What takes longest under CI=true; begun last, it would keep all others waiting. */
 const LONGEST = [
   'property/sqlite',
+  'isolation/conformance/process',
   'engines/sqlite',
+  'isolation/conformance/thread',
   'sqlite/kill',
   'property/runner',
   'examples/process',

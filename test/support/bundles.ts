@@ -7,10 +7,14 @@ import { build } from 'esbuild'
 
 const at = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url))
 
+/** Each beside its source. */
+const WORKERS = ['src/isolation/worker', 'test/isolation/conformance/link-thread', 'test/isolation/conformance/puppet']
+
 export default async function bundle(): Promise<void> {
   await build({
-    entryPoints: [at('src/isolation/worker.ts')],
-    outfile: at('src/isolation/worker.js'),
+    entryPoints: WORKERS.map((path) => at(`${path}.ts`)),
+    outdir: at('.'),
+    outbase: at('.'),
     bundle: true,
     platform: 'node',
     format: 'esm',

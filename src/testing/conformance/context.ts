@@ -160,6 +160,7 @@ export const context: Topic = topic('context', {
         assert.equal(await (await runner.submit('sync')).result(), 'sync', how)
         assert.equal((await (await runner.submit('thrower')).wait()).error?.message, 'of the handler', how)
       })
+      await runner.close()
     }
   },
 

@@ -110,7 +110,7 @@ export const retry: Topic = topic('retry', {
     const work = t.handler()
     const runner = await t.runner({
       tasks: { plain: defineTask({ run: work.run }), own: defineTask({ timeout: '9s', run: work.run }) },
-      defaults: { timeout: '3s' },
+      defaults: { timeout: '3s', retry: { attempts: 1 } },
     })
     await runner.submitMany('plain', [1])
     await work.call(1)

@@ -1,10 +1,11 @@
 /** SEMANTICS.md, line 9: handlers may throw anything; their own task fails, with a readable error. */
 import assert from 'node:assert/strict'
 import { defineTask, NonRetryableError } from '../../index.js'
+import { made } from './made.js'
 import { same } from './tools.js'
 import { type Body, type Topic, topic } from './world.js'
 
-const revoked = (): unknown => {
+const revoked = (): object => {
   const { proxy, revoke } = Proxy.revocable({}, {})
   revoke()
   return proxy
@@ -48,8 +49,14 @@ const THROWN: Readonly<Record<string, () => unknown>> = {
       ),
     ),
   'a proxy whose every trap throws': () =>
-    new Proxy({}, { get: angry, has: angry, ownKeys: angry, getPrototypeOf: angry, getOwnPropertyDescriptor: angry }),
-  'a revoked proxy': revoked,
+    made(() => {
+      const angry = (): never => {
+        throw new Error('do not touch')
+      }
+      const traps = { get: angry, has: angry, ownKeys: angry, getPrototypeOf: angry, getOwnPropertyDescriptor: angry }
+      return new Proxy({}, traps)
+    }),
+  'a revoked proxy': () => made(revoked),
   'an error that is its own cause': circular,
   'an error with a details cycle': () => {
     const details: Record<string, unknown> = {}
@@ -57,9 +64,9 @@ const THROWN: Readonly<Record<string, () => unknown>> = {
     return new NonRetryableError('details', { details })
   },
   'an error with a stack that is no string': () => Object.assign(new Error('x'), { stack: 7 }),
-  'an error whose cause is a revoked proxy': () => new Error('x', { cause: revoked() }),
+  'an error whose cause is a revoked proxy': () => new Error('x', { cause: made(revoked) }),
   'a Date': () => new Date(Number.NaN),
-  'a promise': () => Promise.resolve(1),
+  'a promise': () => made(() => Promise.resolve(1)),
 }
 
 function fails(make: () => unknown): Body {
@@ -138,11 +145,15 @@ export const thrown: Topic = topic('what handlers throw', {
 
   'a handler may be synchronous, asynchronous, or give a thenable': async (t) => {
     const thenable = (how: 'resolve' | 'reject'): PromiseLike<string> =>
-      ({
-        // biome-ignore lint/suspicious/noThenProperty: a thenable is what is tested
-        then: (resolve: (value: string) => void, reject: (error: unknown) => void) =>
-          how === 'resolve' ? resolve('fine') : reject(new Error('not fine')),
-      }) as never
+      made(
+        (way): PromiseLike<string> =>
+          ({
+            // biome-ignore lint/suspicious/noThenProperty: a thenable is what is tested
+            then: (resolve: (value: string) => void, reject: (error: unknown) => void) =>
+              way === 'resolve' ? resolve('fine') : reject(new Error('not fine')),
+          }) as never,
+        how,
+      )
     const runner = await t.runner({
       tasks: {
         sync: defineTask({ run: () => 'fine' }),

@@ -28,6 +28,8 @@ import { unhandledDuring } from './unhandled.js'
 const PATIENCE = 3_000
 /** Real ms without a sign of life after which a test waits for something that never settles. */
 const STUCK = 4_000
+/** Where handlers are elsewhere, what they do takes so many times as long. */
+const ELSEWHERE = 5
 /** Real ms for cleaning up after a test that has failed: an engine that cannot close must not hide why. */
 const CLEANING = 500
 /** Virtual ms for which what another process did is waited for, and the steps in which they pass. */
@@ -77,6 +79,18 @@ export interface Source {
   create(storage: string): Engine | Promise<Engine>
   /** Real ms that an engine with I/O of its own may need until it is quiet. */
   readonly latency: number
+  /** Where handlers run, if not on this event loop. */
+  readonly place?: Place
+}
+
+/** A place for handlers away from their test: another thread, another process. */
+export interface Place {
+  /** The definitions of a runner, to be run there. */
+  tasks(setup: Setup): TaskMap
+  /** A runner with these definitions is there. */
+  opened(runner: BackgroundRunner, tasks: TaskMap): void
+  /** Resolves when nothing is under way between here and there; gives whether anything was. */
+  quiet(): Promise<boolean>
 }
 
 /** Something that a runner told. */
@@ -140,12 +154,16 @@ export class World {
   /** A runner whose engine may not be open yet. */
   async opening(setup: Setup, engine?: Engine): Promise<BackgroundRunner> {
     const { faults = 'none', storage, ...options } = setup
+    const { place } = this.#source
+    const tasks = place?.tasks(setup) ?? options.tasks
     const runner = new BackgroundRunner({
       cancelGrace: '5s',
       ...options,
+      tasks,
       clock: this.clock,
       engine: engine ?? (await this.engine(storage)),
     })
+    place?.opened(runner, tasks)
     this.#runners.push(runner)
     if (faults !== 'unheard')
       runner.on('error', (error, record) => {
@@ -181,11 +199,13 @@ export class World {
 
   /** Resolves when all that can happen at this instant has happened, as far as can be seen from outside. */
   async settle(): Promise<void> {
-    for (let i = 0; i < 2; i++) {
-      await turns()
-      // An engine answers in the order in which it was asked: its answer comes after what it had to do before.
-      for (const runner of this.#runners) await runner.counts().catch(() => undefined)
-    }
+    do {
+      for (let i = 0; i < 2; i++) {
+        await turns()
+        // An engine answers in the order in which it was asked: its answer comes after what it had to do before.
+        for (const runner of this.#runners) await runner.counts().catch(() => undefined)
+      }
+    } while (await this.#source.place?.quiet())
     if (this.#source.latency > 0) await sleep(this.#source.latency)
     await turns(2)
     this.#idle = stopwatch()
@@ -220,7 +240,7 @@ export class World {
       this.#idle = stopwatch()
       const found = await look()
       if (found) return found as NonNullable<Found>
-      if (waited() > PATIENCE)
+      if (waited() > PATIENCE * this.#slowness)
         assert.fail(`it never came about: ${typeof what === 'string' ? what : what()}${await this.#state()}`)
       await pass()
       if (i < 100) await turns(1)
@@ -307,9 +327,10 @@ export class World {
   /** `work`, unless it waits for something that never settles. */
   async #watched(work: Promise<void>): Promise<void> {
     let stop = (): void => {}
+    const limit = STUCK * this.#slowness
     const stuck = new Promise<never>((_resolve, reject) => {
       const look = (): void => {
-        if (this.#idle() < STUCK) stop = later(STUCK - this.#idle(), look)
+        if (this.#idle() < limit) stop = later(limit - this.#idle(), look)
         else
           this.#state().then((state) =>
             reject(new assert.AssertionError({ message: `a promise of a runner or an engine never settled${state}` })),
@@ -323,6 +344,10 @@ export class World {
     } finally {
       stop()
     }
+  }
+
+  get #slowness(): number {
+    return this.#source.place === undefined ? 1 : ELSEWHERE
   }
 
   /** How many tasks are in which state, for the message of a failure. */
