@@ -170,6 +170,7 @@ export class Seat {
   /** A worker that had nothing to do and was ended is gone: there is never more than one. */
   async #isReady(): Promise<void> {
     if (this.#life === undefined || this.#pool.threads.length > 0) return
+    this.#send = undefined
     this.#life.kill()
     await this.#life.gone
   }
@@ -224,17 +225,19 @@ export class Seat {
     this.#taken = taken
     port1.on('message', (message) => this.#hear(message))
     port1.unref() // tinypool's own port holds the process while there is an errand
-    this.#send = (message) => port1.postMessage(message)
+    this.#sendBy((message) => port1.postMessage(message))
     return { port: port2, taken }
   }
 
   /** What a child process sends its messages by. */
   readonly #channel = {
-    onMessage: (send: (message: Asked) => void): void => {
-      this.#send = send
-      for (const each of this.#unsent.splice(0)) this.ask(each)
-    },
+    onMessage: (send: (message: Asked) => void): void => this.#sendBy(send),
     postMessage: (message: Told): void => this.#hear(message),
+  }
+
+  #sendBy(send: (message: Asked) => void): void {
+    this.#send = send
+    for (const each of this.#unsent.splice(0)) send(each)
   }
 
   #watch(itself: TinypoolWorker): void {

@@ -1,11 +1,8 @@
 /** Handlers that end their worker in every way there is, and some that do not. Told first where they run, by `progress`. */
-import { existsSync } from 'node:fs'
+import { pbkdf2Sync } from 'node:crypto'
+import { existsSync, writeFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isMainThread, threadId } from 'node:worker_threads'
-import * as deeds from './deeds.js'
-
-/** Any of what follows, so that all of it can run in the workers of one definition. */
-export const run = ({ deed, input }, ctx) => Reflect.get(deeds, deed)(input, ctx)
 
 const never = () => new Promise(() => {})
 export const where = () => (isMainThread ? process.pid : threadId)
@@ -23,10 +20,10 @@ export const until = async (path, ctx) => {
 
 // Ends.
 
-export const exit = (code) => process.exit(code)
+export const exit = (code) => process.exit(code % 256)
 export const exitLater = async (code) => {
   await sleep(1)
-  process.exit(code)
+  process.exit(code % 256)
 }
 export const throwOutside = () => {
   setTimeout(() => {
@@ -49,6 +46,7 @@ export const signal = (name) => {
   process.kill(process.pid, name)
   return never()
 }
+export const segfault = () => signal('SIGSEGV')
 export const disconnect = () => {
   process.disconnect()
   return never()
@@ -58,7 +56,7 @@ export const hog = () => {
   for (;;) kept.push(new Array(10_000).fill(kept.length))
 }
 
-// What does not end.
+// What does not end, or not soon.
 
 export const spin = (_input, ctx) => {
   ctx.progress(where())
@@ -67,6 +65,11 @@ export const spin = (_input, ctx) => {
 export const sleepDead = (_input, ctx) => {
   ctx.progress(where())
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0)
+}
+/** Native code, which nothing interrupts. */
+export const digest = (_input, ctx) => {
+  ctx.progress(where())
+  for (;;) pbkdf2Sync('a', 'b', 100_000, 64, 'sha512')
 }
 export const ignore = (_input, ctx) => {
   ctx.progress(where())
@@ -88,6 +91,11 @@ export const obeyAtOnce = (_input, ctx) => {
   ctx.signal.throwIfAborted()
   return obey(_input, ctx)
 }
+/** Whether it is asked to stop. */
+export const isAborted = async (ms, ctx) => {
+  await sleep(ms)
+  return ctx.signal.aborted
+}
 export const finishAnyway = (_input, ctx) =>
   new Promise((resolve) => {
     ctx.signal.addEventListener('abort', () => resolve('done all the same'))
@@ -102,9 +110,21 @@ export const leaveThrower = (ms) => {
   }, ms)
   return where()
 }
-export const leaveExit = (ms) => {
-  setTimeout(() => process.exit(9), ms)
+/** What is left behind waits for a file, and then throws or exits. */
+export const lurk = ({ path, how }) => {
+  setInterval(() => {
+    if (!existsSync(path)) return
+    if (how === 'exit') process.exit(9)
+    throw new Error('left behind')
+  }, 1)
   return where()
+}
+/** Makes each of these files, the first that is not there yet, and goes on for ever; ends when all are there. */
+export const provoke = (paths) => {
+  const next = paths.find((path) => !existsSync(path))
+  if (next === undefined) return where()
+  writeFileSync(next, '')
+  return never()
 }
 export const leaveSpin = (ms) => {
   setTimeout(() => {
@@ -133,6 +153,8 @@ export const saveAndDie = async (input, ctx) => {
   ctx.save({ before: input })
   process.exit(1)
 }
+/** The first time; the next time it gives what was saved. */
+export const saveOnce = (input, ctx) => ctx.saved ?? saveAndDie(input, ctx)
 export const floodAndDie = async (lines, ctx) => {
   for (let i = 0; i < lines; i++) ctx.log(`line ${i}`)
   ctx.progress('all said')

@@ -14,17 +14,12 @@ import {
 
 export type Place = 'thread' | 'process'
 
-export interface Deed {
-  readonly deed: string
-  readonly input?: unknown
-}
-
 /** A program of a test is a bundle elsewhere, and is told where they are. */
 export const MODULES: URL = new URL(process.env['TEST_MODULES'] ?? new URL('../modules/', import.meta.url))
 
 export interface Settings {
   readonly place: Place
-  /** @default deeds.js */
+  /** @default any-deed.js */
   readonly module?: string
   readonly memory?: string
   readonly concurrency?: number
@@ -36,7 +31,7 @@ export interface Settings {
 }
 
 export function definition(settings: Settings): ReturnType<typeof defineTask> {
-  const { place, module = 'deeds.js', attempts = 1, memory, concurrency = 2, worker, schema } = settings
+  const { place, module = 'any-deed.js', attempts = 1, memory, concurrency = 2, worker, schema } = settings
   return defineTask({
     isolation: place,
     module: new URL(module, MODULES),

@@ -1,7 +1,7 @@
 /** Programs of a test in processes of their own: made of TypeScript, heard over IPC, and what they leave behind. */
 import { type ChildProcess, fork } from 'node:child_process'
-import { copyFileSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { copyFileSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { bundle } from '../../sqlite/support/bundle.js'
 
@@ -45,10 +45,7 @@ export class Program {
 
   /** @param source of the program, TypeScript */
   static async start(source: URL, settings: object, execArgv: string[] = []): Promise<Program> {
-    const path = await bundle(source)
-    // The library is part of the bundle, and looks for the file of its workers beside itself.
-    put(dirname(path), 'worker.js', (to) => copyFileSync(WORKER, to))
-    put(dirname(path), 'package.json', (to) => writeFileSync(to, '{ "type": "module" }'))
+    const path = await (bundles.get(source.href) ?? make(source))
     return new Program(path, settings, execArgv)
   }
 
@@ -105,11 +102,28 @@ export class Program {
   }
 }
 
+const bundles = new Map<string, Promise<string>>()
+
+/** A bundle that looks like the library's own file, beside which the file of its workers lies. */
+function make(source: URL): Promise<string> {
+  const made = bundle(source).then((path) => {
+    const folder = join(dirname(path), basename(path, '.mjs'), 'isolation')
+    mkdirSync(folder, { recursive: true })
+    put(folder, 'worker.js', (to) => copyFileSync(WORKER, to))
+    put(folder, 'package.json', (to) => writeFileSync(to, '{ "type": "module" }'))
+    return put(folder, 'index.mjs', (to) => copyFileSync(path, to))
+  })
+  bundles.set(source.href, made)
+  return made
+}
+
 /** Several files of tests make the same one at the same time: it is there whole or not at all. */
-function put(folder: string, name: string, make: (path: string) => void): void {
+function put(folder: string, name: string, write: (path: string) => void): string {
   const unfinished = join(folder, `${name}.${process.pid}`)
-  make(unfinished)
-  renameSync(unfinished, join(folder, name))
+  const path = join(folder, name)
+  write(unfinished)
+  renameSync(unfinished, path)
+  return path
 }
 
 /** Whether there is such a process, and it is more than what is left of one until its parent asks. */
