@@ -19,8 +19,8 @@ setInterval(() => {
 }, ${EVERY})
 `
 
-/** Called before there is anything to do: whoever gives it something is alive by then, and is its parent. */
-export function outlive(isBusy: () => boolean): void {
+/** For a child whose loop is free. */
+export function leaveWithParent(isBusy: () => boolean): void {
   process.on('disconnect', () => process.exit(CUT_OFF))
   // A terminal and systemd send these to all processes of a program at once: when one that is at work ends, is for its
   // runner to say, which is closing.
@@ -28,9 +28,20 @@ export function outlive(isBusy: () => boolean): void {
     process.on(signal, () => {
       if (!isBusy()) process.exit()
     })
-  const watch = new Worker(WATCH, {
+}
+
+let watch: Worker | undefined
+
+/**
+ * For one whose loop may not be.
+ *
+ * @param parent as it says of itself: it may be gone already, and its last errand be still there
+ */
+export function watchParent(parent: number): void {
+  if (watch !== undefined) return
+  watch = new Worker(WATCH, {
     eval: true,
-    workerData: process.ppid,
+    workerData: parent,
     execArgv: [],
     env: {},
     resourceLimits: { maxOldGenerationSizeMb: 8, maxYoungGenerationSizeMb: 2, codeRangeSizeMb: 8, stackSizeMb: 1 },

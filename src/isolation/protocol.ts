@@ -45,6 +45,8 @@ export interface Beginning {
   readonly limits: Limits
   /** What a thread sends its messages by; a child process has its channel. */
   readonly link?: ThreadLink
+  /** The pid of a child process's parent. */
+  readonly parent?: number
   /** Somebody wants to know when a handler waits, and all that it says. */
   readonly isWatched?: true
 }

@@ -201,7 +201,7 @@ export class Seat {
       this.#send = undefined
       const watched = news.hasSubscribers ? ({ isWatched: true } as const) : {}
       const beginning = { file: this.#isolation.file, limits: this.#limits, ...watched }
-      this.#first = isThread ? { ...beginning, link: this.#newLink() } : beginning
+      this.#first = isThread ? { ...beginning, link: this.#newLink() } : { ...beginning, parent: process.pid }
     }
     this.#errands++
     const first = this.#first

@@ -8,7 +8,7 @@ import { isThenable } from '../thenable.js'
 import { callWithin } from '../within.js'
 import { type CarriedError, carried } from './carried-error.js'
 import { IdleWatch } from './idle-watch.js'
-import { outlive } from './parent.js'
+import { leaveWithParent, watchParent } from './parent.js'
 import {
   type Asked,
   type Beginning,
@@ -51,7 +51,8 @@ export default async function run(errand: Errand): Promise<void> {
   }
 }
 
-function begin({ link, isWatched, ...rest }: Beginning): void {
+function begin({ link, parent, isWatched, ...rest }: Beginning): void {
+  if (parent !== undefined) watchParent(parent)
   file = rest.file
   limits = rest.limits
   if (link !== undefined) send ??= viaPort(link)
@@ -119,7 +120,7 @@ function viaChannel(): Send {
   process.on('message', (message: Partial<Asked> | undefined) => {
     if (message?.type === 'abort' || message?.type === 'saved') hear(message as Asked)
   })
-  outlive(() => current !== undefined)
+  leaveWithParent(() => current !== undefined)
   const channel = process.send?.bind(process)
   return (message) => void channel?.(message)
 }
