@@ -47,6 +47,16 @@ describe('child processes whose parent', () => {
     await allGone(workersOf(program))
   })
 
+  it.runIf(process.platform === 'linux')(
+    'was killed before they had started: the same, an endless loop or not',
+    async () => {
+      const program = await leaver({ place: 'process', leave: 'at once' })
+      await program.tells('begun')
+      assert.equal(workersOf(program).length, 1)
+      await allGone(workersOf(program))
+    },
+  )
+
   it.each(['exit', 'throw'] as const)('leaves by %s: the same', async (leave) => {
     const program = await leaver({ place: 'process', begun: ['spin', 'ignore'], leave })
     const { code } = await program.ended()

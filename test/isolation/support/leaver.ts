@@ -1,4 +1,5 @@
 /** A program with a runner that does some deeds and leaves in one way or another. Its settings are its argument, as JSON. */
+import { readFileSync } from 'node:fs'
 import { sqlite } from 'background-runner/sqlite'
 import { Deeds, type Place } from './deeds.js'
 
@@ -8,7 +9,8 @@ export interface LeaverSettings {
   readonly done?: readonly string[]
   /** Begun, and running when it leaves. */
   readonly begun?: readonly string[]
-  readonly leave: 'by itself' | 'close' | 'exit' | 'throw' | 'not'
+  /** `at once`: it is killed when its first child is there, which has not heard of its errand then. */
+  readonly leave: 'by itself' | 'close' | 'exit' | 'throw' | 'not' | 'at once'
   /** Of a database; without: on memory. */
   readonly path?: string
 }
@@ -44,6 +46,14 @@ switch (leave) {
       await turn()
     }
     tell('resources', { before, after: resources(), turns })
+    break
+  }
+  case 'at once': {
+    void deeds.submit('spin')
+    const children = (): string => readFileSync(`/proc/${process.pid}/task/${process.pid}/children`, 'utf8').trim()
+    while (children() === '') await turn()
+    await new Promise((resolve) => process.send?.({ type: 'begun', worker: Number(children()) }, resolve))
+    process.kill(process.pid, 'SIGKILL')
     break
   }
   case 'exit':
