@@ -8,6 +8,7 @@ const STOREYS = {
   leaf: [
     'clock',
     'duration',
+    'elsewhere',
     'error-record',
     'errors',
     'events',

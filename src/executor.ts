@@ -4,6 +4,7 @@
  * Inline, on the event loop of this process; or, if the definition asks for it, in a worker: `isolation/` is loaded then
  * and only then.
  */
+import { elsewhere } from './elsewhere.js'
 import type { ErrorLimits } from './error-record.js'
 import type { Json, Snapshot } from './json.js'
 import type { TaskContext, TaskDefinition } from './task.js'
@@ -60,6 +61,6 @@ export const inline: Executor = {
 
 /** Where the handlers of a definition are called. @throws {MissingDependencyError} a worker needs a package that is not there */
 export async function executorFor(isolation: NonNullable<TaskDefinition['isolation']>): Promise<Executor> {
-  const { openPool } = await import('./isolation/index.js')
+  const { openPool } = await elsewhere('a module', import('./isolation/index.js'))
   return openPool(isolation)
 }

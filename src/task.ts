@@ -7,6 +7,7 @@
 import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import type { Duration } from './duration.js'
+import { elsewhere } from './elsewhere.js'
 import { show } from './errors.js'
 import type { Json } from './json.js'
 import type { HandlerModule, ModuleFile } from './module-file.js'
@@ -275,7 +276,7 @@ function moduleTask(definition: unknown): TaskDefinition {
   return Object.freeze({
     ...filled(given, place === 'inline' ? Number.POSITIVE_INFINITY : availableParallelism()),
     run: async (input: never, ctx: TaskContext) => {
-      module ??= await load(file)
+      module ??= await elsewhere('a module', load(file))
       return module.run(input, ctx)
     },
     isolation: place === 'inline' ? undefined : Object.freeze({ place, file, memory, maxTasks, idleTimeout }),

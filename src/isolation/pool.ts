@@ -7,6 +7,7 @@
  */
 import { serialize } from 'node:v8'
 import type { Tinypool } from 'tinypool'
+import { elsewhere, news } from '../elsewhere.js'
 import { RunnerClosedError } from '../errors.js'
 import type { Execution, Executor, Remote } from '../executor.js'
 import { Taken } from '../executor.js'
@@ -33,9 +34,13 @@ export class Pool implements Executor {
     this.#open = (limits) => new Seat(isolation, limits, open, filename)
   }
 
-  async execute(execution: Execution, input: unknown, ctx: TaskContext): Promise<unknown> {
+  execute(execution: Execution, input: unknown, ctx: TaskContext): Promise<unknown> {
     const control = new Control()
     execution.controlledBy(control)
+    return elsewhere('a worker', this.#execute(control, execution, input, ctx), control)
+  }
+
+  async #execute(control: Control, execution: Execution, input: unknown, ctx: TaskContext): Promise<unknown> {
     const sent = this.#toSend(execution, input)
     for (;;) {
       const seat = this.#idle.pop() ?? (await this.#newSeat(limitsOf(execution)))
@@ -45,7 +50,7 @@ export class Pool implements Executor {
         const errand = { ...sent, facts: factsOf(ctx, execution) }
         const visit = seat.take(errand, {
           begun: () => execution.begin(),
-          told: (message) => tell(message, visit, execution, ctx),
+          told: (message) => tell(message, control, visit, execution, ctx),
           fault: (error) => execution.report(error),
         })
         control.visit = visit
@@ -97,7 +102,7 @@ export class Pool implements Executor {
   async close(): Promise<void> {
     this.#closed = true
     this.#idle.length = 0
-    await Promise.all([...this.#seats].map((seat) => seat.close()))
+    await elsewhere('a worker', Promise.all([...this.#seats].map((seat) => seat.close())))
   }
 }
 
@@ -108,7 +113,10 @@ class Control implements Remote {
 
   abort(reason: Error): void {
     this.#asked ??= reason
-    this.visit?.ask({ type: 'abort', reason: carried(reason) })
+    if (this.visit === undefined) return
+    news.publish({ work: this, what: 'a worker', is: 'going on' })
+    this.visit.asked++
+    this.visit.ask({ type: 'abort', reason: carried(reason) })
   }
 
   end(reason: Error): void {
@@ -143,16 +151,22 @@ function limitsOf({ limits: { input, output, errorMessage, errorStack } }: Execu
   return { input, output, errorMessage, errorStack }
 }
 
-function tell(message: Told, visit: Visit, execution: Execution, ctx: TaskContext): void {
+function tell(message: Told, control: Control, visit: Visit, execution: Execution, ctx: TaskContext): void {
   switch (message.type) {
     case 'progress':
+      news.publish({ work: control, progress: message.value })
       return ctx.progress(message.value)
+    case 'waits':
+      // Unless there is something that it will hear yet.
+      if (message.heard === visit.asked) news.publish({ work: control, is: 'waiting' })
+      return
     case 'log':
       return ctx.log(message.message, withErrors(message))
     case 'fault':
       return execution.report(revived(message.error))
     case 'save': {
       const { save } = message
+      visit.asked++ // it will be answered
       execution.store(message.value).then(
         () => visit.ask({ type: 'saved', save }),
         (error) => visit.ask({ type: 'saved', save, error: carried(error) }),

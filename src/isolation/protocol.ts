@@ -45,6 +45,8 @@ export interface Beginning {
   readonly limits: Limits
   /** What a thread sends its messages by; a child process has its channel. */
   readonly link?: ThreadLink
+  /** Somebody wants to know when a handler waits, and all that it says. */
+  readonly isWatched?: true
 }
 
 export type Limits = Execution['limits']
@@ -80,6 +82,8 @@ export type Told = { readonly number: number } & (
     }
   | { readonly type: 'fault'; readonly error: CarriedError }
   | { readonly type: 'reply'; readonly reply: Reply }
+  /** For nothing but its runner, of whom it has heard so many messages. */
+  | { readonly type: 'waits'; readonly heard: number }
   | { readonly type: 'end'; readonly words: LastWords }
 )
 

@@ -35,12 +35,16 @@ export class RemoteContext implements TaskContext, StateHolder {
   #latest: { readonly value: Json } | undefined
   #sentAt = Number.NEGATIVE_INFINITY
   #alarm: Alarm | undefined
+  readonly #progressEvery: number
+  #heard = 0
 
-  constructor({ number, facts }: Errand, limits: Limits, send: (message: Told) => void) {
+  /** @param isWatched all progress is sent */
+  constructor({ number, facts }: Errand, limits: Limits, send: (message: Told) => void, isWatched: boolean) {
     this.number = number
     this.#facts = facts
     this.#limits = limits
     this.#send = send
+    this.#progressEvery = isWatched ? 0 : PROGRESS_EVERY
     this.stored = facts.rest?.stored
   }
 
@@ -85,7 +89,7 @@ export class RemoteContext implements TaskContext, StateHolder {
       const taken = this.take(value, 'progress')
       if (this.ended) return
       this.#latest = { value: taken }
-      const wait = this.#sentAt + PROGRESS_EVERY - systemClock.monotonic()
+      const wait = this.#sentAt + this.#progressEvery - systemClock.monotonic()
       if (wait <= 0) this.#flush()
       else this.#alarm ??= after(systemClock, wait, () => this.#flush(), 'background')
     }
@@ -151,6 +155,7 @@ export class RemoteContext implements TaskContext, StateHolder {
 
   /** What the runner says. */
   hear(message: Asked): void {
+    this.#heard++
     if (message.type === 'abort') {
       this.#aborted = revived(message.reason)
       this.#controller?.abort(this.#aborted)
@@ -161,6 +166,11 @@ export class RemoteContext implements TaskContext, StateHolder {
     if (message.error !== undefined) return save?.reject(revived(message.error))
     this.stored = save?.value
     save?.resolve()
+  }
+
+  /** It waits for the runner. */
+  waits(): void {
+    this.#say({ type: 'waits', heard: this.#heard })
   }
 
   /** The end: from here on the handler can write no more. */

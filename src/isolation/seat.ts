@@ -9,6 +9,7 @@
 import { MessageChannel, type MessagePort, receiveMessageOnPort } from 'node:worker_threads'
 import type { Tinypool, TinypoolWorker } from 'tinypool'
 import { type Alarm, after, nextTurn, systemClock } from '../clock.js'
+import { news } from '../elsewhere.js'
 import { BackgroundRunnerError, RetryLaterError, show } from '../errors.js'
 import type { AttemptRecord } from '../record.js'
 import type { Isolation } from '../task.js'
@@ -50,6 +51,8 @@ export class Visit {
   readonly replied: Promise<void>
   hasBegun = false
   reply: Reply | undefined
+  /** How many messages the handler was sent, or will be. */
+  asked = 0
   /** Rings if it does not begin. */
   limit: Alarm | undefined
   readonly #seat: Seat
@@ -195,7 +198,8 @@ export class Seat {
     if (isNew) {
       this.#errands = 0
       this.#send = undefined
-      const beginning = { file: this.#isolation.file, limits: this.#limits }
+      const watched = news.hasSubscribers ? ({ isWatched: true } as const) : {}
+      const beginning = { file: this.#isolation.file, limits: this.#limits, ...watched }
       this.#first = isThread ? { ...beginning, link: this.#newLink() } : beginning
     }
     this.#errands++

@@ -7,6 +7,7 @@ import { type HandlerModule, loadModule, type ModuleFile } from '../module-file.
 import { isThenable } from '../thenable.js'
 import { callWithin } from '../within.js'
 import { type CarriedError, carried } from './carried-error.js'
+import { IdleWatch } from './idle-watch.js'
 import { outlive } from './parent.js'
 import {
   type Asked,
@@ -30,6 +31,7 @@ let limits: Limits
 let module: HandlerModule | undefined
 let current: RemoteContext | undefined
 let last = 0
+let idleWatch: IdleWatch | undefined
 /** An abort that has overtaken its errand. */
 let early: Asked | undefined
 
@@ -37,7 +39,7 @@ let early: Asked | undefined
 export default async function run(errand: Errand): Promise<void> {
   const { number, facts, first } = errand
   if (first !== undefined) begin(first)
-  const ctx = new RemoteContext(errand, limits, send as Send)
+  const ctx = new RemoteContext(errand, limits, send as Send, idleWatch !== undefined)
   last = number
   current = ctx
   if (early?.number === number) ctx.hear(early)
@@ -45,19 +47,22 @@ export default async function run(errand: Errand): Promise<void> {
     ctx.reply(await doings.run({ number, id: facts.id }, () => perform(errand, ctx)))
   } finally {
     current = undefined
+    idleWatch?.hold()
   }
 }
 
-function begin({ link, ...rest }: Beginning): void {
+function begin({ link, isWatched, ...rest }: Beginning): void {
   file = rest.file
   limits = rest.limits
   if (link !== undefined) send ??= viaPort(link)
+  if (isWatched) idleWatch ??= new IdleWatch(() => current?.waits())
 }
 
 async function perform({ input, isSerialized }: Errand, ctx: RemoteContext): Promise<Reply> {
   try {
     module ??= await ctx.unlessStopped(load)
     ctx.begin()
+    idleWatch?.letGo()
     const output = await call(
       module as HandlerModule,
       isSerialized ? deserialize(Buffer.from(input as string, 'base64')) : input,
@@ -90,8 +95,10 @@ async function call({ run, context }: HandlerModule, input: unknown, ctx: Remote
 }
 
 function hear(message: Asked): void {
-  if (message.number === current?.number) current.hear(message)
-  else if (message.number > last && message.type === 'abort') early = message
+  if (message.number === current?.number) {
+    current.hear(message)
+    idleWatch?.letGo()
+  } else if (message.number > last && message.type === 'abort') early = message
 }
 
 /** A thread has a port; it waits when the runner does not keep up. */

@@ -4,7 +4,8 @@
  * Virtual time must not pass a handler by that really does something, and must not wait for one that waits for virtual
  * time. An async hook tells them apart: it sees what is begun in the async context of each handler, and when it is over.
  * A request on a connection that is open already begins nothing that a hook sees; `fetch` and `node:http` tell of each on a
- * diagnostics channel. Both only look on, change nothing, and are on only while a handler runs.
+ * diagnostics channel, and so does our library of handlers in workers. Both only look on, change nothing, and are on only
+ * while a handler runs.
  */
 import { AsyncLocalStorage, AsyncResource, createHook } from 'node:async_hooks'
 import { type ChannelListener, subscribe, unsubscribe } from 'node:diagnostics_channel'
@@ -24,6 +25,14 @@ interface Resource {
 interface Pending {
   readonly type: string
   readonly resource: Resource
+}
+
+/** What our library tells of work that is done elsewhere: see `elsewhere.ts` there. */
+interface News {
+  readonly work: object
+  readonly what?: string
+  readonly is?: 'going on' | 'waiting' | 'over'
+  readonly progress?: unknown
 }
 
 /** Seen from their beginning to their end: nothing hidden follows from them. */
@@ -48,6 +57,10 @@ export class Activity<Owner extends object> {
   /** By async id, or by the request itself. */
   readonly #running: Map<Owner, Map<number | object, Pending>> = new Map()
   readonly #owners: Map<number | object, Owner> = new Map()
+  /** What is done elsewhere, and what to call it; undefined: it waits for what it is told from here. */
+  readonly #elsewhere: Map<Owner, Map<object, string | undefined>> = new Map()
+  readonly #ownerOf: WeakMap<object, Owner> = new WeakMap()
+  readonly #said: ((owner: Owner, progress: unknown) => void) | undefined
   readonly #mostSilence: number
   /** Since when an owner that spoke to the world has been silent. */
   readonly #silence: WeakMap<Owner, () => number> = new WeakMap()
@@ -62,14 +75,17 @@ export class Activity<Owner extends object> {
     ['undici:request:trailers', (told) => this.#answered(told)],
     ['undici:request:error', (told) => this.#answered(told)],
     ['http.client.request.start', (told) => this.#asked(told)],
+    ['background-runner.elsewhere', (told) => this.#heard(told as News)],
   ]
 
   /**
    * @param mostSilence real ms after which an owner that spoke to the world is believed to wait for nothing: what it waits
    *   for may have been opened by somebody else (a connection of a pool), and is not seen
+   * @param said hears the progress of handlers elsewhere
    */
-  constructor(mostSilence: number) {
+  constructor(mostSilence: number, said?: (owner: Owner, progress: unknown) => void) {
     this.#mostSilence = mostSilence
+    this.#said = said
   }
 
   /** Whose body calls; undefined outside of all. */
@@ -88,6 +104,7 @@ export class Activity<Owner extends object> {
     } finally {
       for (const id of this.#running.get(owner)?.keys() ?? []) this.#owners.delete(id)
       this.#running.delete(owner)
+      this.#elsewhere.delete(owner)
       if (this.#running.size === 0) this.#lookAway()
     }
   }
@@ -100,6 +117,9 @@ export class Activity<Owner extends object> {
 
   /** What `owner` waits for, by Node's names for it (`TCPWRAP`, `Timeout`); empty: nothing that the machine does. */
   pending(owner: Owner): readonly string[] {
+    const elsewhere = this.#elsewhere.get(owner)
+    // What it takes to have it done there says nothing: a worker is held open while it waits.
+    if (elsewhere !== undefined) return [...elsewhere.values()].filter((what) => what !== undefined)
     const pending = this.#running.get(owner)
     if (pending === undefined) return []
     const all = [...pending.values()].filter(isAtWork).map(({ type }) => type)
@@ -124,6 +144,20 @@ export class Activity<Owner extends object> {
 
   #answered(told: unknown): void {
     this.#over((told as { readonly request: object }).request)
+  }
+
+  /** By its first news a work belongs to whoever's body has begun it. */
+  #heard({ work, what, is, progress }: News): void {
+    const owner = this.#ownerOf.get(work) ?? this.current
+    if (owner === undefined || !this.#running.has(owner)) return
+    this.#ownerOf.set(work, owner)
+    if (progress !== undefined) this.#said?.(owner, progress)
+    if (is === undefined) return
+    const works = this.#elsewhere.get(owner) ?? new Map<object, string | undefined>()
+    if (is === 'over') works.delete(work)
+    else works.set(work, is === 'waiting' ? undefined : (what ?? 'something'))
+    if (works.size > 0) this.#elsewhere.set(owner, works)
+    else this.#elsewhere.delete(owner)
   }
 
   #begun(id: number | object, type: string, resource: object): void {

@@ -43,10 +43,11 @@ export class Driver {
   #steps = 0
   #begun = 0
 
-  constructor(clock: VirtualClock, realTimeout: number) {
+  /** @param said hears the progress of handlers in workers */
+  constructor(clock: VirtualClock, realTimeout: number, said?: (call: Call, progress: unknown) => void) {
     this.clock = clock
     this.realTimeout = realTimeout
-    this.activity = new Activity(Math.min(SILENCE, realTimeout / 2))
+    this.activity = new Activity(Math.min(SILENCE, realTimeout / 2), said)
   }
 
   /** Calls that have not ended. */

@@ -25,12 +25,13 @@ import {
   type TaskDefinition,
 } from '../index.js'
 import { type Call, Driver } from './driver.js'
+import { type IsolatedOption, issuesOf, patienceFor, placed } from './isolated.js'
 import { seeded } from './random.js'
 import { toMs } from './span.js'
 import { toTime, VirtualClock } from './virtual-clock.js'
 
 /** What the attempt is like. */
-export interface RunTaskOptions {
+export interface RunTaskOptions extends IsolatedOption {
   /** Which attempt it is: the last one that the retry policy allows fails for good. @default 1 */
   readonly attempt?: number
   /** What an earlier attempt saved. @default nothing */
@@ -53,7 +54,7 @@ export interface RunTaskOptions {
   readonly now?: number | string | Date
   /** Where chance begins: the same seed gives the same jitter. @default 1 */
   readonly seed?: number | string
-  /** Real time for which a handler that does not settle is waited for. @default '2s' */
+  /** Real time for which a handler that does not settle is waited for. @default '2s'; where it is `isolated`, '10s' */
   readonly realTimeout?: Duration
 }
 
@@ -101,14 +102,18 @@ export async function runTask(
   input?: unknown,
   options: RunTaskOptions = {},
 ): Promise<RunTaskResult> {
-  const { name = 'task', seed = 1, realTimeout = '2s', id, timeout, metadata, context } = options
+  const { name = 'task', seed = 1, isolated = false, id, timeout, metadata, context } = options
+  const { realTimeout = patienceFor(isolated) } = options
+  const issues = issuesOf(isolated)
+  if (issues.length > 0) throw new InvalidInputError(SUBJECT, issues)
   const clock = new VirtualClock(undefined, toTime(options.now, SUBJECT))
-  const driver = new Driver(clock, toMs(realTimeout, 'realTimeout', SUBJECT))
   const progress: Json[] = []
+  const tell = (value: unknown): void => void progress.push(JSON.parse(JSON.stringify(value)) as Json)
+  const driver = new Driver(clock, toMs(realTimeout, 'realTimeout', SUBJECT), (_call, value) => tell(value))
   const logs: { message: string; fields: Record<string, unknown> }[] = []
   const engine = new OneAttempt()
   const runner = new BackgroundRunner({
-    tasks: { [name]: watched(definition, (value) => progress.push(value)) },
+    tasks: { [name]: watched(placed(definition, isolated), tell) },
     engine,
     clock,
     random: seeded(seed),
@@ -184,14 +189,14 @@ async function run(
 }
 
 /** The definition, its handler's progress told to `tell` as well: before it is throttled. */
-function watched(definition: TaskDefinition, tell: (value: Json) => void): TaskDefinition {
+function watched(definition: TaskDefinition, tell: (value: unknown) => void): TaskDefinition {
   const spied = (ctx: TaskContext): TaskContext =>
     new Proxy(ctx, {
       get: (target, key) => {
         if (key !== 'progress') return Reflect.get(target, key, target)
         return (value: unknown): void => {
           target.progress(value)
-          tell(JSON.parse(JSON.stringify(value)) as Json)
+          tell(value)
         }
       },
     })

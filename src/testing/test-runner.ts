@@ -25,6 +25,7 @@ import {
 import { type Assertions, createAssertions } from './assertions.js'
 import type { EventLog } from './event-log.js'
 import { Harness, timeouts } from './harness.js'
+import { allPlaced, type IsolatedOption, issuesOf, patienceFor } from './isolated.js'
 import { hushed, patiently, whyNotEnded, whyNotIdle } from './patience.js'
 import { seeded } from './random.js'
 import { toMs } from './span.js'
@@ -32,7 +33,8 @@ import { toTime, VirtualClock } from './virtual-clock.js'
 
 /** The options of a runner, but those that the harness gives. */
 export interface TestRunnerOptions<Tasks extends TaskMap>
-  extends Omit<RunnerOptions<Tasks>, 'engine' | 'clock' | 'random'> {
+  extends Omit<RunnerOptions<Tasks>, 'engine' | 'clock' | 'random'>,
+    IsolatedOption {
   /** When the clock begins: epoch ms, a Date, or a date as text. @default 2030-01-01T00:00:00.000Z */
   readonly now?: number | string | Date
   /** Where chance begins: the same seed gives the same ids and the same jitter. @default 1 */
@@ -42,7 +44,7 @@ export interface TestRunnerOptions<Tasks extends TaskMap>
    * what they submitted has ended; the clock moves as far as that takes. @default 'manual'
    */
   readonly mode?: 'manual' | 'inline'
-  /** Real time for which something is waited for that does not come. @default '2s' */
+  /** Real time for which something is waited for that does not come. @default '2s'; where it is `isolated`, '10s' */
   readonly realTimeout?: Duration
 }
 
@@ -96,12 +98,14 @@ export interface TestRunner<Tasks extends TaskMap = TaskMap> extends Assertions<
  * @throws {InvalidInputError} an option is wrong
  */
 export function createTestRunner<const Tasks extends TaskMap>(options: TestRunnerOptions<Tasks>): TestRunner<Tasks> {
-  const { now, seed = 1, mode = 'manual', realTimeout = '2s', ...rest } = checked(options)
+  const { now, seed = 1, mode = 'manual', isolated = false, ...given } = checked(options)
+  const { realTimeout = patienceFor(isolated), ...rest } = given
   const clock = new VirtualClock(undefined, toTime(now, SUBJECT))
   const patience = toMs(realTimeout, 'realTimeout', SUBJECT)
   const harness = new Harness(clock, patience, timeouts(rest.tasks, rest.defaults?.timeout))
+  const tasks = allPlaced(rest.tasks as Tasks, isolated)
   const runner = new DrivenRunner<Tasks>(
-    { ...rest, tasks: rest.tasks as Tasks, engine: harness.engine, clock, random: seeded(seed) },
+    { ...rest, tasks, engine: harness.engine, clock, random: seeded(seed) },
     harness,
     mode === 'inline',
   )
@@ -122,8 +126,8 @@ const SUBJECT = 'bad options of a test runner'
 
 /** What the runner itself cannot check. */
 function checked<Tasks extends TaskMap>(options: TestRunnerOptions<Tasks>): TestRunnerOptions<Tasks> {
-  const { mode = 'manual', seed = 1 } = options ?? {}
-  const issues: InputIssue[] = []
+  const { mode = 'manual', seed = 1, isolated } = options ?? {}
+  const issues: InputIssue[] = [...issuesOf(isolated)]
   const refuse = (field: string, message: string): void => void issues.push({ message, path: [field] })
   if (mode !== 'manual' && mode !== 'inline') refuse('mode', `must be 'manual' or 'inline', got ${inspect(mode)}`)
   if (typeof seed !== 'number' && typeof seed !== 'string')

@@ -1,0 +1,9 @@
+import type { TaskContext } from 'background-runner'
+
+export function place(): { pid: number; isMainThread: boolean }
+export function run(steps: number, ctx: TaskContext): Promise<string>
+export function work(ms: number): Promise<string>
+export function wait(input: undefined, ctx: TaskContext): Promise<never>
+export function tidy(ms: number, ctx: TaskContext): Promise<never>
+export function spin(): never
+export function fail(): never
