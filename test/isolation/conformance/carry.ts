@@ -300,7 +300,8 @@ function described(object: object, key: PropertyKey, inside: Inside | undefined)
   const property = Object.getOwnPropertyDescriptor(object, key) as PropertyDescriptor
   // A getter of the machine's own, or none, by version.
   if (inside?.is !== 'error' || key !== 'stack' || 'value' in property) return property
-  return { value: (object as Error).stack, configurable: true, enumerable: false, writable: true }
+  const configurable = property.configurable === true
+  return { value: (object as Error).stack, configurable, enumerable: false, writable: configurable }
 }
 
 function symbol(value: symbol): Node {
