@@ -108,11 +108,14 @@ for (const place of ['thread', 'process'] as const) {
       await deeds.runner.close()
     })
 
-    it('what they write arrives, also the last line of one that ends', async () => {
-      const program = await leaver({ place, done: ['print', 'printAndDie'], leave: 'close' })
+    it('what they write arrives, also the last line of one that ends while nobody reads ours', async () => {
+      const program = await leaver({ place, fill: 1_000_000, done: ['print', 'printAndDie'], leave: 'close' })
+      program.read(false)
+      await program.tells('report')
+      program.read(true)
       assert.deepEqual(await program.ended(), { code: 0, signal: null })
       for (const line of ['out: print', 'err: print', 'out: printAndDie', 'err: printAndDie'])
-        assert.equal(program.output.split(`${line}\n`).length, 2, `${line} is missing: ${program.output}`)
+        assert.equal(program.output.split(`${line}\n`).length, 2, `${line} is missing`)
     })
   })
 

@@ -11,18 +11,20 @@ export interface LeaverSettings {
   readonly begun?: readonly string[]
   /** `at once`: it is killed when its first child is there, which has not heard of its errand then. */
   readonly leave: 'by itself' | 'close' | 'exit' | 'throw' | 'not' | 'at once'
+  /** Characters that it writes to its own output at first. */
+  readonly fill?: number
   /** Of a database; without: on memory. */
   readonly path?: string
 }
 
 const settings = JSON.parse(process.argv[2] ?? '') as LeaverSettings
-const { place, done = [], begun = [], leave, path } = settings
+const { place, done = [], begun = [], leave, path, fill = 0 } = settings
 const tell = (type: string, more: object): unknown => process.send?.({ type, ...more })
 
 const turn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve))
 const resources = (): string => process.getActiveResourcesInfo().sort().join()
 
-for (const stream of [process.stdout, process.stderr]) stream.write('')
+for (const stream of [process.stdout, process.stderr]) stream.write(`${'.'.repeat(fill)}\n`)
 await turn()
 const before = resources()
 const options = path === undefined ? {} : { engine: sqlite({ path }) }

@@ -57,8 +57,9 @@ export class Program {
     return this.#child.exitCode !== null || this.#child.signalCode !== null
   }
 
-  say(message: object): void {
-    this.#child.send(message)
+  /** Whether what it writes is read. */
+  read(on: boolean): void {
+    for (const stream of [this.#child.stdout, this.#child.stderr]) on ? stream?.resume() : stream?.pause()
   }
 
   signal(signal: NodeJS.Signals, target: 'program' | 'group' = 'program'): void {

@@ -123,6 +123,7 @@ async function storm(random: () => number, size: number): Promise<{ putBack: num
           module: new URL('storm.js', MODULES),
           memory: '32MB',
           concurrency: CONCURRENCY,
+          worker: { maxTasks: 30 },
         } as never),
       },
       ...(durable && { engine: sqlite({ path: join(folder, 'storm.db') }) }),
