@@ -146,6 +146,19 @@ async function use({ name, packages, typed, programs, start, suites = [], framew
   await step(`${name}: vitest runs the example`, async () => {
     await test('node_modules/vitest/vitest.mjs', 'run', '--globals', 'shop.test.mts')
   })
+  await step(`${name}: vitest loads a handler in TypeScript, if it loads the package`, async () => {
+    const apart = join(folder, 'typescript')
+    mkdirSync(apart)
+    copyFileSync(join(FIXTURES, 'typescript/levels.ts'), join(apart, 'levels.ts'))
+    copyFileSync(join(FIXTURES, 'typescript/inline.ts'), join(apart, 'inline.test.ts'))
+    writeFileSync(
+      join(apart, 'vitest.config.mjs'),
+      `export default { test: { server: { deps: { inline: process.env.INLINE ? ['background-runner'] : [] } } } }`,
+    )
+    const vitest = join(folder, 'node_modules/vitest/vitest.mjs')
+    for (const INLINE of ['1', ''])
+      await exec(process.execPath, [vitest, 'run'], { cwd: apart, env: { ...process.env, INLINE }, timeout: 60_000 })
+  })
   await step(`${name}: Jest runs the example, every sub-path and the conformance suite`, async () => {
     const options = ['--ci', '--watchman=false', '--cacheDirectory', join(folder, '.jest')]
     await test('node_modules/jest/bin/jest.js', ...options)

@@ -68,7 +68,11 @@ const MORE_THAN_TYPES = /^ERR_UNSUPPORTED_(?:TYPESCRIPT_SYNTAX|NODE_MODULES_TYPE
 function whyNot(file: string, cause: unknown): string {
   const { code, message, name, url } = (cause ?? {}) as Readonly<Record<string, unknown>>
   const said = String(message)
-  const built = 'give the built file, start Node with --import tsx'
+  const loader =
+    '__vitest_worker__' in globalThis
+      ? "have Vitest load it (server.deps.inline: ['background-runner'])"
+      : 'start Node with --import tsx'
+  const built = `give the built file, ${loader}`
   const missing = typeof url === 'string' && url.startsWith('file:') ? url : undefined
   if (missing !== undefined && existing(missing) !== missing)
     return `${said}; ${fileURLToPath(existing(missing))} is there: ${built}, or import that`

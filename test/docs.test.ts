@@ -10,6 +10,10 @@ for (const page of pages) {
   const folder = `test/${page.replace(/\.md$/, '')}`
   // Workers are started by Node, which reads TypeScript as it was itself started to; the modules are theirs to load.
   if (page === 'docs/isolation.md') testSnippets(page, folder, runAlone, ['primes', 'reminder', 'troubles'])
+  else if (page === 'docs/testing.md')
+    testSnippets(page, folder, (path, url) => (path.endsWith('/isolated.ts') ? runAlone : runHere)(path, url), [
+      'stamp',
+    ])
   else testSnippets(page, folder, runHere)
 }
 

@@ -5,6 +5,7 @@
  * through the host that the engine is given.
  */
 import {
+  type AttemptWriter,
   type CancelRequest,
   type Capabilities,
   type Engine,
@@ -28,6 +29,8 @@ import {
 export interface Observer {
   /** An attempt is about to begin; gives it back as it shall run. */
   attempt(task: StoredTask, attempt: EngineAttempt): EngineAttempt
+  /** What an attempt has saved is stored. */
+  saved?(task: StoredTask): void
   changed(event: TaskEvent, record: TaskRecord): void
   hold(name: string, hold: Hold | undefined): void
   idle(): void
@@ -68,7 +71,7 @@ export class GatedEngine implements Engine {
     this.#work = host.settings.work
     const started = this.#inner.start({
       settings: host.settings,
-      attempt: (task, writer) => observer.attempt(task, host.attempt(task, writer)),
+      attempt: (task, writer) => observer.attempt(task, host.attempt(task, this.#watched(task, writer))),
       hears: () => true,
       changed: (event, record) => {
         observer.changed(event, record)
@@ -86,6 +89,17 @@ export class GatedEngine implements Engine {
     })
     this.hold(true)
     return started
+  }
+
+  #watched(task: StoredTask, writer: AttemptWriter): AttemptWriter {
+    return {
+      progress: (value) => writer.progress(value),
+      unresponsive: () => writer.unresponsive(),
+      save: async (value) => {
+        await writer.save(value)
+        this.#observer.saved?.(task)
+      },
+    }
   }
 
   pause(paused: boolean): Answer<void> {

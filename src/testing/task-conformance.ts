@@ -8,23 +8,32 @@
 import {
   BackgroundRunner,
   type Duration,
+  type EngineAttempt,
   type InputIssue,
   type InputOf,
   InvalidInputError,
+  type StoredTask,
+  type SubmitOptions,
   type TaskContext,
   type TaskDefinition,
   type TaskRecord,
 } from '../index.js'
+import { GatedEngine } from './gated-engine.js'
+import { type IsolatedOption, issuesOf, patienceFor, placed } from './isolated.js'
 import { failure, show } from './match.js'
 import { nextTurn, sleep, stopwatch, turns } from './real-time.js'
 import { showSpan, toMs } from './span.js'
 
-export interface TaskConformanceOptions<Input> {
+export interface TaskConformanceOptions<Input> extends IsolatedOption {
   /** Inputs with which the task succeeds, each time. Each is run about ten times. */
   readonly valid: readonly Input[]
   /** Inputs that are refused at submit; of no type, as a request brings them. */
   readonly invalid: readonly unknown[]
-  /** How long a run may take, and what it leaves behind to go away, in real time. @default '2s' */
+  /**
+   * How long a run may take, and what it leaves behind to go away, in real time.
+   *
+   * @default '2s'; where it is `isolated`, '10s'
+   */
   readonly realTimeout?: Duration
   /** How long a handler has to settle when its signal is aborted, in real time. @default '2s' */
   readonly grace?: Duration
@@ -43,14 +52,15 @@ export async function taskConformance<Task extends TaskDefinition>(
   definition: Task,
   options: TaskConformanceOptions<InputOf<Task>>,
 ): Promise<void> {
-  const { valid, invalid } = options ?? {}
+  const { valid, invalid, isolated = false } = options ?? {}
   const lists = Object.entries({ valid, invalid })
   const issues = lists.filter(([, list]) => !Array.isArray(list)).map(([field, list]) => missing(field, list))
+  issues.push(...issuesOf(isolated))
   if (issues.length > 0) throw new InvalidInputError(SUBJECT, issues)
-  const realTimeout = toMs(options.realTimeout ?? '2s', 'realTimeout', SUBJECT)
+  const realTimeout = toMs(options.realTimeout ?? patienceFor(isolated), 'realTimeout', SUBJECT)
   const grace = toMs(options.grace ?? '2s', 'grace', SUBJECT)
   const before = openHandles()
-  const trial = new Trial(definition, realTimeout, grace)
+  const trial = new Trial(placed(definition, isolated), realTimeout, grace)
   if (valid.length === 0) trial.wrong.push('valid is empty: with no input that it takes nothing can be tried')
   for (const [i, input] of invalid.entries()) await trial.refuses(`invalid[${i}] ${show(input)}`, input)
   for (const [i, input] of valid.entries()) await trial.runs(`valid[${i}] ${show(input)}`, input)
@@ -100,7 +110,7 @@ class Trial {
   }
 
   async refuses(name: string, input: unknown): Promise<void> {
-    await this.#withRunner(new WatchedRun(this.#definition), async (runner) => {
+    await this.#withRunner(this.#watch(), async (runner) => {
       await runner.pause() // what is taken by mistake shall do no harm
       const taken = await runner.submit('task', input).then(
         () => true,
@@ -112,7 +122,7 @@ class Trial {
 
   /** Twice in one runner, then stopped at each moment and run again. */
   async runs(name: string, input: unknown): Promise<void> {
-    const first = new WatchedRun(this.#definition)
+    const first = this.#watch()
     const good = await this.#withRunner(first, async (runner) => {
       for (const time of ['', ', run a second time'])
         if (!this.#isGood(`${name}${time}`, await this.#submit(runner, input, this.#realTimeout))) return false
@@ -124,8 +134,9 @@ class Trial {
   }
 
   async #stops(name: string, input: unknown, moment: Moment, usual: number): Promise<boolean> {
-    const run = new WatchedRun(this.#definition, { held: moment === BEFORE })
+    const run = this.#watch({ held: moment === BEFORE })
     return this.#withRunner(run, async (runner) => {
+      await run.prepare((options) => this.#submit(runner, input, this.#realTimeout, options))
       let obeys = true
       // One that ends before it can be stopped is good, too.
       const stop = (force: boolean): Promise<unknown> => runner.cancel(run.id, { force }).catch(() => {})
@@ -134,10 +145,18 @@ class Trial {
         return stop(true)
       })
       const ending = this.#submit(runner, input, this.#realTimeout + this.#grace)
-      await Promise.race([ending, moment.comes(run, usual).then(() => stop(false))])
+      let waited = (): number => 0
+      await Promise.race([
+        ending,
+        moment.comes(run, usual).then(() => {
+          waited = stopwatch()
+          return stop(false)
+        }),
+      ])
       run.released.open()
       const end = await ending
-      if (!obeys) {
+      // Who does not obey in a worker is ended, and does not become unresponsive.
+      if (!obeys || (run.isIsolated && waited() >= this.#grace)) {
         const when = `when its signal is aborted ${moment.name}`
         this.wrong.push(`${name}: its handler does not settle within ${showSpan(this.#grace)} ${when}`)
         return false
@@ -158,9 +177,14 @@ class Trial {
   }
 
   /** How it ended, or why it did not. */
-  async #submit(runner: BackgroundRunner, input: unknown, within: number): Promise<TaskRecord | string> {
+  async #submit(
+    runner: BackgroundRunner,
+    input: unknown,
+    within: number,
+    options: SubmitOptions = {},
+  ): Promise<TaskRecord | string> {
     try {
-      const { id } = await runner.submit('task', input, { retry: { attempts: 1 } })
+      const { id } = await runner.submit('task', input, { retry: { attempts: 1 }, ...options })
       return await this.#end(runner, id, within)
     } catch (error) {
       return `submit refuses it: ${told(error)}`
@@ -176,11 +200,22 @@ class Trial {
     }
   }
 
+  #watch(options?: { readonly held: boolean }): WatchedRun {
+    return this.#definition.isolation === undefined
+      ? new InlineRun(this.#definition, options)
+      : new IsolatedRun(this.#definition, options)
+  }
+
   async #withRunner<Result>(run: WatchedRun, use: (runner: BackgroundRunner) => Promise<Result>): Promise<Result> {
     const runner: BackgroundRunner = new BackgroundRunner({
       tasks: { task: run.definition },
       cancelGrace: this.#grace,
+      ...(run.engine !== undefined && { engine: run.engine }),
     })
+    if (run.engine !== undefined) {
+      await runner.ready()
+      run.engine.hold(false)
+    }
     let closing = false
     runner.on('error', (error) => {
       const sentence = `its teardown fails: ${told(error)}`
@@ -195,9 +230,12 @@ class Trial {
   }
 }
 
-/** A definition whose first attempt tells how far it is. */
-class WatchedRun {
-  readonly definition: TaskDefinition
+/** The first attempt of a task, which tells how far it is. */
+abstract class WatchedRun {
+  abstract readonly definition: TaskDefinition
+  abstract readonly isIsolated: boolean
+  /** The runner's, where that is of interest. */
+  readonly engine?: GatedEngine
   readonly ready: Gate = new Gate()
   readonly called: Gate = new Gate()
   readonly saved: Gate = new Gate()
@@ -208,32 +246,92 @@ class WatchedRun {
   /** ms */
   took = 0
 
-  constructor(definition: TaskDefinition, { held = false } = {}) {
+  constructor({ held = false } = {}) {
     if (!held) this.released.open()
-    const watched = async (input: never, ctx: TaskContext): Promise<unknown> => {
-      this.id = ctx.id
-      this.ready.open()
-      await this.released.opened
-      const save: TaskContext['save'] = async (value) => {
-        await ctx.save(value)
-        this.hasSaved = true
-        this.saved.open()
-      }
-      const seen = new Proxy(ctx, { get: (target, key) => (key === 'save' ? save : Reflect.get(target, key)) })
-      const took = stopwatch()
-      this.called.open()
-      try {
-        return await definition.run(input, seen)
-      } finally {
-        this.took = took()
-      }
+  }
+
+  /** What has to be done before a run is worth to be watched. */
+  async prepare(_submit: (options: SubmitOptions) => Promise<unknown>): Promise<void> {}
+
+  protected async watch<Result>(id: string, call: () => Promise<Result>): Promise<Result> {
+    this.id = id
+    this.ready.open()
+    await this.released.opened
+    const took = stopwatch()
+    this.called.open()
+    try {
+      return await call()
+    } finally {
+      this.took = took()
     }
+  }
+
+  protected hasJustSaved(): void {
+    this.hasSaved = true
+    this.saved.open()
+  }
+}
+
+/** Watched by its handler. */
+class InlineRun extends WatchedRun {
+  readonly definition: TaskDefinition
+  readonly isIsolated = false
+
+  constructor(definition: TaskDefinition, options?: { readonly held: boolean }) {
+    super(options)
+    const watched = (input: never, ctx: TaskContext): Promise<unknown> =>
+      this.watch(ctx.id, async () => {
+        const save: TaskContext['save'] = async (value) => {
+          await ctx.save(value)
+          this.hasJustSaved()
+        }
+        const seen = new Proxy(ctx, { get: (target, key) => (key === 'save' ? save : Reflect.get(target, key)) })
+        return definition.run(input, seen)
+      })
     this.definition = {
       ...definition,
       run: (input, ctx) => (ctx.attempt === 1 ? watched(input, ctx) : definition.run(input, ctx)),
     }
   }
 }
+
+/** Watched by its engine, since its handler is in a worker. */
+class IsolatedRun extends WatchedRun {
+  readonly definition: TaskDefinition
+  readonly isIsolated = true
+  override readonly engine: GatedEngine
+
+  constructor(definition: TaskDefinition, options?: { readonly held: boolean }) {
+    super(options)
+    this.definition = definition
+    this.engine = new GatedEngine({
+      attempt: (task, attempt) => this.#watched(task, attempt),
+      saved: (task) => {
+        if (this.#isWatched(task)) this.hasJustSaved()
+      },
+      changed: () => {},
+      hold: () => {},
+      idle: () => {},
+      telling: (tell) => tell(),
+    })
+  }
+
+  /** Starts the worker: a signal that is aborted meanwhile would not reach the handler. */
+  override async prepare(submit: (options: SubmitOptions) => Promise<unknown>): Promise<void> {
+    await submit({ tags: [WARM_UP] })
+  }
+
+  #isWatched({ attempt, extras }: StoredTask): boolean {
+    return attempt === 1 && extras?.tags?.includes(WARM_UP) !== true
+  }
+
+  #watched(task: StoredTask, attempt: EngineAttempt): EngineAttempt {
+    if (!this.#isWatched(task)) return attempt
+    return { run: () => this.watch(task.id, () => attempt.run()), stop: (why) => attempt.stop(why) }
+  }
+}
+
+const WARM_UP = 'warm-up'
 
 class Gate {
   readonly opened: Promise<void>
@@ -254,6 +352,7 @@ function told(error: unknown): string {
 
 /** What keeps this process alive: how many of each kind. */
 function openHandles(): Map<string, number> {
+  void [process.stdout, process.stderr] // which Node opens only when somebody prints: that would be taken for the task's
   const found = new Map<string, number>()
   for (const kind of process.getActiveResourcesInfo()) found.set(kind, (found.get(kind) ?? 0) + 1)
   return found

@@ -8,3 +8,9 @@ export async function run(
   progress('half')
   return { width: input.width * 2, pid: process.pid }
 }
+
+export function wait(_input: undefined, { signal }: TaskContext): Promise<never> {
+  return new Promise((_resolve, reject) => {
+    signal.addEventListener('abort', () => reject(signal.reason))
+  })
+}

@@ -3,6 +3,7 @@ import { deepEqual, equal, match } from 'node:assert/strict'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { BackgroundRunner, defineTask } from 'background-runner'
+import { runTask, taskConformance } from 'background-runner/testing'
 
 const handler = pathToFileURL(join(process.cwd(), 'handler.js'))
 const retry = { attempts: 1 }
@@ -36,6 +37,21 @@ export async function run(): Promise<void> {
     ['process', 'half'],
   ])
   await runner.close()
+  for (const isolation of ['thread', 'process'] as const) await test(isolation)
+}
+
+async function test(isolation: 'thread' | 'process'): Promise<void> {
+  const double = defineTask<typeof import('./handler.js')>({ isolation, module: handler })
+  await taskConformance(double, { valid: [{ width: 21 }], invalid: [], isolated: true })
+  const wait = defineTask<typeof import('./handler.js'), 'wait'>({
+    isolation,
+    module: handler,
+    export: 'wait',
+    timeout: '1h',
+    retry,
+  })
+  const { outcome, elapsed } = await runTask(wait, undefined, { isolated: true })
+  deepEqual([outcome.type, elapsed], ['failed', 3_600_000])
 }
 
 export async function runWithoutPeers(): Promise<void> {

@@ -7,3 +7,6 @@ export function wait(input: undefined, ctx: TaskContext): Promise<never>
 export function tidy(ms: number, ctx: TaskContext): Promise<never>
 export function spin(): never
 export function fail(): never
+export function good(ms: number, ctx: TaskContext): Promise<{ ms: number }>
+export function deaf(ms: number): Promise<void>
+export function once(ms: number, ctx: TaskContext): Promise<void>

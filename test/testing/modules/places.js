@@ -53,3 +53,23 @@ export const spin = () => {
 export const fail = () => {
   throw Object.assign(new Error('no luck'), { code: 'LUCK' })
 }
+
+/** Good at everything: it reads, tells, saves, and stops at once when it is asked to. */
+export async function good(ms, { signal, progress, save }) {
+  await readFile(new URL(import.meta.url), { signal })
+  progress('read')
+  await save('read')
+  await sleep(ms, undefined, { signal })
+  return { ms }
+}
+
+/** Takes its time, whatever its signal says. */
+export const deaf = (ms) => sleep(ms)
+
+/** Spoils its module for the next call. */
+let spoiled = false
+export async function once(ms, { signal }) {
+  if (spoiled) throw new Error('spoiled')
+  spoiled = true
+  await sleep(ms, undefined, { signal })
+}
