@@ -33,7 +33,7 @@ interface WithSteps {
 }
 
 /** What the handler itself has saved. */
-export function savedOf(stored: Json | undefined): Json | undefined {
+function savedOf(stored: Json | undefined): Json | undefined {
   return hasSteps(stored) ? stored.saved : stored
 }
 
