@@ -49,12 +49,15 @@ export class Visit {
    */
   readonly done: Promise<Reply | undefined>
   readonly replied: Promise<void>
+  /** Resolves when its worker is gone. Of the visit: what waits for the worker's own end is kept as long as that lives. */
+  readonly left: Promise<void>
   hasBegun = false
   reply: Reply | undefined
   /** How many messages the handler was sent, or will be. */
   asked = 0
   /** Rings if it does not begin. */
   limit: Alarm | undefined
+  workerIsGone!: () => void
   readonly #seat: Seat
   #resolve!: () => void
 
@@ -63,6 +66,9 @@ export class Visit {
     this.visitor = visitor
     this.replied = new Promise((resolve) => {
       this.#resolve = resolve
+    })
+    this.left = new Promise((resolve) => {
+      this.workerIsGone = resolve
     })
     this.#seat = seat
     this.done = perform(this)
@@ -184,8 +190,9 @@ export class Seat {
     // tinypool, too, tells of a death, and sooner; but only when the worker is gone all is known.
     const isAlive = (): boolean => !life.isOver && this.#pool.threads.length > 0
     const settled = response.catch((error) => (isAlive() ? Promise.reject(notSent(error)) : life.gone))
-    await Promise.race([settled, life.gone])
-    if (visit.reply === undefined) await Promise.race([visit.replied, life.gone])
+    if (life.isOver) void life.gone.then(() => visit.workerIsGone())
+    await Promise.race([settled, visit.left])
+    if (visit.reply === undefined) await Promise.race([visit.replied, visit.left])
     if (life.isOver) await this.close()
     if (visit.reply !== undefined) return visit.reply
     if (this.#ended !== undefined) throw this.#ended
@@ -250,7 +257,10 @@ export class Seat {
           )
         : new ChildLife(itself)
     this.#life = life
-    void life.gone.then(() => this.#tellBlame(life))
+    void life.gone.then(() => {
+      if (life === this.#life) this.#visit?.workerIsGone()
+      this.#tellBlame(life)
+    })
   }
 
   /** What a thread that is gone has said before. */
