@@ -58,6 +58,7 @@ export class Visit {
   /** Rings if it does not begin. */
   limit: Alarm | undefined
   workerIsGone!: () => void
+  life: Life | undefined
   readonly #seat: Seat
   #resolve!: () => void
 
@@ -186,6 +187,7 @@ export class Seat {
     const response = this.#post({ ...errand, number: visit.number }, moved)
     const life = this.#life as Life
     const served = life.hasBegun
+    visit.life = life
     visit.limit = after(systemClock, served ? WAKE : START, () => this.#beginsLate(visit, life, served))
     // tinypool, too, tells of a death, and sooner; but only when the worker is gone all is known.
     const isAlive = (): boolean => !life.isOver && this.#pool.threads.length > 0
@@ -258,7 +260,7 @@ export class Seat {
         : new ChildLife(itself)
     this.#life = life
     void life.gone.then(() => {
-      if (life === this.#life) this.#visit?.workerIsGone()
+      if (life === this.#visit?.life) this.#visit.workerIsGone() // and not one that had to go before
       this.#tellBlame(life)
     })
   }
