@@ -1,13 +1,13 @@
 /**
  * What rendering does to everybody else: how long the Express example takes for GET / meanwhile, with the pictures in a
- * thread and then on its event loop. node --import tsx examples/cpu/main.ts [pictures]
+ * thread and then on its event loop. node --import tsx examples/cpu/main.ts [pictures] [width]
  */
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 
-const pictures = Number(process.argv[2] ?? 6)
+const [pictures = 6, width = 900] = process.argv.slice(2).map(Number)
 /** ms between two requests, whether or not the earlier ones were answered. */
 const EVERY = 10
 
@@ -16,7 +16,7 @@ for (const isolation of ['thread', 'inline']) {
   const example = fork(new URL('../express/main.ts', import.meta.url), { env, silent: true })
   const url = await addressOf(example.stdout)
   await rendered(url, 1, 100) // the worker has started then
-  const times = await latencyUntil(rendered(url, pictures, 900), url)
+  const times = await latencyUntil(rendered(url, pictures, width), url)
   const [p50, p99] = [0.5, 0.99].map((part) => times[Math.floor(part * times.length)]?.toFixed(1))
   console.log(`${isolation}: ${times.length} answers during ${pictures} pictures, p50 ${p50} ms, p99 ${p99} ms`)
   example.kill()

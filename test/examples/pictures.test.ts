@@ -1,5 +1,6 @@
 /** Pictures of the examples: rendered in a thread while requests are answered, and inline, where they are not. */
 import { execFile } from 'node:child_process'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { inflateSync } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
@@ -19,7 +20,10 @@ async function render(client: Client): Promise<{ readonly png: Buffer; readonly 
     const told = await client.status(json.task_id)
     const percent = told.progress?.percent ?? 0
     if (told.status === 'running' && percent > 0 && percent < 100) between++
-    if (['queued', 'running'].includes(told.status)) continue
+    if (['queued', 'running'].includes(told.status)) {
+      await sleep(5)
+      continue
+    }
     expect(told).toEqual({ task_id: json.task_id, status: 'succeeded', attempt: 1, progress: { percent: 100 } })
     const response = await fetch(`${client.url}/picture/${json.task_id}`)
     expect(response.headers.get('content-type')).toBe('image/png')
@@ -33,7 +37,11 @@ function linesOf(png: Buffer): Buffer {
   return inflateSync(png.subarray(start + 4, start + 4 + png.readUInt32BE(start - 4)))
 }
 
-const programs = [...FRAMEWORKS.map((framework) => [framework, 'thread'] as const), ['express', 'inline'] as const]
+/** Where it is rendered is the library's affair, and no framework's. */
+const programs = [
+  ['express', 'thread'],
+  ['hono', 'inline'],
+] as const
 
 describe.each(programs)('the %s example with ISOLATION=%s', (framework, isolation) => {
   it(`renders a picture and ${isolation === 'inline' ? 'answers nobody' : 'goes on answering'} meanwhile`, async () => {
@@ -46,7 +54,7 @@ describe.each(programs)('the %s example with ISOLATION=%s', (framework, isolatio
     program.signal('SIGTERM')
     expect(await program.ended()).toBe(0)
     expect(program.stderr).toBe('')
-  }, 30_000)
+  }, 60_000)
 })
 
 describe.each(FRAMEWORKS)('the %s example', (framework) => {
@@ -64,10 +72,10 @@ describe.each(FRAMEWORKS)('the %s example', (framework) => {
 })
 
 it('examples/cpu/main.ts tells what rendering does to a route, in a thread and inline', async () => {
-  const args = ['--import', 'tsx', 'examples/cpu/main.ts', '1']
+  const args = ['--import', 'tsx', 'examples/cpu/main.ts', '1', '300']
   const { stdout, stderr } = await promisify(execFile)(process.execPath, args, { cwd: root, env })
   expect(stderr).toBe('')
   expect(stdout).toMatch(
     /^thread: \d+ answers during 1 pictures, p50 [\d.]+ ms, p99 [\d.]+ ms\ninline: \d+ answers .* ms\n$/,
   )
-}, 30_000)
+}, 60_000)
