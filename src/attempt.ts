@@ -263,6 +263,7 @@ export class Attempt implements EngineAttempt, ContextSource, Execution {
   /** Arms the timeout: what comes before the call of the handler, such as the start of a worker, is not its time. */
   begin(): void {
     if (this.#ended) return
+    if (this.task.extras?.rate !== undefined) this.#writer.called?.()
     const timeout = this.task.extras?.timeout ?? this.#work.timeout
     if (timeout !== undefined) this.#timeoutAlarm = after(this.env.clock, timeout, () => this.#timeOut(timeout))
   }

@@ -17,6 +17,7 @@
  */
 import type { Clock } from './clock.js'
 import type { Json } from './json.js'
+import type { NameLimits } from './limits.js'
 import type { Hold, SerializedError, StoredTask, TaskExtras, TaskRecord, TaskState } from './record.js'
 
 export type MaybePromise<T> = T | Promise<T>
@@ -71,6 +72,8 @@ export interface Capabilities {
   readonly feed: 'all' | 'local'
   /** Whether a definition's `concurrency` holds in all processes together. */
   readonly limits: 'global' | 'process'
+  /** It keeps keyed `concurrency`, `rateLimit` and `requires`, for all processes together. */
+  readonly quotas: boolean
 }
 
 /** What the runner is to its engine. */
@@ -103,6 +106,10 @@ export interface EngineSettings {
   readonly concurrency: number
   /** The task names that this process can run, each with the limit on its running attempts. */
   readonly names: ReadonlyMap<string, number>
+  /** What else limits the tasks of a name; only names of which something does. Keys and needs are in the tasks' extras. */
+  readonly limits: ReadonlyMap<string, NameLimits>
+  /** How much there is of each resource. */
+  readonly resources: ReadonlyMap<string, number>
   /** Most tasks that may wait; Infinity: no limit. */
   readonly maxPending: number
   readonly retention: RetentionPolicy
@@ -137,6 +144,8 @@ export type StopReason =
 export interface AttemptWriter {
   progress(value: Json): MaybePromise<void>
   save(value: Json): MaybePromise<void>
+  /** The handler is called now; told where calls are counted. Only of an engine that keeps quotas. */
+  called?(): void
   /** The handler did not end within `cancelGrace` of being asked to. */
   unresponsive(): void
 }

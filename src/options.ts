@@ -4,7 +4,9 @@ import { type Clock, systemClock, wholeMs } from './clock.js'
 import type { Duration } from './duration.js'
 import type { Engine, RetentionPolicy } from './engine.js'
 import { ERROR_LIMITS } from './error-record.js'
+import { InvalidInputError, show } from './errors.js'
 import { type Json, MAX_BYTES } from './json.js'
+import { amounts, checkNeed, type Requirements } from './limits.js'
 import { localEngine } from './local/local-engine.js'
 import { MemoryStore } from './local/memory-store.js'
 import type { Logger } from './logger.js'
@@ -56,6 +58,8 @@ export interface RunnerOptions<Tasks extends TaskMap> {
   }
   /** Most tasks that may wait (queued and scheduled); `submit` rejects beyond it. @default no limit */
   readonly maxPending?: number
+  /** How much there is of what tasks need (`requires`): `{ cpu: 4, gpu: 1 }`. Of an engine that is shared, for all processes. */
+  readonly resources?: Requirements
   /** How long a handler has to stop when it is asked to, before it is `unresponsive`. @default '5s' */
   readonly cancelGrace?: Duration
   /** The largest values, in bytes of JSON, and the longest texts of an error, in bytes of UTF-8. */
@@ -92,6 +96,7 @@ export interface FilledOptions {
   readonly work: boolean
   readonly retention: RetentionPolicy
   readonly maxPending: number
+  readonly resources: ReadonlyMap<string, number>
   readonly cancelGrace: number
   readonly limits: {
     readonly input: number
@@ -108,6 +113,7 @@ export interface FilledOptions {
   readonly seeded: (() => number) | undefined
 }
 
+const SUBJECT = 'bad runner options'
 const DAY = 86_400_000
 
 /** The engine that keeps tasks in the memory of this process. */
@@ -117,16 +123,20 @@ export function memory(): Engine {
 
 /** @throws {InvalidInputError} naming each option that is wrong */
 export function fillOptions(options: RunnerOptions<TaskMap>): FilledOptions {
-  const given = read('bad runner options', options, OPTIONS)
+  const given = read(SUBJECT, options, OPTIONS)
   const { defaults = {}, random } = given
   const retry = mergeRetry(BUILT_IN_RETRY, defaults.retry)
+  const resources = new Map(Object.entries(given.resources ?? {}))
+  const engine = given.engine ?? memory()
+  checkLimits(given.tasks, resources, engine)
   return {
     works: new Map(given.tasks.map(([name, definition]) => [name, new Work(definition, retry, defaults.timeout)])),
-    engine: given.engine ?? memory(),
+    engine,
     concurrency: given.concurrency ?? 10,
     work: given.work ?? true,
     retention: { succeeded: DAY, cancelled: DAY, failed: 14 * DAY, count: undefined, ...given.retention },
     maxPending: given.maxPending ?? Number.POSITIVE_INFINITY,
+    resources,
     cancelGrace: given.cancelGrace ?? 5_000,
     limits: { input: MAX_BYTES, output: MAX_BYTES, ...ERROR_LIMITS, ...given.limits },
     context: given.context,
@@ -134,6 +144,25 @@ export function fillOptions(options: RunnerOptions<TaskMap>): FilledOptions {
     clock: given.clock === undefined ? systemClock : wholeMs(given.clock),
     random: random ?? Math.random,
     seeded: random,
+  }
+}
+
+/** @throws {InvalidInputError} the engine keeps no such limits, or a task needs more than there is */
+function checkLimits(
+  tasks: readonly (readonly [string, TaskDefinition])[],
+  resources: ReadonlyMap<string, number>,
+  { name: engine, capabilities }: Engine,
+): void {
+  for (const [name, { limits }] of tasks) {
+    if (limits === undefined) continue
+    if (!capabilities.quotas)
+      throw new InvalidInputError(SUBJECT, [
+        {
+          path: ['tasks', name],
+          message: `has keyed concurrency, a rate limit or needs, which the engine ${show(engine)} does not keep`,
+        },
+      ])
+    if (typeof limits.requires === 'object') checkNeed(limits.requires, resources, SUBJECT, ['tasks', name, 'requires'])
   }
 }
 
@@ -153,6 +182,7 @@ const OPTIONS = fields({
   defaults: fields({ retry: retryPolicy, timeout: span }),
   retention: fields({ succeeded: span, cancelled: span, failed: span, count: whole(0) }),
   maxPending: concurrency,
+  resources: amounts,
   cancelGrace: span,
   limits: fields({ input: whole(1), output: whole(1), errorMessage: whole(1), errorStack: whole(1) }),
   context: fields({ capture: required(callable<Context['capture']>()), run: callable<NonNullable<Context['run']>>() }),

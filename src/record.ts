@@ -102,6 +102,12 @@ export interface TaskExtras {
   context?: Json
   /** ms, from the submit */
   timeout?: number
+  /** Its key for `concurrency.by`. */
+  slot?: string
+  /** Its key for `rateLimit.by`; '' where there is none. */
+  rate?: string
+  /** What it needs of the resources. */
+  requires?: Readonly<Record<string, number>>
   retry?: StoredRetry
   progress?: Json
   saved?: Json

@@ -30,6 +30,7 @@ import { guarded, IsolatedEmitter } from './events.js'
 import { TaskHandle, type WaitOptions } from './handle.js'
 import { Idlers } from './idlers.js'
 import { TASK_STATES } from './lifecycle.js'
+import { type NameLimits, nameLimits } from './limits.js'
 import { logEvent, logFault, logHold } from './logger.js'
 import { type FilledOptions, fillOptions, type RunnerOptions } from './options.js'
 import type { Hold, TaskRecord, TaskState } from './record.js'
@@ -113,10 +114,14 @@ export class BackgroundRunner<const Tasks extends TaskMap = TaskMap> extends Iso
   }
 
   #open(env: AttemptEnvironment, works: ReadonlyMap<string, Work>): void {
-    const { clock, random, work, concurrency, maxPending, retention, logger } = this.#options
+    const { clock, random, work, concurrency, resources, maxPending, retention, logger } = this.#options
     const names = new Map([...works].map(([name, { definition }]) => [name, definition.concurrency]))
+    const limits = new Map<string, NameLimits>()
+    for (const [name, { definition }] of works) {
+      if (definition.limits !== undefined) limits.set(name, nameLimits(definition.limits))
+    }
     const host: EngineHost = {
-      settings: { clock, random, work, concurrency, names, maxPending, retention },
+      settings: { clock, random, work, concurrency, names, limits, resources, maxPending, retention },
       attempt: (task, writer): EngineAttempt => new Attempt(env, works.get(task.name) as Work, task, writer),
       hears: (event) => logger !== undefined || this.listenerCount(event) > 0,
       changed: (event, record) => {

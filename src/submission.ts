@@ -4,6 +4,7 @@ import type { NewTask } from './engine.js'
 import { type InputIssue, InvalidInputError, UnknownTaskError } from './errors.js'
 import { createIds } from './ids.js'
 import { copyJson, type Json, snapshot } from './json.js'
+import { amounts, limitsOf, type Requirements } from './limits.js'
 import type { FilledOptions } from './options.js'
 import type { TaskExtras } from './record.js'
 import { type RetryOptions, retryOptions } from './retry-policy.js'
@@ -31,6 +32,8 @@ export interface SubmitOptions {
   readonly metadata?: unknown
   /** For `list`; each of 1 to 256 characters. */
   readonly tags?: readonly string[]
+  /** What it needs of the runner's `resources` while it runs. @default the definition's */
+  readonly requires?: Requirements
 }
 
 /** Options of a submit, checked. */
@@ -115,6 +118,14 @@ export class Submission {
 
   #complete(name: string, work: Work, input: Json | undefined, options: ParsedOptions): NewTask {
     const context = this.#options.context === undefined ? undefined : this.#capture()
+    const { limits } = work.definition
+    let { extras } = options
+    if (limits !== undefined || extras?.requires !== undefined) {
+      const { resources } = this.#options
+      const found = limitsOf(limits, extras?.requires, name, () => copyJson(input), resources)
+      extras = { ...extras, ...found }
+      if (found.requires === undefined) delete extras.requires
+    }
     return {
       id: options.id ?? this.#newId(),
       idIsNew: options.id === undefined,
@@ -123,8 +134,8 @@ export class Submission {
       priority: options.priority ?? work.definition.priority,
       delay: options.delay ?? 0,
       runAt: options.runAt,
-      maxAttempts: options.extras?.retry?.attempts ?? work.retry.attempts,
-      extras: context === undefined ? options.extras : { ...options.extras, context },
+      maxAttempts: extras?.retry?.attempts ?? work.retry.attempts,
+      extras: context === undefined ? extras : { ...extras, context },
     }
   }
 
@@ -191,6 +202,7 @@ function submitRules(maxBytes: number): Rule<ParsedOptions> {
     timeout: span,
     metadata: json(maxBytes),
     tags: labels,
+    requires: amounts,
   })
   return (value, path, issues) => {
     const { id, priority, delay, runAt, ...extras } = table(value, path, issues)

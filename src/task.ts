@@ -10,6 +10,7 @@ import type { Duration } from './duration.js'
 import { elsewhere } from './elsewhere.js'
 import { show } from './errors.js'
 import type { Json } from './json.js'
+import { type DefinedLimits, definedLimits, numberOrKeyed, rateLimit, requires, type TaskLimits } from './limits.js'
 import type { HandlerModule, ModuleFile } from './module-file.js'
 import type { AttemptRecord } from './record.js'
 import { type RetryLayer, type RetryPolicy, retryPolicy } from './retry-policy.js'
@@ -75,21 +76,21 @@ export interface TaskSettings {
   readonly timeout?: Duration
   /** Higher first; an integer from -1 000 000 to 1 000 000. @default 0 */
   readonly priority?: number
-  /** How many attempts of this task may run at once. @default the runner's `concurrency` */
-  readonly concurrency?: number
   /** Called once by each runner that works, before the first attempt; what it returns is called at the end of `close`. */
   // biome-ignore lint/suspicious/noConfusingVoidType: `async () => {}` is a setup, and its type is Promise<void>
   readonly setup?: () => Teardown | void | Promise<Teardown | void>
 }
 
 /** A definition whose input type comes from `run`'s parameter. */
-export interface PlainTask<Input, Output> extends TaskSettings {
+export interface PlainTask<Input, Output> extends TaskSettings, TaskLimits<NoInfer<Input>> {
   readonly input?: undefined
   readonly run: (input: Input, ctx: TaskContext) => Output | Promise<Output>
 }
 
 /** A definition whose input is checked by a schema. */
-export interface SchemaTask<Schema extends StandardSchema, Output> extends TaskSettings {
+export interface SchemaTask<Schema extends StandardSchema, Output>
+  extends TaskSettings,
+    TaskLimits<SchemaInput<NoInfer<Schema>>> {
   /** Checked at submit and again before each attempt; the handler gets the schema's output. */
   readonly input: Schema
   readonly run: (input: SchemaOutput<Schema>, ctx: TaskContext) => Output | Promise<Output>
@@ -111,7 +112,9 @@ type ModuleOutput<Module, Export> = Awaited<ReturnType<HandlerOf<Module, Export>
 export type MemorySize = `${number}${'MB' | 'GB'}`
 
 /** A definition whose handler is exported by a module, so that it can run in a thread or a process of its own. */
-export interface ModuleTask<Export, Schema = StandardSchema> extends TaskSettings {
+export interface ModuleTask<Export, Schema extends StandardSchema = StandardSchema>
+  extends TaskSettings,
+    TaskLimits<SchemaInput<NoInfer<Schema>>> {
   readonly run?: undefined
   /** Checked at submit and again before each attempt; the handler gets the schema's output. */
   readonly input?: Schema
@@ -130,8 +133,6 @@ export interface ModuleTask<Export, Schema = StandardSchema> extends TaskSetting
     /** After it had nothing to do for so long. @default '30s' */
     readonly idleTimeout?: Duration
   }
-  /** How many attempts may run at once, each in a worker of its own. @default in workers the number of processors */
-  readonly concurrency?: number
 }
 
 /** Where a handler runs that does not run inline; sizes in bytes, spans in ms. */
@@ -151,6 +152,7 @@ export interface TaskDefinition<Input = unknown, Output = unknown> {
   readonly timeout: number | undefined
   readonly priority: number
   readonly concurrency: number
+  readonly limits: DefinedLimits | undefined
   readonly setup: TaskSettings['setup']
   /** Calls the handler inline, also where `isolation` says that it belongs elsewhere. */
   readonly run: (input: never, ctx: TaskContext) => unknown
@@ -289,15 +291,21 @@ async function load(file: ModuleFile): Promise<HandlerModule> {
   return loadModule(file)
 }
 
-type Settings = Pick<TaskDefinition, 'input' | 'retry' | 'timeout' | 'priority' | 'concurrency' | 'setup'>
+type Settings = Pick<TaskDefinition, 'input' | 'retry' | 'timeout' | 'priority' | 'concurrency' | 'limits' | 'setup'>
 
 function filled(given: Read<typeof SETTINGS>, concurrency: number): Settings {
+  const isKeyed = typeof given.concurrency === 'object'
   return {
     input: given.input,
     retry: given.retry,
     timeout: given.timeout,
     priority: given.priority ?? 0,
-    concurrency: given.concurrency ?? concurrency,
+    concurrency: typeof given.concurrency === 'number' ? given.concurrency : concurrency,
+    limits: definedLimits({
+      slots: isKeyed ? (given.concurrency as DefinedLimits['slots']) : undefined,
+      rate: given.rateLimit,
+      requires: given.requires,
+    }),
     setup: given.setup,
   }
 }
@@ -314,7 +322,9 @@ const SETTINGS = {
   retry: retryPolicy,
   timeout: span,
   priority,
-  concurrency,
+  concurrency: numberOrKeyed(concurrency),
+  rateLimit,
+  requires,
   setup: callable<NonNullable<TaskSettings['setup']>>(),
 }
 const INLINE = fields({ ...SETTINGS, run: required(callable<TaskDefinition['run']>()) })

@@ -26,6 +26,7 @@ import type {
 } from '../engine.js'
 import { InvalidStateError } from '../errors.js'
 import { copyJson, type Json } from '../json.js'
+import { isLimited } from '../limits.js'
 import { extrasOf, type Hold, type StoredTask, type TaskRecord, toRecord } from '../record.js'
 import { andThen } from '../thenable.js'
 import { NameLimits } from './admission.js'
@@ -93,13 +94,15 @@ class LocalEngine<Task extends StoredTask> implements Engine, RunHost<Task> {
     this.#keepAlive = new KeepAlive(settings.clock)
     this.#queue.concurrency = settings.concurrency
     this.#working = settings.work
-    const { clock, random, maxPending, work, names } = settings
+    const { clock, random, maxPending, work, names, limits, resources } = settings
     const opening = this.#store.open({
       clock,
       random,
       maxPending,
       work,
       names: [...names.keys()],
+      limits,
+      resources,
       host: this.#storeHost(),
     })
     return andThen(opening, () => {
@@ -189,6 +192,7 @@ class LocalEngine<Task extends StoredTask> implements Engine, RunHost<Task> {
   setPriority(id: string, priority: number): MaybePromise<TaskRecord> {
     return andThen(this.#store.setPriority(id, priority), (record) => {
       this.#tellWatchers([id])
+      this.#look() // it may have kept others waiting
       return record
     })
   }
@@ -310,6 +314,7 @@ class LocalEngine<Task extends StoredTask> implements Engine, RunHost<Task> {
     const { task } = run
     const event = typeof settled === 'object' ? settled.event : settled
     this.#runs.remove(run)
+    if (isLimited(task.extras)) this.#look() // it may have kept more than one waiting
     if (event === 'retrying') {
       if (task.state === 'queued') this.#returned.add(task.id)
       this.#look()
@@ -380,6 +385,10 @@ class LocalEngine<Task extends StoredTask> implements Engine, RunHost<Task> {
         this.announce('progress', task)
       }),
     )
+  }
+
+  called(task: Task): void {
+    void this.#guard(() => andThen(this.#store.called?.(task, this.#clock.now()), () => this.#look()))
   }
 
   save(task: Task, value: Json): MaybePromise<void> {

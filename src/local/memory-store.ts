@@ -4,6 +4,7 @@ import type {
   Capabilities,
   ListPage,
   ListQuery,
+  MaybePromise,
   NewTask,
   Outcome,
   RetentionPolicy,
@@ -13,6 +14,7 @@ import type {
 import { QueueFullError, TaskNotFoundError } from '../errors.js'
 import type { Json } from '../json.js'
 import * as life from '../lifecycle.js'
+import { isLimited } from '../limits.js'
 import {
   extrasOf,
   type Hold,
@@ -26,9 +28,11 @@ import {
 import { Backlog, dueBefore, type Waiting } from './backlog.js'
 import { Chain } from './chain.js'
 import { fromCursor, toCursor } from './cursor.js'
+import { getOrMake } from './get-or-make.js'
 import { Heap } from './heap.js'
 import { Holds } from './holds.js'
 import { rehearse, sameTask } from './identity.js'
+import type { Lane, Laned, MemoryLanes } from './memory-lanes.js'
 import { Sequence } from './sequence.js'
 import type { Admission, Cancelled, Inserted, Outlook, Pruned, SettledWithHold, Store, StoreSettings } from './store.js'
 
@@ -38,7 +42,7 @@ const DEFAULT_COUNT = 100_000
 const STEP = 1_000
 
 /** One class with every field in place, so that all tasks share a shape. */
-class MemoryTask implements StoredTask, Waiting<MemoryTask> {
+class MemoryTask implements StoredTask, Waiting<MemoryTask>, Laned<MemoryTask> {
   readonly id: string
   readonly name: string
   readonly input: Json | undefined
@@ -61,6 +65,8 @@ class MemoryTask implements StoredTask, Waiting<MemoryTask> {
   /** Its neighbours in the backlog; after its end, those among the finished. */
   previous: MemoryTask | undefined = undefined
   next: MemoryTask | undefined = undefined
+  /** Where it stands, if it is under limits. */
+  lane: Lane<MemoryTask> | undefined = undefined
 
   constructor(from: NewTask, runAt: number, now: number, order: number) {
     this.id = from.id
@@ -78,11 +84,13 @@ class MemoryTask implements StoredTask, Waiting<MemoryTask> {
 
 export class MemoryStore implements Store<MemoryTask> {
   readonly name = 'memory'
-  readonly capabilities: Capabilities = { durable: false, shared: false, feed: 'all', limits: 'global' }
+  readonly capabilities: Capabilities = { durable: false, shared: false, feed: 'all', limits: 'global', quotas: true }
   readonly #tasks: Map<string, MemoryTask> = new Map()
   /** name → key → task */
   readonly #keys: Map<string, Map<string, MemoryTask>> = new Map()
   readonly #backlogs: Map<string, Backlog<MemoryTask>> = new Map()
+  /** What waits or runs under limits, where there are any. */
+  #lanes: MemoryLanes<MemoryTask> | undefined
   readonly #scheduled: Heap<MemoryTask> = new Heap<MemoryTask>(dueBefore)
   /** In the order of their end. */
   readonly #finished = {
@@ -100,8 +108,18 @@ export class MemoryStore implements Store<MemoryTask> {
   #paused = false
   #maxPending = Number.POSITIVE_INFINITY
 
-  open(settings: Pick<StoreSettings, 'maxPending'>): void {
-    this.#maxPending = settings.maxPending
+  open({
+    maxPending,
+    limits,
+    resources,
+  }: Pick<StoreSettings, 'maxPending' | 'limits' | 'resources'>): MaybePromise<void> {
+    this.#maxPending = maxPending
+    return limits.size + resources.size > 0 ? this.#openLanes(limits, resources) : undefined
+  }
+
+  async #openLanes(limits: StoreSettings['limits'], resources: StoreSettings['resources']): Promise<void> {
+    const { MemoryLanes } = await import('./memory-lanes.js')
+    this.#lanes = new MemoryLanes(limits, resources)
   }
 
   insert(tasks: readonly NewTask[], now: number): readonly Inserted<MemoryTask>[] {
@@ -148,13 +166,10 @@ export class MemoryStore implements Store<MemoryTask> {
     for (const name of admission.open) {
       const first = this.#backlogs.get(name)?.first
       if (first === undefined || (this.#holds.size > 0 && this.#holds.keeps(name, now))) continue
-      if (
-        best === undefined ||
-        first.priority > best.priority ||
-        (first.priority === best.priority && dueBefore(first, best))
-      )
-        best = first
+      if (best === undefined || comesBefore(first, best)) best = first
     }
+    const lane = this.#bestLane(admission, now)
+    if (lane !== undefined && (best === undefined || comesBefore(lane.first, best))) best = lane.first
     if (best === undefined) return undefined
     admission.take(best.name)
     const from = best.state
@@ -162,6 +177,17 @@ export class MemoryStore implements Store<MemoryTask> {
     this.#moved(best, from)
     if (this.#holds.size > 0) this.#holds.begins(best, best)
     return best
+  }
+
+  /** Where the best of the tasks under limits stands. */
+  #bestLane({ open }: Admission, now: number): Lane<MemoryTask> | undefined {
+    if (this.#lanes === undefined || this.#lanes.size === 0) return undefined
+    this.#lanes.advance(now)
+    return this.#lanes.best(open, (name) => this.#holds.size > 0 && this.#holds.keeps(name, now))
+  }
+
+  called(task: MemoryTask, now: number): void {
+    this.#lanes?.called(task, now)
   }
 
   settle(task: MemoryTask, outcome: Outcome, now: number): TaskEvent | SettledWithHold {
@@ -269,8 +295,12 @@ export class MemoryStore implements Store<MemoryTask> {
   outlook(now: number): Outlook {
     const all = this.#promote(now)
     const { queued, scheduled, running } = this.#counts
-    const waiting = (name: string): number => this.#backlogs.get(name)?.size ?? 0
-    const { ready, nextDue } = this.#holds.sift(now, queued, this.#scheduled.first?.runAt, waiting)
+    const lanes = this.#lanes
+    lanes?.advance(now)
+    const free = lanes === undefined ? queued : queued - lanes.size + lanes.ready()
+    const next = least(this.#scheduled.first?.runAt, lanes?.nextRoom)
+    const waiting = (name: string): number => (this.#backlogs.get(name)?.size ?? 0) + (lanes?.ready(name) ?? 0)
+    const { ready, nextDue } = this.#holds.sift(now, free, next, waiting)
     return {
       more: !all,
       ready: this.#paused || !all ? 0 : ready,
@@ -305,6 +335,7 @@ export class MemoryStore implements Store<MemoryTask> {
   #place(task: MemoryTask): void {
     switch (task.state) {
       case 'queued':
+        if (this.#lanes !== undefined && isLimited(task.extras)) return this.#lanes.push(task)
         return getOrMake(this.#backlogs, task.name, () => new Backlog<MemoryTask>()).push(task)
       case 'scheduled':
         return this.#scheduled.push(task)
@@ -318,10 +349,12 @@ export class MemoryStore implements Store<MemoryTask> {
   #unplace(task: MemoryTask, from: TaskState, priority: number): void {
     switch (from) {
       case 'queued':
-        return this.#backlogs.get(task.name)?.remove(task, priority)
+        if (task.lane === undefined) return this.#backlogs.get(task.name)?.remove(task, priority)
+        return task.state === 'running' ? this.#lanes?.take(task) : this.#lanes?.remove(task, priority)
       case 'scheduled':
         return this.#scheduled.remove(task)
       case 'running':
+        if (task.lane !== undefined) this.#lanes?.release(task)
         return
       default:
         return this.#finished[from].remove(task)
@@ -353,11 +386,10 @@ export class MemoryStore implements Store<MemoryTask> {
   }
 }
 
-function getOrMake<Value>(map: Map<string, Value>, key: string, make: () => Value): Value {
-  let value = map.get(key)
-  if (value === undefined) {
-    value = make()
-    map.set(key, value)
-  }
-  return value
+function comesBefore(a: MemoryTask, b: MemoryTask): boolean {
+  return a.priority > b.priority || (a.priority === b.priority && dueBefore(a, b))
+}
+
+function least(a: number | undefined, b: number | undefined): number | undefined {
+  return a === undefined ? b : b === undefined ? a : Math.min(a, b)
 }

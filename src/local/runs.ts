@@ -8,6 +8,7 @@ export interface RunHost<Task> {
   /** Resolves when it is stored and told; never rejects. */
   progress(task: Task, value: Json): Promise<void>
   save(task: Task, value: Json): MaybePromise<void>
+  called(task: Task): void
   announce(event: 'unresponsive', task: Task): void
 }
 
@@ -32,6 +33,10 @@ export class Run<Task extends StoredTask> implements AttemptWriter {
 
   save(value: Json): MaybePromise<void> {
     return this.#host.save(this.task, value)
+  }
+
+  called(): void {
+    this.#host.called(this.task)
   }
 
   unresponsive(): void {

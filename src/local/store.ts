@@ -9,6 +9,7 @@ import type { Clock } from '../clock.js'
 import type {
   CancelRequest,
   Capabilities,
+  EngineSettings,
   Enqueued,
   ListPage,
   ListQuery,
@@ -39,8 +40,9 @@ export interface Store<Task extends StoredTask = StoredTask> {
   /** Stores all or none; tells which tasks are new, in the order of `tasks`. @throws {QueueFullError} {InvalidStateError} */
   insert(tasks: readonly NewTask[], now: number): MaybePromise<readonly Inserted<Task>[]>
   /**
-   * Takes the best due task whose name is admitted and not held, and tells `take` in the step that marks it as running; `open` is asked
-   * anew for each claim. Undefined if nothing is due and admitted, all is paused, or not all that is due is claimable yet.
+   * Takes the best due task whose name is admitted and not held and whose limits have room, and tells `take` in the step that
+   * marks it as running; `open` is asked anew for each claim. Undefined if there is none, all is paused, or not all that is
+   * due is claimable yet.
    */
   claim(admission: Admission, now: number): MaybePromise<Task | undefined>
   /**
@@ -48,6 +50,8 @@ export interface Store<Task extends StoredTask = StoredTask> {
    * is written, if another worker has taken it over.
    */
   settle(task: Task, outcome: Outcome, now: number): MaybePromise<TaskEvent | SettledWithHold | undefined>
+  /** The handler of a task with a rate limit is called. Only of a store that keeps quotas. */
+  called?(task: Task, now: number): MaybePromise<void>
   progress(task: Task, value: Json): MaybePromise<void>
   save(task: Task, value: Json): MaybePromise<void>
   find(id: string): MaybePromise<Task | undefined>
@@ -76,6 +80,8 @@ export interface StoreSettings<Task extends StoredTask = StoredTask> {
   readonly maxPending: number
   /** The names of tasks that this process can run. */
   readonly names: readonly string[]
+  readonly limits: EngineSettings['limits']
+  readonly resources: EngineSettings['resources']
   /** False: this process claims nothing. */
   readonly work: boolean
   readonly clock: Clock
@@ -128,7 +134,7 @@ export interface Pruned {
 export interface Outlook {
   /** Due tasks of names that this process can run, without those that are held; none while there is `more` or all is paused. */
   readonly ready: number
-  /** Epoch ms at which the next scheduled task is due, or one that is held may go as a probe. */
+  /** Epoch ms at which the next scheduled task is due, one that is held may go as a probe, or a rate limit has room again. */
   readonly nextDue: number | undefined
   /** Nothing is queued, scheduled or running. */
   readonly idle: boolean

@@ -15,9 +15,9 @@
  */
 import { nextTurn, systemClock } from '../clock.js'
 import { BackgroundRunnerError, EngineError } from '../errors.js'
+import { Queue } from '../local/queue.js'
 import { type Database, problemOf, type Statement } from './driver.js'
 import { asEngineError, UnusableFileError } from './fault.js'
-import { Queue } from './queue.js'
 
 /** ms of work after which a group takes in no more. */
 const BUDGET = 4

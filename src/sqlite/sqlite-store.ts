@@ -53,7 +53,7 @@ export interface SqliteSettings {
 
 export class SqliteStore implements Store<SqliteTask> {
   readonly name = 'sqlite'
-  readonly capabilities: Capabilities = { durable: true, shared: true, feed: 'all', limits: 'process' }
+  readonly capabilities: Capabilities = { durable: true, shared: true, feed: 'all', limits: 'process', quotas: false }
   readonly #settings: SqliteSettings
   #database!: Database
   #table!: TaskTable

@@ -113,7 +113,7 @@ export async function runTask(
   const logs: { message: string; fields: Record<string, unknown> }[] = []
   const engine = new OneAttempt()
   const runner = new BackgroundRunner({
-    tasks: { [name]: watched(placed(definition, isolated), tell) },
+    tasks: { [name]: { ...watched(placed(definition, isolated), tell), limits: undefined } }, // it waits for none
     engine,
     clock,
     random: seeded(seed),
@@ -224,7 +224,7 @@ const NOTHING: StopReport = { completed: 0, returned: 0, abandoned: 0, pending: 
 /** An engine that keeps the one task that is submitted, and leaves the attempt to the test. */
 class OneAttempt implements Engine {
   readonly name = 'one attempt'
-  readonly capabilities = { durable: false, shared: false, feed: 'local', limits: 'process' } as const
+  readonly capabilities = { durable: false, shared: false, feed: 'local', limits: 'process', quotas: true } as const
   host!: EngineHost
   #task!: NewTask
 

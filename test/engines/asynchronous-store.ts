@@ -20,6 +20,7 @@ const METHODS = [
   'remove',
   'pause',
   'holds',
+  'called',
   'prune',
   'outlook',
   'close',

@@ -142,5 +142,6 @@ class Member {
 /** Makes engines; those over the same storage share it. */
 export function sharedMemory(limits: Capabilities['limits']): (storage: string) => Engine {
   const common = perStorage(() => new Common())
-  return (storage) => new Member(common(storage), { durable: true, shared: true, feed: 'all', limits }).engine
+  return (storage) =>
+    new Member(common(storage), { durable: true, shared: true, feed: 'all', limits, quotas: false }).engine
 }

@@ -51,6 +51,8 @@ describe('a store beside another process', () => {
       clock: systemClock,
       random: Math.random,
       maxPending: Number.POSITIVE_INFINITY,
+      limits: new Map(),
+      resources: new Map(),
       names: ['work'],
       work: true,
       host: {

@@ -241,6 +241,8 @@ describe('what is asked of the engine takes as many statements and rows among 20
     const store = new SqliteStore({ path: at.path, durability: 'process', lease: 60_000 })
     await store.open({
       maxPending: 1_000_000,
+      limits: new Map(),
+      resources: new Map(),
       names: ['work', 'other'],
       work: true,
       clock: systemClock,

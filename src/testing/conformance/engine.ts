@@ -12,7 +12,7 @@
  * engineConformance({ describe, it }, {
  *   name: 'mine',
  *   create: (storage) => mine({ path: join(folder, storage) }),
- *   capabilities: { durable: true, shared: false, feed: 'local', limits: 'process' },
+ *   capabilities: { durable: true, shared: false, feed: 'local', limits: 'process', quotas: false },
  * })
  */
 import assert from 'node:assert/strict'
@@ -40,6 +40,7 @@ import { pause } from './pause.js'
 import { privacy } from './privacy.js'
 import { progressSave } from './progress-save.js'
 import { promises } from './promises.js'
+import { quotas } from './quotas.js'
 import { retention } from './retention.js'
 import { retry } from './retry.js'
 import { schemas } from './schemas.js'
@@ -116,6 +117,7 @@ const TOPICS: readonly Topic[] = [
   shared,
   heldForAll,
   ...feedAndLimits,
+  ...quotas,
 ]
 
 /** The name of every test of the suite. */

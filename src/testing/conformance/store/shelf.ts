@@ -72,6 +72,8 @@ export class Shelf {
     const store = await this.#create(this.#storage)
     await store.open({
       maxPending,
+      limits: new Map(),
+      resources: new Map(),
       names: ['work', 'other', 'mail', 'resize'],
       work: true,
       clock: new VirtualClock(),
