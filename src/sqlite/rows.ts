@@ -15,6 +15,8 @@ export interface SqliteTask extends StoredTask {
   readonly seq: number
   /** The worker that runs it, or ran it last. */
   worker: number | null
+  /** Where it stands or runs, if it is under limits. */
+  lane: number | null
 }
 
 /** @param name of the task, @param input where it is kept apart */
@@ -35,6 +37,7 @@ export function toTask(row: Row, name: string, input: Value): SqliteTask {
     startedAt: row['started_at'] as number,
     finishedAt: row['finished_at'] as number,
     worker: row['worker'] as number | null,
+    lane: row['lane'] as number | null,
     extras: toExtras(row),
   }
 }
@@ -57,6 +60,7 @@ export function toWaitingTask(row: Row, name: string, input: Value): SqliteTask 
     startedAt: 0,
     finishedAt: 0,
     worker: null,
+    lane: null,
     extras: toExtras(row),
   }
 }

@@ -86,6 +86,48 @@ const MIGRATIONS: readonly string[] = [
     probe_attempt INTEGER
   ) STRICT;
   `,
+  // Older programs would start what is under limits.
+  `
+  UPDATE meta SET value = 3 WHERE key = 'readable_from';
+  -- Where a task under limits waits or runs; NULL: it is under none.
+  ALTER TABLE tasks ADD COLUMN lane INTEGER;
+  DROP INDEX tasks_ready;
+  CREATE INDEX tasks_ready ON tasks (name, priority DESC, run_at, seq) WHERE state = 0 AND suspect = 0 AND lane IS NULL;
+  CREATE INDEX tasks_lane ON tasks (lane, priority DESC, run_at, seq) WHERE state = 0 AND suspect = 0 AND lane IS NOT NULL;
+  CREATE INDEX tasks_lane_kept ON tasks (lane, state) WHERE lane IS NOT NULL AND (state = 2 OR (state = 0 AND suspect = 1));
+
+  -- What waits or runs of one name with the same keys and needs of the same resources (names as a JSON array). priority,
+  -- run_at and first (a seq) are of its first task; turn: when it went last. parked: 0 it is open, or it is kept by the
+  -- gate of 1 its slot, 2 its rate. An id is never used twice, since tasks that have run keep theirs.
+  CREATE TABLE lanes (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    name INTEGER NOT NULL,
+    slot TEXT,
+    rate TEXT,
+    resources TEXT NOT NULL,
+    priority INTEGER,
+    run_at INTEGER,
+    first INTEGER,
+    turn INTEGER NOT NULL,
+    parked INTEGER NOT NULL DEFAULT 0
+  ) STRICT;
+  CREATE INDEX lanes_key ON lanes (name, slot, rate, resources);
+  CREATE INDEX lanes_open ON lanes (name, resources, priority DESC, turn, run_at, first) WHERE parked = 0 AND priority IS NOT NULL;
+  CREATE INDEX lanes_at_slot ON lanes (name, slot, resources, priority DESC, turn, run_at, first) WHERE parked = 1;
+  CREATE INDEX lanes_at_rate ON lanes (name, rate, resources, priority DESC, turn, run_at, first) WHERE parked = 2;
+  -- The calls that a rate limit counts: until when (epoch ms), and for how long (ms) from the call of the handler on.
+  CREATE TABLE calls (
+    seq INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    name INTEGER NOT NULL,
+    rate TEXT NOT NULL,
+    until INTEGER NOT NULL,
+    span INTEGER NOT NULL,
+    PRIMARY KEY (seq, attempt)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX calls_rate ON calls (name, rate);
+  CREATE INDEX calls_until ON calls (until);
+  `,
 ]
 
 export const VERSION: number = MIGRATIONS.length

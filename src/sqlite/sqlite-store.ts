@@ -53,7 +53,7 @@ export interface SqliteSettings {
 
 export class SqliteStore implements Store<SqliteTask> {
   readonly name = 'sqlite'
-  readonly capabilities: Capabilities = { durable: true, shared: true, feed: 'all', limits: 'process', quotas: false }
+  readonly capabilities: Capabilities = { durable: true, shared: true, feed: 'all', limits: 'process', quotas: true }
   readonly #settings: SqliteSettings
   #database!: Database
   #table!: TaskTable
@@ -69,13 +69,22 @@ export class SqliteStore implements Store<SqliteTask> {
     this.#settings = settings
   }
 
-  async open({ clock, random, maxPending, names, host }: StoreSettings<SqliteTask>): Promise<void> {
+  async open({
+    clock,
+    random,
+    maxPending,
+    names,
+    limits,
+    resources,
+    work,
+    host,
+  }: StoreSettings<SqliteTask>): Promise<void> {
     const { durability, lease } = this.#settings
     this.#maxPending = maxPending
     this.#names = names
     const { path, database, watch } = await openFile(this.#settings.path, durability)
     this.#database = database
-    this.#table = new TaskTable(database)
+    this.#table = new TaskTable(database, { limits, resources })
     this.#checkpoints = new Checkpoints(database)
     this.#group = new GroupCommit(database, path, random, {
       check: () => watch.check(),
@@ -96,6 +105,7 @@ export class SqliteStore implements Store<SqliteTask> {
     })
     try {
       await this.#neighbours.open()
+      if (work && this.#table.lanes.hasAny) await this.#group.write(() => this.#table.lanes.openAll())
     } catch (error) {
       await this.close([])
       throw error
@@ -156,15 +166,17 @@ export class SqliteStore implements Store<SqliteTask> {
     let best: SqliteTask | undefined
     const suspects = this.#table.tally.suspects && ![...this.#running.values()].some(life.isSuspect)
     const { holds } = this.#table
+    const isKept = (name: string): boolean => holds.size > 0 && holds.keeps(name, now)
     for (const name of names) {
-      if (holds.size > 0 && holds.keeps(name, now)) continue
+      if (isKept(name)) continue
       for (const suspect of suspects ? [false, true] : [false]) {
         const first = this.#table.best(name, suspect)
-        if (first === undefined) continue
+        if (first === undefined || (suspect && !this.#table.lanes.admits(first))) continue
         if (best === undefined || comesBefore(first, best)) best = first
       }
     }
-    return best
+    const limited = this.#table.lanes.hasAny ? this.#table.lanes.best(names, isKept) : undefined
+    return limited !== undefined && (best === undefined || comesBefore(limited, best)) ? limited : best
   }
 
   settle(task: SqliteTask, outcome: Outcome, now: number): Promise<TaskEvent | SettledWithHold | undefined> {
@@ -192,6 +204,10 @@ export class SqliteStore implements Store<SqliteTask> {
         return holds.judge(event, draft, draft.seq, outcome)
       }
     }, insists)
+  }
+
+  called(task: SqliteTask, now: number): Promise<void> {
+    return this.#group.write(() => this.#table.lanes.called(task, now))
   }
 
   progress(task: SqliteTask, value: Json): Promise<void> {
@@ -317,17 +333,24 @@ export class SqliteStore implements Store<SqliteTask> {
 
   outlook(now: number): MaybePromise<Outlook> {
     return andThen(
-      this.#read(() => (this.#isDue(now) ? undefined : this.#look(true, now))),
+      this.#read(() => (this.#isDue(now) ? undefined : this.#lookOnly(now))),
       (outlook) => outlook ?? this.#group.write(() => this.#look(this.#promote(now), now)),
     )
+  }
+
+  /** Undefined where that takes a transaction that writes. */
+  #lookOnly(now: number): Outlook | undefined {
+    const outlook = this.#look(true, now)
+    return this.#table.lanes.unfinished ? undefined : outlook
   }
 
   #look(all: boolean, now: number): Outlook {
     const { tally, holds } = this.#table
     const { queued, scheduled, running } = tally.total()
-    const waiting = (name: string): number => (this.#names.includes(name) ? this.#table.waiting(name) : 0)
-    const due = this.#names.reduce((sum, name) => sum + this.#table.waiting(name), 0)
-    const { ready, nextDue } = holds.sift(now, due, tally.nextDue, waiting)
+    const waiting = (name: string): number => (this.#names.includes(name) ? this.#ready(name) : 0)
+    const due = this.#names.reduce((sum, name) => sum + this.#ready(name), 0)
+    const next = this.#table.lanes.hasAny ? least(tally.nextDue, this.#table.lanes.nextRoom) : tally.nextDue
+    const { ready, nextDue } = holds.sift(now, due, next, waiting)
     return {
       more: !all,
       ready: tally.paused || !all ? 0 : ready,
@@ -336,16 +359,32 @@ export class SqliteStore implements Store<SqliteTask> {
     }
   }
 
+  /** How many tasks of a name may be claimed, about. */
+  #ready(name: string): number {
+    const waiting = this.#table.waiting(name)
+    const { lanes, tally } = this.#table
+    if (waiting === 0 || !lanes.hasAny || tally.suspects || this.#table.hasReady(name)) return waiting
+    return Math.min(waiting, lanes.ready(name))
+  }
+
   #isDue(now: number): boolean {
-    return (this.#table.tally.nextDue ?? Number.POSITIVE_INFINITY) <= now
+    const { tally, lanes } = this.#table
+    return (
+      (tally.nextDue ?? Number.POSITIVE_INFINITY) <= now || (lanes.hasAny && (lanes.unfinished || lanes.isDue(now)))
+    )
   }
 
   /** Makes what is due claimable, at most a step of it; says whether that was all. */
   #promote(now: number): boolean {
     if (!this.#isDue(now)) return true
+    const { lanes } = this.#table
     for (const task of this.#table.due(now, STEP)) {
       life.becomeDue(task)
       this.#table.write(task, 'scheduled')
+    }
+    if (lanes.hasAny) {
+      lanes.advance(now)
+      lanes.park(this.#names)
     }
     return !this.#isDue(now)
   }
@@ -362,4 +401,8 @@ export class SqliteStore implements Store<SqliteTask> {
 function comesBefore(a: SqliteTask, b: SqliteTask): boolean {
   if (a.priority !== b.priority) return a.priority > b.priority
   return a.runAt < b.runAt || (a.runAt === b.runAt && a.seq < b.seq)
+}
+
+function least(a: number | undefined, b: number | undefined): number | undefined {
+  return a === undefined ? b : b === undefined ? a : Math.min(a, b)
 }

@@ -2,12 +2,14 @@
  * The table `tasks` and what hangs on it: each way in which a row is read, written, moved and removed, with the counts and
  * tags that follow it. Everything that writes is called within a group's transaction.
  */
-import type { NewTask } from '../engine.js'
+import type { EngineSettings, NewTask } from '../engine.js'
 import { bornAs, dueAt, isSuspect } from '../lifecycle.js'
-import type { TaskState } from '../record.js'
+import { isLimited } from '../limits.js'
+import type { TaskExtras, TaskState } from '../record.js'
 import type { Database, Row, Statement, Value } from './driver.js'
 import { Feed } from './feed.js'
 import { HoldTable } from './hold-table.js'
+import { LaneTable } from './lane-table.js'
 import { Names } from './names.js'
 import { extrasText, type SqliteTask, stateNumber, text, toTask, toWaitingTask } from './rows.js'
 import { Tally } from './tally.js'
@@ -24,6 +26,7 @@ export class TaskTable {
   readonly tally: Tally
   readonly feed: Feed
   readonly holds: HoldTable
+  readonly lanes: LaneTable
   /** Each statement by its text; those that run for each task are at hand, since the text costs as much as a column. */
   readonly #statement: (sql: string) => Statement
   readonly #ready: Statement
@@ -36,11 +39,12 @@ export class TaskTable {
   #claims = 0
   #claimsBefore = 1
 
-  constructor(database: Database) {
+  constructor(database: Database, limits: Pick<EngineSettings, 'limits' | 'resources'>) {
     this.names = new Names(database)
     this.tally = new Tally(database)
     this.feed = new Feed(database)
     this.holds = new HoldTable(database, this.names)
+    this.lanes = new LaneTable(database, this.names, limits, (seq) => this.bySeq(seq))
     const prepared = new Map<string, Statement>()
     this.#statement = (sql) => {
       let statement = prepared.get(sql)
@@ -52,12 +56,12 @@ export class TaskTable {
     }
     this.#ready = database.prepare(
       `SELECT seq, id, key, priority, run_at, attempt, max_attempts, created_at, input, progress, saved, extras
-       FROM tasks INDEXED BY tasks_ready WHERE state = ${QUEUED} AND suspect = 0 AND name = ?
+       FROM tasks INDEXED BY tasks_ready WHERE state = ${QUEUED} AND suspect = 0 AND lane IS NULL AND name = ?
        ORDER BY priority DESC, run_at, seq LIMIT ?`,
     )
     this.#insert = database.prepare(
-      `INSERT INTO tasks (id, name, key, state, priority, run_at, max_attempts, created_at, input, extras)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      `INSERT INTO tasks (id, name, key, state, priority, run_at, max_attempts, created_at, input, extras, lane)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     )
     this.#claim = database.prepare(
       `UPDATE tasks SET state = ${RUNNING}, attempt = ?, started_at = ?, error = NULL, worker = ? WHERE seq = ?`,
@@ -73,6 +77,7 @@ export class TaskTable {
     return this.tally.refresh(() => {
       this.names.refresh()
       this.holds.refresh()
+      this.lanes.forget()
     })
   }
 
@@ -80,6 +85,7 @@ export class TaskTable {
   forget(): void {
     this.tally.forget()
     this.feed.forget()
+    this.lanes.forget()
     this.#ahead.clear()
     this.#claims = 0
   }
@@ -129,6 +135,14 @@ export class TaskTable {
     return read.at(-1)
   }
 
+  /** Whether a task of this name waits that is under no limits. */
+  hasReady(name: string): boolean {
+    const row = this.#statement(
+      `SELECT 1 FROM tasks INDEXED BY tasks_ready WHERE state = ${QUEUED} AND suspect = 0 AND lane IS NULL AND name = ? LIMIT 1`,
+    ).get(this.names.number(name) as number)
+    return row !== undefined
+  }
+
   /** How many tasks of this name are queued. */
   waiting(name: string): number {
     const number = this.names.number(name)
@@ -174,6 +188,7 @@ export class TaskTable {
     const state = bornAs(runAt, now)
     const input = text(from.input)
     const large = input !== null && input.length > LARGE
+    const lane = state === 'queued' && isLimited(extras) ? this.lanes.join(number, extras as TaskExtras) : null
     const seq = this.#insert.run(
       id,
       number,
@@ -185,6 +200,7 @@ export class TaskTable {
       now,
       large ? APART : input,
       extrasText(extras),
+      lane,
     ).inserted
     if (large) this.#statement('INSERT INTO inputs (seq, input) VALUES (?, ?)').run(seq, input)
     const task: SqliteTask = {
@@ -203,8 +219,10 @@ export class TaskTable {
       startedAt: 0,
       finishedAt: 0,
       worker: null,
+      lane,
       extras,
     }
+    if (lane !== null) this.lanes.came(lane, task)
     for (const tag of extras?.tags ?? [])
       this.#statement('INSERT OR IGNORE INTO tags (tag, name, state, seq) VALUES (?, ?, ?, ?)').run(
         tag,
@@ -225,6 +243,7 @@ export class TaskTable {
     this.#claims++
     const ahead = this.#ahead.get(this.names.number(task.name) as number)
     if (ahead?.at(-1) === task) ahead.pop()
+    if (task.lane !== null) this.lanes.begins(task)
     this.#moved(task, 'queued')
   }
 
@@ -234,11 +253,17 @@ export class TaskTable {
    * @param before the task as this worker knew it
    */
   settle(task: SqliteTask, before: SqliteTask): boolean {
+    const ran = before.lane
+    this.#join(task)
     const changes = isPlainSuccess(task)
       ? this.#succeed.run(task.finishedAt, text(task.output), task.seq, before.worker, before.attempt).changes
       : this.#settle(task, before)
     if (changes === 0) return false
-    if (task.state === 'queued') this.#ahead.clear()
+    if (ran !== null) this.lanes.ends({ ...task, lane: ran })
+    if (task.state === 'queued') {
+      this.#ahead.clear()
+      if (task.lane !== null) this.lanes.came(task.lane, task)
+    }
     this.#moved(task, 'running')
     return true
   }
@@ -246,7 +271,7 @@ export class TaskTable {
   #settle(task: SqliteTask, before: SqliteTask): number {
     return this.#statement(
       `UPDATE tasks SET state = ?, run_at = ?, max_attempts = ?, finished_at = ?, output = ?, error = ?, extras = ?,
-         suspect = 0, worker = NULL
+         suspect = 0, worker = NULL, lane = ?
        WHERE seq = ? AND state = ${RUNNING} AND worker = ? AND attempt = ? AND cancel_requested_at IS ?`,
     ).run(
       stateNumber(task.state),
@@ -256,6 +281,7 @@ export class TaskTable {
       text(task.output),
       text(task.error),
       extrasText(task.extras),
+      task.lane,
       task.seq,
       before.worker,
       before.attempt,
@@ -263,15 +289,21 @@ export class TaskTable {
     ).changes
   }
 
-  /** Writes all of it: for what happens seldom. @param from the state that it was in */
-  write(task: SqliteTask, from: TaskState): void {
-    const { extras } = task
+  /**
+   * Writes all of it: for what happens seldom.
+   *
+   * @param from the state that it was in
+   * @param now epoch ms, where an attempt of it has ended without a verdict
+   */
+  write(task: SqliteTask, from: TaskState, now?: number): void {
+    const { extras, lane: left } = task
+    this.#join(task)
     this.#ahead.clear()
     if (isSuspect(task)) this.tally.suspects = true
     this.#statement(
       `UPDATE tasks SET state = ?, priority = ?, run_at = ?, attempt = ?, max_attempts = ?, started_at = ?, finished_at = ?,
          worker = ?, suspect = ?, cancel_requested_at = ?, cancel_reason = ?, cancel_force = ?, output = ?, error = ?,
-         progress = ?, saved = ?, extras = ?
+         progress = ?, saved = ?, extras = ?, lane = ?
        WHERE seq = ?`,
     ).run(
       stateNumber(task.state),
@@ -291,10 +323,22 @@ export class TaskTable {
       text(extras?.progress),
       text(extras?.saved),
       extrasText(extras),
+      task.lane,
       task.seq,
     )
+    if (left !== null && from === 'running' && task.state !== 'running') this.lanes.ends({ ...task, lane: left }, now)
+    if (left !== null && from === 'queued') this.lanes.left(left, task.seq)
+    // A suspect stands apart from the others.
+    if (task.lane !== null && task.state === 'queued' && !isSuspect(task)) this.lanes.came(task.lane, task)
     if (task.state === from) this.feed.add(task.id)
     else this.#moved(task, from)
+  }
+
+  /** Where it stands, if it waits under limits now; where it ran is left as it is. */
+  #join(task: SqliteTask): void {
+    if (task.state !== 'queued') return
+    const { extras } = task
+    task.lane = isLimited(extras) ? this.lanes.join(this.names.make(task.name), extras as TaskExtras) : null
   }
 
   /** Writes one column of a task, provided that its attempt is still this worker's; says whether it is. */

@@ -114,7 +114,7 @@ export class Workers {
   #putBack(id: number, crashed: boolean, table: TaskTable, now: number): Recovered[] {
     return table.runningOf(id).map((task) => {
       const event = crash(task, crashed ? (isSuspect(task) ? 'alone' : 'counted') : 'innocent', now)
-      table.write(task, 'running')
+      table.write(task, 'running', now)
       return { event, record: toRecord(task) }
     })
   }

@@ -17,7 +17,7 @@ engineConformance(
     name: 'sqlite',
     latency: 1,
     create: (storage) => sqlite({ path: path(storage), lease: 400 }),
-    capabilities: { durable: true, shared: true, feed: 'all', limits: 'process' },
+    capabilities: { durable: true, shared: true, feed: 'all', limits: 'process', quotas: true },
   },
 )
 

@@ -1,0 +1,537 @@
+/**
+ * Whose turn it is among tasks under limits, in the file: the rules of local/memory-lanes.ts, for all processes together.
+ *
+ * A row of `lanes` has its first task, when it went last, and the gate that it is parked at. What runs is counted by the
+ * rows of the tasks themselves, so that nothing has to be tidied up when a process dies; a window has its rows in `calls`.
+ * That a lane is parked is a hint, which saves looking at it: one that is let out too often is parked again.
+ *
+ * Everything that writes is called within a group's transaction. What is kept in memory is read again when another
+ * connection has written.
+ */
+import type { EngineSettings } from '../engine.js'
+import { getOrMake } from '../local/get-or-make.js'
+import type { TaskExtras } from '../record.js'
+import type { Database, Row, Statement } from './driver.js'
+import type { Names } from './names.js'
+import type { SqliteTask } from './rows.js'
+
+/** Until a handler is called it counts. */
+const NOT_YET = Number.MAX_SAFE_INTEGER
+/** More lanes are not looked at to find out how many tasks may go. */
+const ENOUGH = 100
+/** So many lanes are parked in one go: more would hold the event loop. */
+const STEP = 100
+/** Sums of decimal fractions are not exact. */
+const EXACT = 1e-9
+
+type GateKind = 'slot' | 'rate'
+/** As `lanes.parked` has it; 0: it is open. */
+const PARKED = { slot: 1, rate: 2 } as const
+
+interface Lane {
+  readonly id: number
+  readonly name: number
+  /** Names of resources, sorted, as JSON. */
+  readonly resources: string
+  readonly slot: string | null
+  readonly rate: string | null
+  /** Its first task; undefined: nothing of it waits, and something runs. */
+  first: Place | undefined
+  turn: number
+  parked: number
+}
+
+type Place = Pick<SqliteTask, 'seq' | 'priority' | 'runAt'>
+
+export class LaneTable {
+  readonly #names: Names
+  readonly #limits: EngineSettings['limits']
+  readonly #resources: ReadonlyMap<string, number>
+  readonly #read: (seq: number) => SqliteTask | undefined
+  readonly #sql: (text: string) => Statement
+  // What was read since another connection last wrote.
+  readonly #lanes: Map<number, Lane> = new Map()
+  /** name → resources, slot and rate → lane */
+  readonly #byKey: Map<string, Lane> = new Map()
+  /** name → its sets of resources. */
+  readonly #lines: Map<number, Set<string>> = new Map()
+  /** How much of each gate is used. */
+  readonly #used: Map<string, number> = new Map()
+  /** How much of each resource is taken. */
+  #taken: Map<string, number> | undefined
+  #turn = 0
+  #hasAny: boolean | undefined
+  /** Epoch ms at which the next call counts no more; null: there is none. */
+  #nextCall: number | null | undefined
+  /** Lanes that a gate keeps stand before those that may go: `park` has to go on. */
+  unfinished = false
+
+  /** @param read a task by its seq */
+  constructor(
+    database: Database,
+    names: Names,
+    { limits, resources }: Pick<EngineSettings, 'limits' | 'resources'>,
+    read: (seq: number) => SqliteTask | undefined,
+  ) {
+    this.#names = names
+    this.#limits = limits
+    this.#resources = resources
+    this.#read = read
+    const prepared = new Map<string, Statement>()
+    this.#sql = (text) => getOrMake(prepared, text, () => database.prepare(text))
+  }
+
+  /** Another connection has written, or a transaction came to nothing. */
+  forget(): void {
+    this.#lanes.clear()
+    this.#byKey.clear()
+    this.#lines.clear()
+    this.#used.clear()
+    this.#taken = undefined
+    this.#hasAny = undefined
+    this.#nextCall = undefined
+  }
+
+  /** Whether anything waits or runs under limits: false nearly always, and then nobody has to ask any further. */
+  get hasAny(): boolean {
+    this.#hasAny ??= this.#sql('SELECT 1 FROM lanes LIMIT 1').get() !== undefined
+    return this.#hasAny
+  }
+
+  /** Limits may have changed since the file was last open: all is looked at again. */
+  openAll(): void {
+    this.#sql('UPDATE lanes SET parked = 0 WHERE parked <> 0').run()
+    this.forget()
+  }
+
+  // What waits.
+
+  /** Where a task under limits stands; the lane is made if it is not there. */
+  join(name: number, limits: Limits): number {
+    const { slot = null, rate = null, requires } = limits as { readonly [Each in keyof Limits]: Limits[Each] | null }
+    const resources = JSON.stringify(Object.keys(requires ?? {}).sort())
+    const key = JSON.stringify([name, slot, rate, resources])
+    let lane = this.#byKey.get(key)
+    if (lane === undefined) {
+      const row = this.#sql('SELECT * FROM lanes WHERE name = ? AND slot IS ? AND rate IS ? AND resources = ?').get(
+        name,
+        slot,
+        rate,
+        resources,
+      )
+      lane = row === undefined ? this.#make(name, slot, rate, resources) : this.#keep(row)
+      this.#byKey.set(key, lane)
+    }
+    return lane.id
+  }
+
+  #make(name: number, slot: string | null, rate: string | null, resources: string): Lane {
+    const id = this.#sql('INSERT INTO lanes (name, slot, rate, resources, turn) VALUES (?, ?, ?, ?, 0)').run(
+      name,
+      slot,
+      rate,
+      resources,
+    ).inserted
+    const lane: Lane = { id, name, slot, rate, resources, first: undefined, turn: 0, parked: 0 }
+    this.#lanes.set(id, lane)
+    this.#lines.get(name)?.add(resources)
+    this.#hasAny = true
+    return lane
+  }
+
+  #lane(id: number): Lane {
+    const lane = this.#lanes.get(id)
+    if (lane !== undefined) return lane
+    return this.#keep(this.#sql('SELECT * FROM lanes WHERE id = ?').get(id) as Row)
+  }
+
+  /** One and the same object for a row, as long as it is remembered. */
+  #keep(row: Row): Lane {
+    const id = row['id'] as number
+    const known = this.#lanes.get(id)
+    if (known !== undefined) return known
+    const priority = row['priority'] as number | null
+    const lane: Lane = {
+      id,
+      name: row['name'] as number,
+      slot: row['slot'] as string | null,
+      rate: row['rate'] as string | null,
+      resources: row['resources'] as string,
+      first: priority === null ? undefined : { priority, runAt: row['run_at'] as number, seq: row['first'] as number },
+      turn: row['turn'] as number,
+      parked: row['parked'] as number,
+    }
+    this.#lanes.set(id, lane)
+    return lane
+  }
+
+  #write({ id, first, turn, parked }: Lane): void {
+    this.#sql('UPDATE lanes SET priority = ?, run_at = ?, first = ?, turn = ?, parked = ? WHERE id = ?').run(
+      first?.priority ?? null,
+      first?.runAt ?? null,
+      first?.seq ?? null,
+      turn,
+      parked,
+      id,
+    )
+  }
+
+  /** It waits now; its row is written. */
+  came(id: number, { seq, priority, runAt }: Place): void {
+    const lane = this.#lane(id)
+    const { first } = lane
+    if (first !== undefined && !comesBefore({ seq, priority, runAt }, first)) return
+    lane.first = { priority, runAt, seq }
+    if (first === undefined) lane.turn = this.#turn - 1
+    // There may be room already, and another lane of its line be let out for it: the better one goes first.
+    lane.parked = this.#gateOf(lane)
+    this.#write(lane)
+  }
+
+  /** It waits no more; its row is written. */
+  left(id: number, seq: number): void {
+    const lane = this.#lane(id)
+    if (lane.first?.seq !== seq) return
+    this.#advance(lane)
+    if (lane.first === undefined) this.#emptied(lane)
+    else this.#write(lane)
+  }
+
+  /** Its next task comes first. */
+  #advance(lane: Lane): void {
+    const row = this.#sql(
+      `SELECT priority, run_at, seq FROM tasks INDEXED BY tasks_lane WHERE lane = ? AND state = 0 AND suspect = 0
+       ORDER BY priority DESC, run_at, seq LIMIT 1`,
+    ).get(lane.id)
+    lane.first = row && {
+      priority: row['priority'] as number,
+      runAt: row['run_at'] as number,
+      seq: row['seq'] as number,
+    }
+  }
+
+  /** Nothing of it waits any more. */
+  #emptied(lane: Lane): void {
+    lane.parked = 0
+    if (this.#isKept(lane)) this.#write(lane)
+    else this.#remove(lane)
+    this.#passOn(lane, 0)
+  }
+
+  /** Something of it runs, or stands apart as a suspect. */
+  #isKept(lane: Lane): boolean {
+    return (
+      this.#sql(
+        `SELECT 1 FROM tasks INDEXED BY tasks_lane_kept WHERE lane = ? AND (state = 2 OR (state = 0 AND suspect = 1)) LIMIT 1`,
+      ).get(lane.id) !== undefined
+    )
+  }
+
+  #remove(lane: Lane): void {
+    const { id, name, slot, rate, resources } = lane
+    this.#sql('DELETE FROM lanes WHERE id = ?').run(id)
+    this.#lanes.delete(id)
+    this.#byKey.delete(JSON.stringify([name, slot, rate, resources]))
+  }
+
+  // Gates.
+
+  /** How many more may pass. */
+  #room(lane: Lane, kind: GateKind): number {
+    const key = lane[kind]
+    if (key === null) return Number.POSITIVE_INFINITY
+    const limits = this.#limits.get(this.#names.name(lane.name))
+    const max = kind === 'slot' ? limits?.slots : limits?.rate?.max
+    return max === undefined ? Number.POSITIVE_INFINITY : max - this.#usedOf(lane.name, kind, key)
+  }
+
+  #isFull(lane: Lane, kind: GateKind): boolean {
+    return this.#room(lane, kind) <= 0
+  }
+
+  #usedOf(name: number, kind: GateKind, key: string): number {
+    return getOrMake(this.#used, gateKey(name, kind, key), () => {
+      const text =
+        kind === 'slot'
+          ? `SELECT count(*) AS n FROM lanes JOIN tasks INDEXED BY tasks_lane_kept ON tasks.lane = lanes.id
+             WHERE lanes.name = ? AND lanes.slot = ? AND tasks.state = 2`
+          : 'SELECT count(*) AS n FROM calls WHERE name = ? AND rate = ?'
+      return this.#sql(text).get(name, key)?.['n'] as number
+    })
+  }
+
+  /** The gate that keeps it, as `parked` has it. */
+  #gateOf(lane: Lane): number {
+    return this.#isFull(lane, 'slot') ? PARKED.slot : this.#isFull(lane, 'rate') ? PARKED.rate : 0
+  }
+
+  #use(name: number, kind: GateKind, key: string | null, by: 1 | -1): void {
+    if (key === null) return
+    const at = gateKey(name, kind, key)
+    const used = this.#used.get(at)
+    if (used !== undefined) this.#used.set(at, used + by)
+  }
+
+  /** One more may pass: of each line the best that is parked there. */
+  #free(name: number, kind: GateKind, key: string): void {
+    this.#use(name, kind, key, -1)
+    for (const resources of this.#linesOf(name)) this.#letOut(name, resources, kind, key)
+  }
+
+  #letOut(name: number, resources: string, kind: GateKind, key: string): void {
+    const row = this.#sql(
+      `SELECT * FROM lanes INDEXED BY lanes_at_${kind} WHERE parked = ${PARKED[kind]} AND name = ? AND ${kind} = ? AND resources = ?
+       ORDER BY priority DESC, turn, run_at, first LIMIT 1`,
+    ).get(name, key, resources)
+    if (row === undefined) return
+    const lane = this.#keep(row)
+    lane.parked = 0
+    this.#write(lane)
+  }
+
+  /** Room that it does not use is another's of its line. @param except where it is parked itself */
+  #passOn(lane: Lane, except: number): void {
+    for (const kind of ['slot', 'rate'] as const) {
+      const key = lane[kind]
+      if (key !== null && PARKED[kind] !== except && !this.#isFull(lane, kind))
+        this.#letOut(lane.name, lane.resources, kind, key)
+    }
+  }
+
+  #linesOf(name: number): Set<string> {
+    return getOrMake(this.#lines, name, () => {
+      const rows = this.#sql('SELECT DISTINCT resources FROM lanes WHERE name = ?').all(name)
+      return new Set(rows.map((row) => row['resources'] as string))
+    })
+  }
+
+  // Resources.
+
+  #takenNow(): Map<string, number> {
+    if (this.#taken === undefined) {
+      this.#taken = new Map()
+      const rows = this.#sql(
+        `SELECT tasks.extras FROM lanes JOIN tasks INDEXED BY tasks_lane_kept ON tasks.lane = lanes.id
+         WHERE lanes.resources <> '[]' AND tasks.state = 2`,
+      ).all()
+      for (const row of rows) this.#take((JSON.parse(row['extras'] as string) as TaskExtras).requires, 1)
+    }
+    return this.#taken
+  }
+
+  #take(requires: TaskExtras['requires'], by: 1 | -1): void {
+    if (this.#taken === undefined) return
+    for (const [resource, amount] of Object.entries(requires ?? {})) {
+      const taken = (this.#taken.get(resource) ?? 0) + by * amount
+      this.#taken.set(resource, Math.abs(taken) < EXACT ? 0 : taken)
+    }
+  }
+
+  #fits(task: SqliteTask): boolean {
+    return this.#isThere(task, (resource) => this.#takenNow().get(resource) ?? 0)
+  }
+
+  #couldFit(task: SqliteTask): boolean {
+    return this.#isThere(task, () => 0)
+  }
+
+  #isThere({ extras }: SqliteTask, taken: (resource: string) => number): boolean {
+    return Object.entries(extras?.requires ?? {}).every(
+      ([resource, amount]) => taken(resource) + amount <= (this.#resources.get(resource) ?? 0) + EXACT,
+    )
+  }
+
+  // Turns.
+
+  /** The task that goes next, of the names that may start one. */
+  best(names: readonly string[], isKept: (name: string) => boolean): SqliteTask | undefined {
+    /** Lines whose first task waits for resources, and what is kept for those. */
+    const passed = new Set<string>()
+    const reserved = new Set<string>()
+    for (;;) {
+      let best: Lane | undefined
+      for (const name of names) {
+        const number = this.#names.number(name)
+        if (number === undefined || isKept(name)) continue
+        for (const resources of this.#linesOf(number)) {
+          if (passed.has(`${number} ${resources}`)) continue
+          if (reserved.size > 0 && namesIn(resources).some((each) => reserved.has(each))) continue
+          const lane = this.#firstOf(number, resources)
+          if (lane !== undefined && (best === undefined || comesBefore(placeOf(lane), placeOf(best)))) best = lane
+        }
+      }
+      if (best === undefined) return undefined
+      const task = this.#read(placeOf(best).seq) as SqliteTask
+      if (this.#fits(task)) return task
+      passed.add(`${best.name} ${best.resources}`)
+      // What needs more than there ever is here waits for a process that has more, and keeps nothing from others.
+      if (this.#couldFit(task)) for (const each of namesIn(best.resources)) reserved.add(each)
+    }
+  }
+
+  /** The best lane of a line that no gate keeps; those that one does are parked there. */
+  #firstOf(name: number, resources: string): Lane | undefined {
+    for (let parked = 0; parked < STEP; parked++) {
+      const [lane] = this.#openLanes(name, resources, 1)
+      if (lane === undefined) return undefined
+      lane.parked = this.#gateOf(lane)
+      if (lane.parked === 0) return lane
+      this.#write(lane)
+      this.#passOn(lane, lane.parked)
+    }
+    this.unfinished = true
+    return undefined
+  }
+
+  /** Parks what a gate keeps, some of it, if there is any before what may go. */
+  park(names: readonly string[]): void {
+    this.unfinished = false
+    for (const name of names) {
+      const number = this.#names.number(name)
+      if (number !== undefined) for (const resources of this.#linesOf(number)) this.#firstOf(number, resources)
+    }
+  }
+
+  /** Whether its limits let it begin, whose turn it ever is. */
+  admits(task: SqliteTask): boolean {
+    if (task.lane === null) return true
+    const lane = this.#lane(task.lane)
+    return !this.#isFull(lane, 'slot') && !this.#isFull(lane, 'rate') && this.#fits(task)
+  }
+
+  /** It begins; its row is written. */
+  begins(task: SqliteTask): void {
+    const lane = this.#lane(task.lane as number)
+    const { name, slot, rate } = lane
+    this.#use(name, 'slot', slot, 1)
+    if (rate !== null) {
+      const interval = this.#limits.get(task.name)?.rate?.interval ?? 0
+      this.#sql('INSERT INTO calls (seq, attempt, name, rate, until, span) VALUES (?, ?, ?, ?, ?, ?)').run(
+        task.seq,
+        task.attempt,
+        name,
+        rate,
+        NOT_YET,
+        interval,
+      )
+      this.#use(name, 'rate', rate, 1)
+    }
+    this.#take(task.extras?.requires, 1)
+    this.#turn = Math.max(this.#turn + 2, 2 * task.startedAt)
+    lane.turn = this.#turn
+    this.#advance(lane)
+    if (lane.first === undefined) return this.#emptied(lane)
+    lane.parked = this.#gateOf(lane)
+    this.#write(lane)
+    if (lane.parked !== 0) this.#passOn(lane, lane.parked)
+  }
+
+  /** The handler of a task is called: from now on its call counts for the interval. */
+  called({ seq, attempt }: SqliteTask, now: number): void {
+    this.#nextCall = undefined
+    this.#sql('UPDATE calls SET until = ? + span WHERE seq = ? AND attempt = ? AND until = ?').run(
+      now,
+      seq,
+      attempt,
+      NOT_YET,
+    )
+  }
+
+  /** It runs no more; its row is written. @param unknownSince whether its handler was called is not known; epoch ms */
+  ends({ seq, attempt, lane: id, extras }: SqliteTask, unknownSince?: number): void {
+    const lane = this.#lane(id as number)
+    const { name, slot, rate } = lane
+    this.#take(extras?.requires, -1)
+    if (slot !== null) this.#free(name, 'slot', slot)
+    if (rate !== null && unknownSince !== undefined) this.called({ seq, attempt } as SqliteTask, unknownSince)
+    else if (rate !== null) {
+      const { changes } = this.#sql('DELETE FROM calls WHERE seq = ? AND attempt = ? AND until = ?').run(
+        seq,
+        attempt,
+        NOT_YET,
+      )
+      if (changes > 0) this.#free(name, 'rate', rate)
+    }
+    if (lane.first === undefined && !this.#isKept(lane)) this.#remove(lane)
+  }
+
+  /** Lets out what time has brought room for. */
+  advance(now: number): void {
+    const over = this.#sql('SELECT seq, attempt, name, rate FROM calls INDEXED BY calls_until WHERE until <= ?').all(
+      now,
+    )
+    this.#nextCall = undefined
+    for (const row of over) {
+      this.#sql('DELETE FROM calls WHERE seq = ? AND attempt = ?').run(row['seq'] as number, row['attempt'] as number)
+      this.#free(row['name'] as number, 'rate', row['rate'] as string)
+    }
+  }
+
+  /** Whether `advance` has something to do. */
+  isDue(now: number): boolean {
+    if (this.#nextCall === undefined)
+      this.#nextCall = this.#sql('SELECT min(until) AS until FROM calls INDEXED BY calls_until').get()?.['until'] as
+        | number
+        | null
+    return this.#nextCall !== null && this.#nextCall <= now
+  }
+
+  /** Epoch ms at which time brings room for something that waits. */
+  get nextRoom(): number | undefined {
+    const row = this.#sql(
+      `SELECT until FROM calls INDEXED BY calls_until WHERE until < ${NOT_YET} AND EXISTS
+         (SELECT 1 FROM lanes INDEXED BY lanes_at_rate
+          WHERE parked = ${PARKED.rate} AND lanes.name = calls.name AND lanes.rate = calls.rate)
+       ORDER BY until LIMIT 1`,
+    ).get()
+    return row?.['until'] as number | undefined
+  }
+
+  /** How many tasks of a name may go, about; 0 where none may. */
+  ready(name: string): number {
+    const number = this.#names.number(name)
+    if (number === undefined) return 0
+    let sum = 0
+    for (const resources of this.#linesOf(number)) {
+      const lanes = this.#openLanes(number, resources, ENOUGH)
+      const [first] = lanes
+      if (first === undefined) continue
+      if (this.#gateOf(first) !== 0) this.unfinished = true
+      if (resources !== '[]' && !this.#fits(this.#read(placeOf(first).seq) as SqliteTask)) continue
+      for (const lane of lanes) {
+        const room = Math.min(this.#room(lane, 'slot'), this.#room(lane, 'rate'))
+        sum += Math.min(Math.max(room, 0), ENOUGH)
+      }
+    }
+    return sum
+  }
+
+  #openLanes(name: number, resources: string, most: number): Lane[] {
+    return this.#sql(
+      `SELECT * FROM lanes INDEXED BY lanes_open WHERE parked = 0 AND priority IS NOT NULL AND name = ? AND resources = ?
+       ORDER BY priority DESC, turn, run_at, first LIMIT ?`,
+    )
+      .all(name, resources, most)
+      .map((row) => this.#keep(row))
+  }
+}
+
+/** What of a task says where it stands. */
+type Limits = Pick<TaskExtras, 'slot' | 'rate' | 'requires'>
+
+function gateKey(name: number, kind: GateKind, key: string): string {
+  return `${kind} ${name} ${key}`
+}
+
+function namesIn(resources: string): readonly string[] {
+  return JSON.parse(resources) as string[]
+}
+
+function placeOf(lane: Lane): Place {
+  return lane.first as Place
+}
+
+function comesBefore(a: Place, b: Place): boolean {
+  if (a.priority !== b.priority) return a.priority > b.priority
+  return a.runAt < b.runAt || (a.runAt === b.runAt && a.seq < b.seq)
+}
