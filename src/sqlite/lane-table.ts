@@ -17,7 +17,7 @@ import type { SqliteTask } from './rows.js'
 
 /** Until a handler is called it counts. */
 const NOT_YET = Number.MAX_SAFE_INTEGER
-/** More lanes are not looked at to find out how many tasks may go. */
+/** No more lanes are counted to find out how many tasks may go. */
 const ENOUGH = 100
 /** So many lanes are parked in one go: more would hold the event loop. */
 const STEP = 100
@@ -47,7 +47,7 @@ export class LaneTable {
   readonly #names: Names
   readonly #limits: EngineSettings['limits']
   readonly #resources: ReadonlyMap<string, number>
-  readonly #read: (seq: number) => SqliteTask | undefined
+  readonly #read: (seq: number) => SqliteTask
   readonly #sql: (text: string) => Statement
   // What was read since another connection last wrote.
   readonly #lanes: Map<number, Lane> = new Map()
@@ -61,17 +61,17 @@ export class LaneTable {
   #taken: Map<string, number> | undefined
   #turn = 0
   #hasAny: boolean | undefined
-  /** Epoch ms at which the next call counts no more; null: there is none. */
-  #nextCall: number | null | undefined
+  /** Epoch ms at which the next call counts no more; NOT_YET: there is none that was called. */
+  #nextCall: number | undefined
   /** Lanes that a gate keeps stand before those that may go: `park` has to go on. */
   unfinished = false
 
-  /** @param read a task by its seq */
+  /** @param read one that waits, by its seq */
   constructor(
     database: Database,
     names: Names,
     { limits, resources }: Pick<EngineSettings, 'limits' | 'resources'>,
-    read: (seq: number) => SqliteTask | undefined,
+    read: (seq: number) => SqliteTask,
   ) {
     this.#names = names
     this.#limits = limits
@@ -361,7 +361,7 @@ export class LaneTable {
         }
       }
       if (best === undefined) return undefined
-      const task = this.#read(placeOf(best).seq) as SqliteTask
+      const task = this.#read(placeOf(best).seq)
       if (this.#fits(task)) return task
       passed.add(`${best.name} ${best.resources}`)
       // What needs more than there ever is here waits for a process that has more, and keeps nothing from others.
@@ -372,7 +372,7 @@ export class LaneTable {
   /** The best lane of a line that no gate keeps; those that one does are parked there. */
   #firstOf(name: number, resources: string): Lane | undefined {
     for (let parked = 0; parked < STEP; parked++) {
-      const [lane] = this.#openLanes(name, resources, 1)
+      const lane = this.#open(name, resources)
       if (lane === undefined) return undefined
       lane.parked = this.#gateOf(lane)
       if (lane.parked === 0) return lane
@@ -405,14 +405,12 @@ export class LaneTable {
     const { name, slot, rate } = lane
     this.#use(name, 'slot', slot, 1)
     if (rate !== null) {
-      const interval = this.#limits.get(task.name)?.rate?.interval ?? 0
-      this.#sql('INSERT INTO calls (seq, attempt, name, rate, until, span) VALUES (?, ?, ?, ?, ?, ?)').run(
+      this.#sql('INSERT INTO calls (seq, attempt, name, rate, until) VALUES (?, ?, ?, ?, ?)').run(
         task.seq,
         task.attempt,
         name,
         rate,
         NOT_YET,
-        interval,
       )
       this.#use(name, 'rate', rate, 1)
     }
@@ -427,10 +425,11 @@ export class LaneTable {
   }
 
   /** The handler of a task is called: from now on its call counts for the interval. */
-  called({ seq, attempt }: SqliteTask, now: number): void {
-    this.#nextCall = undefined
-    this.#sql('UPDATE calls SET until = ? + span WHERE seq = ? AND attempt = ? AND until = ?').run(
-      now,
+  called({ seq, attempt, name }: SqliteTask, now: number): void {
+    const until = now + (this.#limits.get(name)?.rate?.interval ?? 0)
+    if (this.#nextCall !== undefined) this.#nextCall = Math.min(this.#nextCall, until)
+    this.#sql('UPDATE calls SET until = ? WHERE seq = ? AND attempt = ? AND until = ?').run(
+      until,
       seq,
       attempt,
       NOT_YET,
@@ -438,12 +437,13 @@ export class LaneTable {
   }
 
   /** It runs no more; its row is written. @param unknownSince whether its handler was called is not known; epoch ms */
-  ends({ seq, attempt, lane: id, extras }: SqliteTask, unknownSince?: number): void {
-    const lane = this.#lane(id as number)
+  ends(task: SqliteTask, unknownSince?: number): void {
+    const { seq, attempt, extras } = task
+    const lane = this.#lane(task.lane as number)
     const { name, slot, rate } = lane
     this.#take(extras?.requires, -1)
     if (slot !== null) this.#free(name, 'slot', slot)
-    if (rate !== null && unknownSince !== undefined) this.called({ seq, attempt } as SqliteTask, unknownSince)
+    if (rate !== null && unknownSince !== undefined) this.called(task, unknownSince)
     else if (rate !== null) {
       const { changes } = this.#sql('DELETE FROM calls WHERE seq = ? AND attempt = ? AND until = ?').run(
         seq,
@@ -457,62 +457,66 @@ export class LaneTable {
 
   /** Lets out what time has brought room for. */
   advance(now: number): void {
-    const over = this.#sql('SELECT seq, attempt, name, rate FROM calls INDEXED BY calls_until WHERE until <= ?').all(
-      now,
-    )
+    const over = this.#sql(
+      'SELECT name, rate, count(*) AS n FROM calls INDEXED BY calls_until WHERE until <= ? GROUP BY name, rate',
+    ).all(now)
+    if (over.length === 0) return
+    this.#sql('DELETE FROM calls WHERE until <= ?').run(now)
     this.#nextCall = undefined
-    for (const row of over) {
-      this.#sql('DELETE FROM calls WHERE seq = ? AND attempt = ?').run(row['seq'] as number, row['attempt'] as number)
-      this.#free(row['name'] as number, 'rate', row['rate'] as string)
-    }
+    for (const { name, rate, n } of over as { name: number; rate: string; n: number }[])
+      for (let i = 0; i < n; i++) this.#free(name, 'rate', rate)
   }
 
   /** Whether `advance` has something to do. */
   isDue(now: number): boolean {
-    if (this.#nextCall === undefined)
-      this.#nextCall = this.#sql('SELECT min(until) AS until FROM calls INDEXED BY calls_until').get()?.['until'] as
-        | number
-        | null
-    return this.#nextCall !== null && this.#nextCall <= now
+    return (this.#callIsOver() ?? Number.POSITIVE_INFINITY) <= now
   }
 
-  /** Epoch ms at which time brings room for something that waits. */
+  /** Epoch ms at which time may bring room for something that waits: a call is over then, whosever it is. */
   get nextRoom(): number | undefined {
-    const row = this.#sql(
-      `SELECT until FROM calls INDEXED BY calls_until WHERE until < ${NOT_YET} AND EXISTS
-         (SELECT 1 FROM lanes INDEXED BY lanes_at_rate
-          WHERE parked = ${PARKED.rate} AND lanes.name = calls.name AND lanes.rate = calls.rate)
-       ORDER BY until LIMIT 1`,
-    ).get()
-    return row?.['until'] as number | undefined
+    const parked = this.#sql(`SELECT 1 FROM lanes INDEXED BY lanes_at_rate WHERE parked = ${PARKED.rate} LIMIT 1`).get()
+    return parked === undefined ? undefined : this.#callIsOver()
   }
 
-  /** How many tasks of a name may go, about; 0 where none may. */
+  /** Epoch ms at which the next call counts no more. */
+  #callIsOver(): number | undefined {
+    if (this.#nextCall === undefined) {
+      const row = this.#sql('SELECT min(until) AS until FROM calls INDEXED BY calls_until').get()
+      this.#nextCall = (row?.['until'] ?? NOT_YET) as number
+    }
+    return this.#nextCall === NOT_YET ? undefined : this.#nextCall
+  }
+
+  /** How many tasks of a name may go, at most; 0 where none may. */
   ready(name: string): number {
     const number = this.#names.number(name)
     if (number === undefined) return 0
     let sum = 0
     for (const resources of this.#linesOf(number)) {
-      const lanes = this.#openLanes(number, resources, ENOUGH)
-      const [first] = lanes
+      const first = this.#open(number, resources)
       if (first === undefined) continue
       if (this.#gateOf(first) !== 0) this.unfinished = true
-      if (resources !== '[]' && !this.#fits(this.#read(placeOf(first).seq) as SqliteTask)) continue
-      for (const lane of lanes) {
-        const room = Math.min(this.#room(lane, 'slot'), this.#room(lane, 'rate'))
-        sum += Math.min(Math.max(room, 0), ENOUGH)
+      else if (resources === '[]' || this.#fits(this.#read(placeOf(first).seq))) {
+        const { slots = ENOUGH, rate } = this.#limits.get(name) ?? {}
+        sum += this.#countOpen(number, resources) * Math.min(slots, rate?.max ?? ENOUGH)
       }
     }
     return sum
   }
 
-  #openLanes(name: number, resources: string, most: number): Lane[] {
-    return this.#sql(
+  #open(name: number, resources: string): Lane | undefined {
+    const row = this.#sql(
       `SELECT * FROM lanes INDEXED BY lanes_open WHERE parked = 0 AND priority IS NOT NULL AND name = ? AND resources = ?
-       ORDER BY priority DESC, turn, run_at, first LIMIT ?`,
-    )
-      .all(name, resources, most)
-      .map((row) => this.#keep(row))
+       ORDER BY priority DESC, turn, run_at, first LIMIT 1`,
+    ).get(name, resources)
+    return row && this.#keep(row)
+  }
+
+  #countOpen(name: number, resources: string): number {
+    return this.#sql(
+      `SELECT count(*) AS n FROM (SELECT 1 FROM lanes INDEXED BY lanes_open
+         WHERE parked = 0 AND priority IS NOT NULL AND name = ? AND resources = ? LIMIT ${ENOUGH})`,
+    ).get(name, resources)?.['n'] as number
   }
 }
 

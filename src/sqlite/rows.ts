@@ -60,7 +60,7 @@ export function toWaitingTask(row: Row, name: string, input: Value): SqliteTask 
     startedAt: 0,
     finishedAt: 0,
     worker: null,
-    lane: null,
+    lane: row['lane'] as number | null,
     extras: toExtras(row),
   }
 }

@@ -115,14 +115,13 @@ const MIGRATIONS: readonly string[] = [
   CREATE INDEX lanes_open ON lanes (name, resources, priority DESC, turn, run_at, first) WHERE parked = 0 AND priority IS NOT NULL;
   CREATE INDEX lanes_at_slot ON lanes (name, slot, resources, priority DESC, turn, run_at, first) WHERE parked = 1;
   CREATE INDEX lanes_at_rate ON lanes (name, rate, resources, priority DESC, turn, run_at, first) WHERE parked = 2;
-  -- The calls that a rate limit counts: until when (epoch ms), and for how long (ms) from the call of the handler on.
+  -- The calls that a rate limit counts, and until when (epoch ms); 2^53 - 1: the handler is about to be called.
   CREATE TABLE calls (
     seq INTEGER NOT NULL,
     attempt INTEGER NOT NULL,
     name INTEGER NOT NULL,
     rate TEXT NOT NULL,
     until INTEGER NOT NULL,
-    span INTEGER NOT NULL,
     PRIMARY KEY (seq, attempt)
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX calls_rate ON calls (name, rate);

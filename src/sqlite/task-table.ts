@@ -17,6 +17,8 @@ import { Tally } from './tally.js'
 /** An input of more characters has a row of its own; in its place stands what is no JSON. */
 const LARGE = 1_000
 const APART = ''
+/** What there is to know of a task that waits. */
+const WAITING = 'seq, id, key, priority, run_at, attempt, max_attempts, created_at, input, progress, saved, extras'
 const QUEUED = 0
 const RUNNING = 2
 const SUCCEEDED = 3
@@ -35,6 +37,8 @@ export class TaskTable {
   readonly #succeed: Statement
   /** Waiting tasks of a name, read ahead for the claims of one group; the best one last. */
   readonly #ahead: Map<number, SqliteTask[]> = new Map()
+  /** Names of which no more wait than were read ahead. */
+  readonly #allRead: Set<number> = new Set()
   /** Claims of this group so far, and of the one before: so many are read ahead. */
   #claims = 0
   #claimsBefore = 1
@@ -44,7 +48,7 @@ export class TaskTable {
     this.tally = new Tally(database)
     this.feed = new Feed(database)
     this.holds = new HoldTable(database, this.names)
-    this.lanes = new LaneTable(database, this.names, limits, (seq) => this.bySeq(seq))
+    this.lanes = new LaneTable(database, this.names, limits, (seq) => this.#waitingTask(seq))
     const prepared = new Map<string, Statement>()
     this.#statement = (sql) => {
       let statement = prepared.get(sql)
@@ -55,8 +59,7 @@ export class TaskTable {
       return statement
     }
     this.#ready = database.prepare(
-      `SELECT seq, id, key, priority, run_at, attempt, max_attempts, created_at, input, progress, saved, extras
-       FROM tasks INDEXED BY tasks_ready WHERE state = ${QUEUED} AND suspect = 0 AND lane IS NULL AND name = ?
+      `SELECT ${WAITING}, lane FROM tasks INDEXED BY tasks_ready WHERE state = ${QUEUED} AND suspect = 0 AND lane IS NULL AND name = ?
        ORDER BY priority DESC, run_at, seq LIMIT ?`,
     )
     this.#insert = database.prepare(
@@ -86,14 +89,14 @@ export class TaskTable {
     this.tally.forget()
     this.feed.forget()
     this.lanes.forget()
-    this.#ahead.clear()
+    this.#forgetAhead()
     this.#claims = 0
   }
 
   /** Writes what was counted, within the group's transaction. */
   beforeCommit(): void {
     this.tally.write()
-    this.#ahead.clear()
+    this.#forgetAhead()
     this.#claimsBefore = Math.max(1, this.#claims)
     this.#claims = 0
   }
@@ -102,6 +105,12 @@ export class TaskTable {
 
   bySeq(seq: number): SqliteTask | undefined {
     return this.#task(this.#statement('SELECT * FROM tasks WHERE seq = ?').get(seq))
+  }
+
+  /** One that is queued, and no suspect. */
+  #waitingTask(seq: number): SqliteTask {
+    const row = this.#statement(`SELECT ${WAITING}, name, lane FROM tasks WHERE seq = ?`).get(seq) as Row
+    return toWaitingTask(row, this.names.name(row['name'] as number), this.#input(row))
   }
 
   byId(id: string): SqliteTask | undefined {
@@ -128,11 +137,17 @@ export class TaskTable {
 
   #nextReady(number: number, name: string): SqliteTask | undefined {
     const next = this.#ahead.get(number)?.at(-1)
-    if (next !== undefined) return next
+    if (next !== undefined || this.#allRead.has(number)) return next
     const rows = this.#ready.all(number, this.#claimsBefore)
     const read = rows.map((row) => toWaitingTask(row, name, this.#input(row))).reverse()
     this.#ahead.set(number, read)
+    if (read.length < this.#claimsBefore) this.#allRead.add(number)
     return read.at(-1)
+  }
+
+  #forgetAhead(): void {
+    this.#ahead.clear()
+    this.#allRead.clear()
   }
 
   /** Whether a task of this name waits that is under no limits. */
@@ -230,7 +245,7 @@ export class TaskTable {
         stateNumber(state),
         seq,
       )
-    this.#ahead.clear()
+    this.#forgetAhead()
     this.tally.count(number, state, 1)
     this.feed.add(id)
     if (state === 'scheduled') this.tally.schedules(runAt)
@@ -255,13 +270,13 @@ export class TaskTable {
   settle(task: SqliteTask, before: SqliteTask): boolean {
     const ran = before.lane
     this.#join(task)
-    const changes = isPlainSuccess(task)
+    const changes = isPlainSuccess(task, before)
       ? this.#succeed.run(task.finishedAt, text(task.output), task.seq, before.worker, before.attempt).changes
       : this.#settle(task, before)
     if (changes === 0) return false
     if (ran !== null) this.lanes.ends({ ...task, lane: ran })
     if (task.state === 'queued') {
-      this.#ahead.clear()
+      this.#forgetAhead()
       if (task.lane !== null) this.lanes.came(task.lane, task)
     }
     this.#moved(task, 'running')
@@ -298,7 +313,7 @@ export class TaskTable {
   write(task: SqliteTask, from: TaskState, now?: number): void {
     const { extras, lane: left } = task
     this.#join(task)
-    this.#ahead.clear()
+    this.#forgetAhead()
     if (isSuspect(task)) this.tally.suspects = true
     this.#statement(
       `UPDATE tasks SET state = ?, priority = ?, run_at = ?, attempt = ?, max_attempts = ?, started_at = ?, finished_at = ?,
@@ -423,6 +438,14 @@ export class TaskTable {
 }
 
 /** Nothing else of its row has changed. */
-function isPlainSuccess(task: SqliteTask): boolean {
-  return task.state === 'succeeded' && task.extras === undefined
+function isPlainSuccess({ state, extras }: SqliteTask, before: SqliteTask): boolean {
+  if (state !== 'succeeded') return false
+  if (extras === undefined) return true
+  const { history, outputError, cancelRequestedAt } = extras
+  return (
+    history === undefined &&
+    outputError === undefined &&
+    cancelRequestedAt === undefined &&
+    before.extras?.deaths === undefined
+  )
 }
