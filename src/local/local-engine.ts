@@ -282,6 +282,8 @@ class LocalEngine<Task extends StoredTask> implements Engine, RunHost<Task> {
       run.attempt = this.#host.attempt(task, run)
       this.#runs.add(run)
       this.announce('started', task)
+      // It may have taken the last place of its key, and what that key's next task kept for itself is free.
+      if (isLimited(task.extras)) this.#look()
       const outcome = await run.attempt.run()
       // However many settle at one moment, and however many wait here: the event loop is free in between.
       for (let spent = this.#turn.spent(); spent !== undefined; spent = this.#turn.spent()) await spent

@@ -61,7 +61,7 @@ export class Scheduler {
       if (next === undefined) return
       this.waiting.delete(next.id)
       this.running.set(next.id, next)
-      this.#turns.set(laneOf(next), ++this.#turn)
+      if (isLimited(next)) this.#turns.set(laneOf(next), ++this.#turn) // others have no part in it
       if (next.rate !== undefined) this.#calls.push({ gate: `${next.name} ${next.rate}`, at: now })
       this.started.push(next.id)
     }
@@ -119,6 +119,10 @@ export class Scheduler {
       .filter((end) => end > now)
     return Math.min(Number.POSITIVE_INFINITY, ...ends)
   }
+}
+
+function isLimited({ slot, rate, requires }: Waiting): boolean {
+  return slot !== undefined || rate !== undefined || Object.keys(requires).length > 0
 }
 
 function lineOf({ name, requires }: Waiting): string {

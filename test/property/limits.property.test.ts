@@ -11,11 +11,13 @@ import fc from 'fast-check'
 import { afterAll, describe, expect, it } from 'vitest'
 import { turns } from '../../src/testing/real-time.js'
 import { DAWN, VirtualClock } from '../../src/testing/virtual-clock.js'
+import { TIMEOUT } from './history.js'
 import { type Rules, Scheduler, type Waiting } from './limits-model.js'
 
 const CI = process.env['CI'] === 'true'
 const RUNS = Number(process.env['RUNS'] ?? (CI ? 1_000 : 200))
-const TIMEOUT = 240_000
+const SEED = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31))
+console.log(`property seed: SEED=${SEED}`)
 
 const folder = mkdtempSync(join(tmpdir(), 'background-runner-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -247,10 +249,12 @@ const ENGINES: readonly (readonly [string, () => Engine, number])[] = [
 describe.each(ENGINES)('histories under limits, on %s', (_name, create, numRuns) => {
   it('run as the reference scheduler has it', { timeout: TIMEOUT }, async () => {
     await fc.assert(
-      fc.asyncProperty(fc.array(step, { maxLength: 40, size: 'max' }), fc.integer({ min: 1, max: 6 }), (steps, concurrency) =>
-        new World(create(), concurrency).live(steps),
+      fc.asyncProperty(
+        fc.array(step, { maxLength: 40, size: 'max' }),
+        fc.integer({ min: 1, max: 6 }),
+        (steps, concurrency) => new World(create(), concurrency).live(steps),
       ),
-      { numRuns, ...(process.env['SEED'] !== undefined && { seed: Number(process.env['SEED']) }) },
+      { numRuns, seed: SEED, endOnFailure: process.env['SHRINK'] === undefined },
     )
   })
 })
