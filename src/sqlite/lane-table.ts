@@ -188,21 +188,21 @@ export class LaneTable {
     this.#write(lane)
   }
 
-  /** It waits no more; its row is written. */
-  left(id: number, seq: number): void {
+  /** It waits there no more, or with another priority; its row will be written. */
+  left(id: number, { seq, priority, state }: Pick<SqliteTask, 'seq' | 'priority' | 'state'>): void {
     const lane = this.#lane(id)
-    if (lane.first?.seq !== seq) return
-    this.#advance(lane)
+    if (lane.first?.seq !== seq || (state === 'queued' && lane.first.priority === priority)) return
+    this.#advance(lane, seq)
     if (lane.first === undefined) this.#emptied(lane)
     else this.#write(lane)
   }
 
-  /** Its next task comes first. */
-  #advance(lane: Lane): void {
+  /** Its next task comes first. @param leaves the seq of one that is still there, and is not meant */
+  #advance(lane: Lane, leaves = 0): void {
     const row = this.#sql(
-      `SELECT priority, run_at, seq FROM tasks INDEXED BY tasks_lane WHERE lane = ? AND state = 0 AND suspect = 0
+      `SELECT priority, run_at, seq FROM tasks INDEXED BY tasks_lane WHERE lane = ? AND state = 0 AND suspect = 0 AND seq <> ?
        ORDER BY priority DESC, run_at, seq LIMIT 1`,
-    ).get(lane.id)
+    ).get(lane.id, leaves)
     lane.first = row && {
       priority: row['priority'] as number,
       runAt: row['run_at'] as number,

@@ -312,6 +312,7 @@ export class TaskTable {
    */
   write(task: SqliteTask, from: TaskState, now?: number): void {
     const { extras, lane: left } = task
+    if (left !== null && from === 'queued') this.lanes.left(left, task)
     this.#join(task)
     this.#forgetAhead()
     if (isSuspect(task)) this.tally.suspects = true
@@ -342,7 +343,6 @@ export class TaskTable {
       task.seq,
     )
     if (left !== null && from === 'running' && task.state !== 'running') this.lanes.ends({ ...task, lane: left }, now)
-    if (left !== null && from === 'queued') this.lanes.left(left, task.seq)
     // A suspect stands apart from the others.
     if (task.lane !== null && task.state === 'queued' && !isSuspect(task)) this.lanes.came(task.lane, task)
     if (task.state === from) this.feed.add(task.id)
