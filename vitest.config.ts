@@ -63,7 +63,7 @@ const config: ViteUserConfig = defineConfig({
           name: 'alone',
           include: ['test/**/*.test.ts'],
           exclude: TOGETHER,
-          globalSetup: ['test/support/bundles.ts'],
+          globalSetup: ['test/support/bundles.ts', 'test/support/examples.ts'],
           typecheck: { enabled: true, include: ['test/**/*.test-d.ts'], tsconfig: './tsconfig.json' },
         },
       },
