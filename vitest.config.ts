@@ -5,7 +5,7 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node'
 
 const at = (path: string): string => fileURLToPath(new URL(path, import.meta.url))
 
-/** What takes longest under CI=true; begun last, it would keep all others waiting. */
+/** What takes longest, most of all under CI=true; begun last, it would keep all others waiting. */
 const LONGEST = [
   'property/sqlite',
   'isolation/conformance/process',
@@ -16,6 +16,11 @@ const LONGEST = [
   'examples/process',
   'examples/pictures',
   'sqlite/deaths',
+  'email/misbehaviour',
+  'isolation/ends',
+  'isolation/lives',
+  'email/aborted',
+  'email/mass',
 ]
 
 /**
