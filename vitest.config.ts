@@ -68,7 +68,7 @@ const config: ViteUserConfig = defineConfig({
           name: 'alone',
           include: ['test/**/*.test.ts'],
           exclude: TOGETHER,
-          globalSetup: ['test/support/bundles.ts', 'test/support/examples.ts'],
+          globalSetup: ['test/support/bundles.ts', 'test/support/programs.ts'],
           typecheck: { enabled: true, include: ['test/**/*.test-d.ts'], tsconfig: './tsconfig.json' },
         },
       },

@@ -11,7 +11,7 @@ import { createApp as createExpressApp } from '../../examples/express/app.js'
 import { createApp as createHonoApp } from '../../examples/hono/app.js'
 import { type CaughtMail, startSmtpCatcher } from '../../examples/shared/smtp-catcher.js'
 import { createRunner, type Runner, type Settings } from '../../examples/shared/tasks.js'
-import { BUILT } from '../support/examples.js'
+import { builtProgram, FROM_SOURCES } from '../support/programs.js'
 
 export const FRAMEWORKS = ['express', 'hono'] as const
 export type Framework = (typeof FRAMEWORKS)[number]
@@ -123,8 +123,8 @@ export function door(): { readonly opened: Promise<undefined>; readonly open: ()
 export type From = 'sources' | 'built'
 
 function argsFor(framework: Framework, from: From): string[] {
-  if (from === 'built' && process.env['CI'] !== 'true') return [`${BUILT}/${framework}/main.js`]
-  return ['--import', 'tsx', `examples/${framework}/main.ts`]
+  const path = `examples/${framework}/main.ts`
+  return from === 'built' && !FROM_SOURCES ? [builtProgram(path)] : ['--import', 'tsx', path]
 }
 
 /** The program, in a process of its own. */

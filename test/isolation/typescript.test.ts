@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { BackgroundRunner, defineTask } from 'background-runner'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { installed } from '../support/installed.js'
-import { command, env, run } from '../support/snippets.js'
+import { env, fromSources, run } from '../support/snippets.js'
 
 const PLACES = ['inline', 'thread', 'process'] as const
 const at = (file: string): string => new URL(`./modules/typescript/${file}`, import.meta.url).href
@@ -42,7 +42,7 @@ async function endsOf(files: readonly string[], node: readonly string[] = []): P
   return [...new Set(JSON.parse(stdout) as unknown[])]
 }
 
-const tsx = command('').slice(0, 2)
+const tsx = fromSources('').slice(0, 2)
 const HELP = 'give the built file, start Node with --import tsx'
 
 describe('with tsx', () => {
