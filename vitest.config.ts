@@ -30,9 +30,13 @@ const LONGEST = [
  */
 const TOGETHER = [
   'test/{duration,fallback,json,lifecycle,retry-policy,runtime,waiters}.test.ts',
+  'test/docs/**/*.test.ts',
   'test/email/!(aborted|mass|misbehaviour|strange-servers).test.ts',
+  'test/engines/!(sqlite).test.ts',
+  'test/examples/{config,delivery,routes}.test.ts',
+  'test/isolation/{definition,conformance/carry}.test.ts',
   'test/local/*.test.ts',
-  'test/sqlite/{driver,group-commit,group-commit-faults,options}.test.ts',
+  'test/sqlite/{driver,group-commit,group-commit-faults,options,process-identity}.test.ts',
   'test/testing/{assertions,event-log,match,matchers,modes,outbox,run-task,test-runner,virtual-clock}.test.ts',
 ]
 class LongestFirst extends BaseSequencer {
