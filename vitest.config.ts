@@ -21,6 +21,9 @@ const LONGEST = [
   'isolation/lives',
   'email/aborted',
   'email/mass',
+  'engines/memory',
+  'engines/asynchronous-store',
+  'engines/shared-memory',
 ]
 
 /**

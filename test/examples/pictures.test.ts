@@ -45,8 +45,7 @@ const programs = [
 
 describe.each(programs)('the %s example with ISOLATION=%s', (framework, isolation) => {
   it(`renders a picture and ${isolation === 'inline' ? 'answers nobody' : 'goes on answering'} meanwhile`, async () => {
-    // In a thread the picture is a module that is loaded there, from the sources as well.
-    const program = new Program(framework, { ISOLATION: isolation }, isolation === 'thread' ? 'sources' : 'built')
+    const program = new Program(framework, { ISOLATION: isolation })
     const { png, between } = await render(await program.client())
     expect(png.subarray(0, 8).toString('latin1')).toBe('\x89PNG\r\n\x1a\n')
     expect(linesOf(png)).toHaveLength(((WIDTH * 2) / 3) * (WIDTH + 1))
