@@ -23,6 +23,9 @@ export interface Life {
   readonly uncaught: unknown
   /** How it ended, in words that follow its name: `ended with code 1`. */
   readonly how: string
+  /** It holds this process open. */
+  hold(): void
+  letGo(): void
   /** Ends it, whatever it does. */
   kill(): void
 }
@@ -49,8 +52,8 @@ export class ThreadLife implements Life {
       itself.once('exit', (code: number) => {
         this.#code = code
         this.isOver = true
+        if (isKept()) itself.emit('error', new Exited()) // before it is asked to end what has ended
         listen()
-        if (isKept()) itself.emit('error', new Exited())
         resolve()
       })
     })
@@ -66,6 +69,14 @@ export class ThreadLife implements Life {
 
   get how(): string {
     return `ended with code ${this.#code}`
+  }
+
+  hold(): void {
+    this.#itself.ref?.()
+  }
+
+  letGo(): void {
+    this.#itself.unref?.()
   }
 
   kill(): void {
@@ -163,6 +174,14 @@ export class ChildLife implements Life {
     if (this.#letGo) return 'closed its channel'
     const { code, signal } = this.#end
     return signal === null ? `ended with code ${code}` : `was ended by ${signal}`
+  }
+
+  hold(): void {
+    this.#child.ref()
+  }
+
+  letGo(): void {
+    this.#child.unref()
   }
 
   kill(): void {

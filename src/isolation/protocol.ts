@@ -1,9 +1,10 @@
 /**
  * What a runner and its workers say to each other.
  *
- * An errand goes out by the pool's library. What a handler and its runner have to tell each other goes as messages, each
- * with the number of its errand; the last one is the reply. They come in the order in which they were said, and also if
- * their worker dies right afterwards: so what was not heard of a worker that is gone was never said.
+ * A worker is opened once, by the pool's library. From then on all goes as messages, each with the number of its errand:
+ * the errand itself, what a handler and its runner have to tell each other, and last the reply. They come in the order in
+ * which they were said, and also if their worker dies right afterwards: so what was not heard of a worker that is gone was
+ * never said.
  */
 import type { MessagePort } from 'node:worker_threads'
 import type { Execution } from '../executor.js'
@@ -29,17 +30,15 @@ export interface Facts {
   }
 }
 
+/** What a handler is called with. */
 export interface Errand {
-  readonly number: number
   readonly input: unknown
   /** The input was made into bytes by `v8.serialize`, and those into a text in base64: the channel takes JSON. */
   readonly isSerialized?: true
   readonly facts: Facts
-  /** With the first errand of a worker, and with the next ones until it has been heard of. */
-  readonly first?: Beginning
 }
 
-/** What is the same for all errands of a worker. */
+/** What a worker is opened with: the same for all its errands. */
 export interface Beginning {
   readonly file: ModuleFile
   readonly limits: Limits
@@ -89,8 +88,9 @@ export type Told = { readonly number: number } & (
   | { readonly type: 'end'; readonly words: LastWords }
 )
 
-/** To a worker. An abort may overtake its errand. */
+/** To a worker. */
 export type Asked = { readonly number: number } & (
+  | ({ readonly type: 'errand' } & Errand)
   | { readonly type: 'abort'; readonly reason: CarriedError }
   | { readonly type: 'saved'; readonly save: number; readonly error?: CarriedError | undefined }
 )

@@ -6,7 +6,7 @@ import type { AttemptRecord } from '../record.js'
 import { SavedState, type StateHolder } from '../saved-state.js'
 import type { TaskContext } from '../task.js'
 import { carried, revived } from './carried-error.js'
-import type { Asked, Errand, Facts, Limits, Reply, Told } from './protocol.js'
+import type { Asked, Facts, Limits, Reply, Told } from './protocol.js'
 
 /** ms between two progresses that are sent: the runner shows fewer still, and a tight loop must not flood it. */
 const PROGRESS_EVERY = 5
@@ -39,7 +39,7 @@ export class RemoteContext implements TaskContext, StateHolder {
   #heard = 0
 
   /** @param isWatched all progress is sent */
-  constructor({ number, facts }: Errand, limits: Limits, send: (message: Told) => void, isWatched: boolean) {
+  constructor(number: number, facts: Facts, limits: Limits, send: (message: Told) => void, isWatched: boolean) {
     this.number = number
     this.#facts = facts
     this.#limits = limits
@@ -154,7 +154,7 @@ export class RemoteContext implements TaskContext, StateHolder {
   }
 
   /** What the runner says. */
-  hear(message: Asked): void {
+  hear(message: Exclude<Asked, { readonly type: 'errand' }>): void {
     this.#heard++
     if (message.type === 'abort') {
       this.#aborted = revived(message.reason)

@@ -1,10 +1,10 @@
 /**
- * A place for one handler at a time: a pool of tinypool with one worker.
+ * One worker: its start, its errands, one at a time, and its end.
  *
- * One worker each, since a larger pool of tinypool's cannot be relied upon: it does not notice a thread that exits by
- * itself or a child that lets go of its channel, leaves a task waiting for ever if its worker does not start, and does not
- * say which worker had which task. With one worker whatever happens is the worker's that runs the errand. What tinypool
- * does for us is starting, feeding and ending threads and child processes alike, and ending those that have nothing to do.
+ * What tinypool does for us is starting and ending threads and child processes alike: a pool of one worker each, which it
+ * opens. A larger pool of its could not be relied upon: it does not notice a thread that exits by itself or a child that
+ * lets go of its channel, leaves a task waiting for ever if its worker does not start, and does not say which worker had
+ * which task. And its own way of calling costs more than all the rest of a short task.
  */
 import { MessageChannel, type MessagePort, receiveMessageOnPort } from 'node:worker_threads'
 import type { Tinypool, TinypoolWorker } from 'tinypool'
@@ -23,107 +23,65 @@ const START = 60_000
 const WAKE = 2_000
 /** ms that one which has nothing to do has to end by itself: less than a runner that closes waits for it. */
 const END = 500
+/** The longest time that Node's timers know, ms. */
+const NEVER = 2_147_483_647
 
-/** What a seat does for the errand that it runs. */
-export interface Visitor {
+/** Whose errand it is. */
+export interface Caller {
   /** The handler is called. */
   begun(): void
   told(message: Told): void
   /** What has befallen its worker when it was served already. */
   fault(error: Error): void
+  /** The end of it. */
+  replied(reply: Reply): void
+  /**
+   * The end of it where there is no reply, when the worker is gone. Undefined: it never began, and through no fault of its
+   * own: it was given to a worker that had served others, and that ended. Otherwise a BackgroundRunnerError with the code
+   * WORKER_OUT_OF_MEMORY, WORKER_EXITED or INPUT_NOT_SENT, the reason of whoever ended it, or a RetryLaterError: an earlier
+   * errand ended the worker.
+   */
+  lost(error: Error | undefined): void
+}
+
+/** The errand that a worker has. */
+interface Present {
+  readonly number: number
+  readonly caller: Caller
+  /** Of earlier attempts, the last one. */
+  readonly previous: AttemptRecord | undefined
+  /** Others have been served here before. */
+  readonly isLater: boolean
+  /** Memory of its input has gone to the worker, and is not here any more. */
+  readonly hasMoved: boolean
+  /** Rings if it does not begin. */
+  readonly limit: Alarm
+  hasBegun: boolean
 }
 
 type Message<Each extends { readonly number: number }> = Each extends unknown ? Omit<Each, 'number'> : never
 
-/** One errand at a seat. */
-export class Visit {
-  readonly number: number
-  readonly visitor: Visitor
-  /**
-   * Undefined: it never began, and through no fault of its own: it was given to a worker that had served others, and that
-   * ended.
-   *
-   * @throws {BackgroundRunnerError} with the code WORKER_OUT_OF_MEMORY or WORKER_EXITED: the worker ended
-   * @throws {BackgroundRunnerError} with the code INPUT_NOT_SENT: the input cannot go to another thread or process
-   * @throws {RetryLaterError} an earlier errand ended the worker
-   */
-  readonly done: Promise<Reply | undefined>
-  readonly replied: Promise<void>
-  /** Resolves when its worker is gone. Of the visit: what waits for the worker's own end is kept as long as that lives. */
-  readonly left: Promise<void>
-  hasBegun = false
-  reply: Reply | undefined
-  /** How many messages the handler was sent, or will be. */
-  asked = 0
-  /** Rings if it does not begin. */
-  limit: Alarm | undefined
-  workerIsGone!: () => void
-  life: Life | undefined
-  readonly #seat: Seat
-  #resolve!: () => void
-
-  constructor(number: number, visitor: Visitor, seat: Seat, perform: (visit: Visit) => Promise<Reply | undefined>) {
-    this.number = number
-    this.visitor = visitor
-    this.replied = new Promise((resolve) => {
-      this.#resolve = resolve
-    })
-    this.left = new Promise((resolve) => {
-      this.workerIsGone = resolve
-    })
-    this.#seat = seat
-    this.done = perform(this)
-  }
-
-  hear(message: Told): void {
-    if (message.type === 'begun') {
-      this.hasBegun = true
-      this.limit?.cancel()
-      this.visitor.begun()
-    } else if (message.type === 'reply') {
-      this.reply = message.reply
-      this.#resolve()
-    } else this.visitor.told(message)
-  }
-
-  /** Says something to the handler. */
-  ask(message: Message<Asked>): void {
-    this.#seat.ask({ ...message, number: this.number } as Asked)
-  }
-
-  /** Ends the worker, whatever it does; `done` rejects with this reason when it is gone. */
-  end(reason: Error): void {
-    this.#seat.end(this, reason)
-  }
-}
-
-type ToSend = Omit<Errand, 'number' | 'first'>
-
 export class Seat {
   readonly #isolation: Isolation
   readonly #pool: Tinypool
-  /** The worker that was started last; it may have ended since. */
-  #life: Life | undefined
-  readonly #limits: Limits
-  /** What goes along until the worker has been heard of. */
-  #first: Beginning | undefined
+  readonly #life: Life
   #port: MessagePort | undefined
   #taken: Int32Array | undefined
-  #send: ((message: Asked) => void) | undefined
-  /** What there was to say before the worker could be told. */
-  #unsent: Asked[] = []
+  #send: ((message: Asked, moved?: ArrayBuffer[]) => void) | undefined
+  /** What is to be sent when the worker is open; undefined from then on. */
+  #unsent: (() => void)[] | undefined = []
   #number = 0
-  #visit: Visit | undefined
+  #present: Present | undefined
   /** Who was here last. */
-  #visitor: Visitor | undefined
-  /** What the present worker has taken on. */
-  #errands = 0
+  #last: Caller | undefined
   /** Why it was ended by us. */
   #ended: Error | undefined
   /** It was held by what an earlier errand left behind, and ended by us. */
   #wasHeld = false
   #over = false
   #closing: Promise<void> | undefined
+  /** When it was left, on the monotonic clock, ms. */
+  idleSince = 0
 
   constructor(
     isolation: Isolation,
@@ -132,124 +90,132 @@ export class Seat {
     filename: string,
   ) {
     this.#isolation = isolation
-    this.#limits = limits
-    const { place, memory, idleTimeout } = isolation
+    const { place, memory, file } = isolation
+    const isThread = place === 'thread'
     const megabytes = memory === undefined ? undefined : Math.floor(memory / MB)
     this.#pool = open({
-      runtime: place === 'thread' ? 'worker_threads' : 'child_process',
+      runtime: isThread ? 'worker_threads' : 'child_process',
       filename,
       minThreads: 0,
       maxThreads: 1,
-      idleTimeout,
+      idleTimeout: NEVER, // to tinypool a worker has nothing to do once it is open
       // A worker that waits is not to be stopped dead: what a handler left behind has its turn then, and not during the next.
       useAtomics: false,
       env: { ...process.env } as Record<string, string>,
-      ...(place === 'thread'
+      ...(isThread
         ? megabytes !== undefined && { resourceLimits: { maxOldGenerationSizeMb: megabytes } }
         : { execArgv: childArguments(megabytes) }),
     })
-    this.#pool.on('error', () => {}) // of a worker without an errand; its life tells of it
+    this.#pool.on('error', () => {}) // its life tells of it
+    const link = isThread ? this.#newLink() : undefined
+    const beginning: Beginning = {
+      file,
+      limits,
+      ...(link === undefined ? { parent: process.pid } : { link }),
+      ...(news.hasSubscribers && { isWatched: true }),
+    }
+    const opened = keepingUnlimited(() =>
+      this.#pool.run(beginning, link === undefined ? { channel: this.#channel } : { transferList: [link.port] }),
+    )
+    this.#life = this.#watched(this.#pool.threads[0] as TinypoolWorker)
+    opened.then(
+      () => this.#isOpen(),
+      () => this.#life.kill(),
+    )
   }
 
   /** Whether another errand may be run here. */
   get isGood(): boolean {
-    return !this.#over && this.#errands < this.#isolation.maxTasks
+    return !this.#over && !this.#life.isOver && this.#number < this.#isolation.maxTasks
   }
 
-  /** Takes one errand, when the last one is done. If its worker ends, the seat is no good from then on. */
-  take(errand: ToSend, visitor: Visitor): Visit {
-    return new Visit(++this.#number, visitor, this, (visit) => this.#perform(errand, visit))
-  }
-
-  async #perform(errand: ToSend, visit: Visit): Promise<Reply | undefined> {
-    this.#visit = visit
-    try {
-      await this.#isReady()
-      return this.#ended === undefined ? await this.#run(errand, visit) : await Promise.reject(this.#ended)
-    } finally {
-      visit.limit?.cancel()
-      this.#visit = undefined
-      this.#visitor = visit.visitor
-      this.#unsent = []
-    }
-  }
-
-  /** A worker that had nothing to do and was ended is gone: there is never more than one. */
-  async #isReady(): Promise<void> {
-    if (this.#life === undefined || this.#pool.threads.length > 0) return
-    this.#send = undefined
-    this.#life.kill()
-    await this.#life.gone
-  }
-
-  async #run(errand: ToSend, visit: Visit): Promise<Reply | undefined> {
+  /** Takes one errand, when the last one is done. */
+  take(errand: Errand, caller: Caller): void {
+    const isLater = this.#life.hasBegun
     const moved = this.#isolation.place === 'thread' ? movable(errand.input) : []
-    const response = this.#post({ ...errand, number: visit.number }, moved)
-    const life = this.#life as Life
-    const served = life.hasBegun
-    visit.life = life
-    visit.limit = after(systemClock, served ? WAKE : START, () => this.#beginsLate(visit, life, served))
-    // tinypool, too, tells of a death, and sooner; but only when the worker is gone all is known.
-    const isAlive = (): boolean => !life.isOver && this.#pool.threads.length > 0
-    const settled = response.catch((error) => (isAlive() ? Promise.reject(notSent(error)) : life.gone))
-    if (life.isOver) void life.gone.then(() => visit.workerIsGone())
-    await Promise.race([settled, visit.left])
-    if (visit.reply === undefined) await Promise.race([visit.replied, visit.left])
-    if (life.isOver) await this.close()
-    if (visit.reply !== undefined) return visit.reply
-    if (this.#ended !== undefined) throw this.#ended
-    if (served && !visit.hasBegun && moved.length === 0) return undefined
-    throw this.#death(visit, life, errand.facts.rest?.previous)
-  }
-
-  #post(errand: Errand, moved: ArrayBuffer[]): Promise<unknown> {
-    const isThread = this.#isolation.place === 'thread'
-    const isNew = this.#pool.threads.length === 0
-    if (isNew) {
-      this.#errands = 0
-      this.#send = undefined
-      const watched = news.hasSubscribers ? ({ isWatched: true } as const) : {}
-      const beginning = { file: this.#isolation.file, limits: this.#limits, ...watched }
-      this.#first = isThread ? { ...beginning, link: this.#newLink() } : { ...beginning, parent: process.pid }
+    const present: Present = {
+      number: ++this.#number,
+      caller,
+      previous: errand.facts.rest?.previous,
+      isLater,
+      hasMoved: moved.length > 0,
+      limit: after(systemClock, isLater ? WAKE : START, () => this.#beginsLate(present)),
+      hasBegun: false,
     }
-    this.#errands++
-    const first = this.#first
-    const start = (): Promise<unknown> =>
-      this.#pool.run(first === undefined ? errand : { ...errand, first }, {
-        transferList: first?.link === undefined ? moved : [first.link.port, ...moved],
-        ...(!isThread && { channel: this.#channel }),
-      })
-    if (!isNew) return start()
-    const response = isThread ? start() : keepingUnlimited(start)
-    this.#watch(this.#pool.threads[0] as TinypoolWorker)
-    return response
+    this.#present = present
+    this.#life.hold()
+    this.#whenOpen(() => {
+      try {
+        this.#send?.({ ...errand, type: 'errand', number: present.number }, moved)
+      } catch (error) {
+        this.#leave(present)
+        caller.lost(notSent(error))
+      }
+    })
   }
 
-  /** What a thread sends its messages by. */
+  /** Says something to the handler of an errand, if that still runs. */
+  ask(caller: Caller, message: Message<Asked>): void {
+    const present = this.#present
+    if (present?.caller !== caller) return
+    this.#whenOpen(() => {
+      if (present === this.#present) this.#send?.({ ...message, number: present.number } as Asked)
+    })
+  }
+
+  /** Ends the worker of an errand, whatever it does; the errand is lost with this reason when the worker is gone. */
+  end(caller: Caller, reason: Error): void {
+    if (this.#present?.caller !== caller) return
+    this.#ended ??= reason
+    this.#kill()
+  }
+
+  #kill(): void {
+    this.#over = true
+    this.#life.kill()
+  }
+
+  #leave(present: Present): void {
+    present.limit.cancel()
+    this.#present = undefined
+    this.#last = present.caller
+    if (!this.#over) this.#life.letGo()
+  }
+
+  // Its worker.
+
+  #isOpen(): void {
+    const unsent = this.#unsent ?? []
+    this.#unsent = undefined
+    for (const each of unsent) each()
+  }
+
+  #whenOpen(send: () => void): void {
+    if (this.#unsent === undefined) send()
+    else this.#unsent.push(send)
+  }
+
+  /** What a thread gets and sends its messages by. */
   #newLink(): ThreadLink {
-    this.#port?.close()
     const { port1, port2 } = new MessageChannel()
     const taken = new Int32Array(new SharedArrayBuffer(4))
     this.#port = port1
     this.#taken = taken
     port1.on('message', (message) => this.#hear(message))
-    port1.unref() // tinypool's own port holds the process while there is an errand
-    this.#sendBy((message) => port1.postMessage(message))
+    port1.unref() // the thread itself holds this process, while it has an errand
+    this.#send = (message, moved) => port1.postMessage(message, moved)
     return { port: port2, taken }
   }
 
-  /** What a child process sends its messages by. */
+  /** What a child process gets and sends its messages by. */
   readonly #channel = {
-    onMessage: (send: (message: Asked) => void): void => this.#sendBy(send),
+    onMessage: (send: (message: Asked) => void): void => {
+      this.#send = send
+    },
     postMessage: (message: Told): void => this.#hear(message),
   }
 
-  #sendBy(send: (message: Asked) => void): void {
-    this.#send = send
-    for (const each of this.#unsent.splice(0)) send(each)
-  }
-
-  #watch(itself: TinypoolWorker): void {
+  #watched(itself: TinypoolWorker): Life {
     const life =
       this.#isolation.place === 'thread'
         ? new ThreadLife(
@@ -258,11 +224,8 @@ export class Seat {
             () => this.#hearAll(),
           )
         : new ChildLife(itself)
-    this.#life = life
-    void life.gone.then(() => {
-      if (life === this.#visit?.life) this.#visit.workerIsGone() // and not one that had to go before
-      this.#tellBlame(life)
-    })
+    void life.gone.then(() => this.#isGone(life))
+    return life
   }
 
   /** What a thread that is gone has said before. */
@@ -279,40 +242,46 @@ export class Seat {
       Atomics.add(this.#taken, 0, 1)
       Atomics.notify(this.#taken, 0)
     }
-    this.#first = undefined // it has it
-    const life = this.#life
-    if (life === undefined) return
-    if (message.type === 'begun') life.hasBegun = true
-    if (message.type === 'end') life.lastWords = message.words
-    else if (message.number === this.#visit?.number) this.#visit.hear(message)
+    if (message.type === 'begun') this.#life.hasBegun = true
+    if (message.type === 'end') this.#life.lastWords = message.words
+    const present = this.#present
+    if (present === undefined || message.number !== present.number) return
+    const { caller } = present
+    switch (message.type) {
+      case 'begun':
+        present.hasBegun = true
+        present.limit.cancel()
+        return caller.begun()
+      case 'reply':
+        this.#leave(present)
+        return caller.replied(message.reply)
+      case 'end':
+        return
+      default:
+        caller.told(message)
+    }
   }
 
-  /** Says something to the handler of an errand, if that still runs. */
-  ask(message: Asked): void {
-    if (message.number !== this.#visit?.number) return
-    if (this.#send === undefined) this.#unsent.push(message)
-    else this.#send(message)
-  }
-
-  /** Ends the worker of this visit. */
-  end(visit: Visit, reason: Error): void {
-    if (visit !== this.#visit) return
-    this.#ended ??= reason
-    this.#over = true
-    this.#life?.kill()
-  }
-
-  #beginsLate(visit: Visit, life: Life, served: boolean): void {
+  #beginsLate(present: Present): void {
     // What it has said may lie there unread, if this process was busy for long.
     nextTurn(() =>
       nextTurn(() => {
-        if (visit.hasBegun || visit.reply !== undefined || visit !== this.#visit) return
-        if (served) this.#wasHeld = true
+        if (present.hasBegun || present !== this.#present) return
+        if (present.isLater) this.#wasHeld = true
         else this.#ended ??= exited(`${this.#what} was ended: it did not start within ${START} ms`)
-        this.#over = true
-        life.kill()
+        this.#kill()
       }),
     )
+  }
+
+  #isGone(life: Life): void {
+    this.#over = true
+    this.#tellBlame(life)
+    const present = this.#present
+    if (present === undefined) return
+    this.#leave(present)
+    const neverBegan = present.isLater && !present.hasBegun && !present.hasMoved
+    present.caller.lost(this.#ended ?? (neverBegan ? undefined : this.#death(present, life)))
   }
 
   get #what(): string {
@@ -320,7 +289,7 @@ export class Seat {
   }
 
   /** Why there is no reply, when the worker is gone. */
-  #death({ number, hasBegun }: Visit, life: Life, previous: AttemptRecord | undefined): Error {
+  #death({ number, hasBegun, previous }: Present, life: Life): Error {
     if (life.ranOutOfMemory) {
       const { memory } = this.#isolation
       const limit = memory === undefined ? '' : ` of ${memory / MB} MB`
@@ -343,10 +312,9 @@ export class Seat {
   #tellBlame({ lastWords, how, uncaught }: Life): void {
     const by = lastWords?.by
     if (by === undefined) return
-    // Of one that has replied nothing else will tell.
-    if (by.number === this.#visit?.number && this.#visit.reply === undefined) return
-    const visitor = this.#visit?.visitor ?? this.#visitor
-    visitor?.fault(exited(`what task ${show(by.id)} left behind ended its worker: ${this.#what} ${how}`, uncaught))
+    if (by.number === this.#present?.number) return // it is told so itself
+    const caller = this.#present?.caller ?? this.#last
+    caller?.fault(exited(`what task ${show(by.id)} left behind ended its worker: ${this.#what} ${how}`, uncaught))
   }
 
   /** Resolves when nothing of it is left. */
@@ -357,10 +325,9 @@ export class Seat {
   }
 
   async #close(): Promise<void> {
-    const life = this.#life
-    if (this.#visit !== undefined) life?.kill()
-    const patience = after(systemClock, END, () => life?.kill())
-    await Promise.all([this.#pool.destroy().catch(() => {}), life?.gone])
+    if (this.#present !== undefined) this.#life.kill()
+    const patience = after(systemClock, END, () => this.#life.kill())
+    await Promise.all([this.#pool.destroy().catch(() => {}), this.#life.gone])
     patience.cancel()
     this.#port?.close()
   }

@@ -24,7 +24,7 @@ import { bringTsx } from './tsx.js'
 
 type Send = (message: Told) => void
 
-/** A thread is given its way to send with its first errand. */
+/** A thread is given its way to send when it is opened. */
 let send: Send | undefined = isMainThread ? viaChannel() : undefined
 let file: ModuleFile
 let limits: Limits
@@ -32,47 +32,38 @@ let module: HandlerModule | undefined
 let current: RemoteContext | undefined
 let last = 0
 let idleWatch: IdleWatch | undefined
-/** An abort that has overtaken its errand. */
-let early: Asked | undefined
 
-/** Called by tinypool. */
-export default async function run(errand: Errand): Promise<void> {
-  const { number, facts, first } = errand
-  if (first !== undefined) begin(first)
-  const ctx = new RemoteContext(errand, limits, send as Send, idleWatch !== undefined)
-  last = number
-  current = ctx
-  if (early?.number === number) ctx.hear(early)
-  try {
-    ctx.reply(await doings.run({ number, id: facts.id }, () => perform(errand, ctx)))
-  } finally {
-    current = undefined
-    idleWatch?.hold()
-  }
-}
-
-function begin({ link, parent, isWatched, ...rest }: Beginning): void {
+/** Called by tinypool, once. */
+export default function open({ link, parent, isWatched, ...rest }: Beginning): void {
   if (parent !== undefined) watchParent(parent)
   file = rest.file
   limits = rest.limits
-  if (link !== undefined) send ??= viaPort(link)
-  if (isWatched) idleWatch ??= new IdleWatch(() => current?.waits())
+  if (link !== undefined) send = viaPort(link)
+  if (isWatched) idleWatch = new IdleWatch(() => current?.waits())
 }
 
-async function perform({ input, isSerialized }: Errand, ctx: RemoteContext): Promise<Reply> {
-  try {
-    module ??= await ctx.unlessStopped(load)
-    ctx.begin()
-    idleWatch?.letGo()
-    const output = await call(
-      module as HandlerModule,
-      isSerialized ? deserialize(Buffer.from(input as string, 'base64')) : input,
-      ctx,
+function hear(message: Asked): void {
+  if (message.type === 'errand') return start(message)
+  if (message.number !== current?.number) return
+  current.hear(message)
+  idleWatch?.letGo()
+}
+
+function start(errand: Errand & { readonly number: number }): void {
+  const { number, facts } = errand
+  const ctx = new RemoteContext(number, facts, limits, send as Send, idleWatch !== undefined)
+  last = number
+  current = ctx
+  doings.run({ number, id: facts.id }, () => {
+    if (module !== undefined) return perform(module, errand, ctx)
+    ctx.unlessStopped(load).then(
+      (loaded) => {
+        module = loaded
+        perform(loaded, errand, ctx)
+      },
+      (error) => reply(ctx, { error: carried(error, limits) }),
     )
-    return output === undefined ? {} : { output: snapshot(output, limits.output) }
-  } catch (thrown) {
-    return { error: carried(thrown, limits) }
-  }
+  })
 }
 
 async function load(): Promise<HandlerModule> {
@@ -80,26 +71,48 @@ async function load(): Promise<HandlerModule> {
   return loadModule(file)
 }
 
-async function call({ run, context }: HandlerModule, input: unknown, ctx: RemoteContext): Promise<unknown> {
-  const handler = (): unknown => run(input, ctx)
-  const within = context?.run
-  const result =
-    typeof within === 'function'
-      ? callWithin(
-          (value, fn) => within(value, fn),
-          ctx.context,
-          handler,
-          (error) => ctx.fault(error),
-        )
-      : handler()
-  return isThenable(result) ? await result : result
+// Without `async`: while AsyncLocalStorage is in use each promise is dear, and most handlers end in one turn.
+function perform(handler: HandlerModule, { input, isSerialized }: Errand, ctx: RemoteContext): void {
+  const fulfilled = (output: unknown): void =>
+    reply(ctx, output === undefined ? {} : { output: snapshot(output, limits.output) })
+  const rejected = (thrown: unknown): void => reply(ctx, { error: carried(thrown, limits) })
+  try {
+    ctx.begin()
+    idleWatch?.letGo()
+    const result = call(handler, isSerialized ? deserialize(Buffer.from(input as string, 'base64')) : input, ctx)
+    if (isThenable(result)) Promise.resolve(result).then(fulfilled, rejected)
+    else fulfilled(result)
+  } catch (thrown) {
+    rejected(thrown)
+  }
 }
 
-function hear(message: Asked): void {
-  if (message.number === current?.number) {
-    current.hear(message)
-    idleWatch?.letGo()
-  } else if (message.number > last && message.type === 'abort') early = message
+function call({ run, context }: HandlerModule, input: unknown, ctx: RemoteContext): unknown {
+  const within = context?.run
+  if (typeof within !== 'function') return run(input, ctx)
+  return callWithin(
+    (value, fn) => within(value, fn),
+    ctx.context,
+    () => run(input, ctx),
+    (error) => ctx.fault(error),
+  )
+}
+
+/** The last word of an errand, when what its handler has printed is on its way. */
+function reply(ctx: RemoteContext, what: Reply): void {
+  const unwritten = [process.stdout, process.stderr].filter((each) => each.writableLength > 0)
+  if (unwritten.length > 0) return void flush(unwritten).then(() => end(ctx, what))
+  end(ctx, what)
+}
+
+function end(ctx: RemoteContext, what: Reply): void {
+  current = undefined
+  idleWatch?.hold()
+  ctx.reply(what)
+}
+
+async function flush(streams: readonly NodeJS.WriteStream[]): Promise<void> {
+  await Promise.all(streams.map((each) => new Promise((resolve) => each.write('', resolve))))
 }
 
 /** A thread has a port; it waits when the runner does not keep up. */
@@ -115,10 +128,12 @@ function viaPort({ port, taken }: ThreadLink): Send {
   }
 }
 
+const ASKED: ReadonlySet<unknown> = new Set<Asked['type']>(['errand', 'abort', 'saved'])
+
 /** A child process has the channel to its parent. */
 function viaChannel(): Send {
   process.on('message', (message: Partial<Asked> | undefined) => {
-    if (message?.type === 'abort' || message?.type === 'saved') hear(message as Asked)
+    if (ASKED.has(message?.type)) hear(message as Asked)
   })
   leaveWithParent(() => current !== undefined)
   const channel = process.send?.bind(process)

@@ -58,7 +58,10 @@ for (const place of ['thread', 'process'] as const) {
       }
       const last = await deeds.gives('who')
       if (place === 'process') await eventually(() => !isRunning(last as number))
-      await eventually(async () => (await deeds.gives('who')) !== last)
+      await eventually(async () => {
+        await new Promise((resolve) => setTimeout(resolve, 60)) // asking keeps it busy
+        return (await deeds.gives('who')) !== last
+      })
       assertQuiet(deeds)
       await deeds.runner.close()
     })
