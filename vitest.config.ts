@@ -13,6 +13,7 @@ const LONGEST = [
   'isolation/conformance/thread',
   'sqlite/kill',
   'property/runner',
+  'isolation/storm',
   'examples/process',
   'examples/pictures',
   'sqlite/deaths',
@@ -42,6 +43,7 @@ const TOGETHER = [
   'test/sqlite/{driver,group-commit,group-commit-faults,options,process-identity}.test.ts',
   'test/testing/{assertions,event-log,match,matchers,modes,outbox,run-task,test-runner,virtual-clock}.test.ts',
 ]
+
 class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
     const rank = ({ moduleId }: TestSpecification): number => {
@@ -76,10 +78,17 @@ const config: ViteUserConfig = defineConfig({
           include: ['test/**/*.test.ts'],
           exclude: TOGETHER,
           globalSetup: ['test/support/bundles.ts', 'test/support/programs.ts'],
-          typecheck: { enabled: true, include: ['test/**/*.test-d.ts'], tsconfig: './tsconfig.json' },
         },
       },
       { extends: true, test: { name: 'together', include: TOGETHER, isolate: false } },
+      {
+        extends: true,
+        test: {
+          name: 'types',
+          include: [],
+          typecheck: { enabled: true, include: ['test/**/*.test-d.ts'], tsconfig: './tsconfig.json' },
+        },
+      },
     ],
   },
 })
