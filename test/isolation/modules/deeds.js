@@ -126,9 +126,11 @@ export const provoke = (paths) => {
   writeFileSync(next, '')
   return never()
 }
+/** A loop without end; seconds pass until somebody ends it, so it leaves the processor to the other tests. */
 export const leaveSpin = (ms) => {
+  const cell = new Int32Array(new SharedArrayBuffer(4))
   setTimeout(() => {
-    for (;;);
+    for (;;) Atomics.wait(cell, 0, 0, 10)
   }, ms)
   return where()
 }
