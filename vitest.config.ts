@@ -2,8 +2,11 @@ import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { defineConfig, type ViteUserConfig } from 'vitest/config'
 import { BaseSequencer, type TestSpecification } from 'vitest/node'
+import { compileAhead } from './test/support/types-ahead.js'
 
 const at = (path: string): string => fileURLToPath(new URL(path, import.meta.url))
+
+const TSCONFIG = at('./tsconfig.json')
 
 /** What takes longest, most of all under CI=true; begun last, it would keep all others waiting. */
 const LONGEST = [
@@ -46,6 +49,8 @@ const TOGETHER = [
 
 class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const types = files.filter(({ pool }) => pool === 'typescript').length
+    if (types > 0 && files.length > 10 * types) compileAhead(TSCONFIG)
     const rank = ({ moduleId }: TestSpecification): number => {
       const found = LONGEST.findIndex((part) => moduleId.includes(`/test/${part}.`))
       return found < 0 ? LONGEST.length : found
@@ -86,7 +91,7 @@ const config: ViteUserConfig = defineConfig({
         test: {
           name: 'types',
           include: [],
-          typecheck: { enabled: true, include: ['test/**/*.test-d.ts'], tsconfig: './tsconfig.json' },
+          typecheck: { enabled: true, include: ['test/**/*.test-d.ts'], tsconfig: TSCONFIG },
         },
       },
     ],
