@@ -6,6 +6,8 @@
  * lets go of its channel, leaves a task waiting for ever if its worker does not start, and does not say which worker had
  * which task. And its own way of calling costs more than all the rest of a short task.
  */
+import type { ChildProcess } from 'node:child_process'
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { MessageChannel, type MessagePort, receiveMessageOnPort } from 'node:worker_threads'
 import type { Tinypool, TinypoolWorker } from 'tinypool'
 import { type Alarm, after, nextTurn, systemClock } from '../clock.js'
@@ -78,6 +80,8 @@ export class Seat {
   #ended: Error | undefined
   /** It was held by what an earlier errand left behind, and ended by us. */
   #wasHeld = false
+  /** Node does not load again what it could not load once. */
+  #cannotLoad = false
   #over = false
   #closing: Promise<void> | undefined
   /** When it was left, on the monotonic clock, ms. */
@@ -114,7 +118,7 @@ export class Seat {
       ...(link === undefined ? { parent: process.pid } : { link }),
       ...(news.hasSubscribers && { isWatched: true }),
     }
-    const opened = keepingUnlimited(() =>
+    const opened = started(() =>
       this.#pool.run(beginning, link === undefined ? { channel: this.#channel } : { transferList: [link.port] }),
     )
     this.#life = this.#watched(this.#pool.threads[0] as TinypoolWorker)
@@ -126,7 +130,7 @@ export class Seat {
 
   /** Whether another errand may be run here. */
   get isGood(): boolean {
-    return !this.#over && !this.#life.isOver && this.#number < this.#isolation.maxTasks
+    return !this.#over && !this.#cannotLoad && !this.#life.isOver && this.#number < this.#isolation.maxTasks
   }
 
   /** Takes one errand, when the last one is done. */
@@ -146,12 +150,21 @@ export class Seat {
     this.#life.hold()
     this.#whenOpen(() => {
       try {
-        this.#send?.({ ...errand, type: 'errand', number: present.number }, moved)
+        this.#sendErrand({ ...errand, type: 'errand', number: present.number }, moved)
       } catch (error) {
         this.#leave(present)
         caller.lost(notSent(error))
       }
     })
+  }
+
+  #sendErrand(errand: Asked, moved: ArrayBuffer[]): void {
+    try {
+      this.#send?.(errand, moved)
+    } catch (error) {
+      if (moved.length === 0) throw error
+      this.#send?.(errand) // memory that cannot be moved, such as WebAssembly's, is copied
+    }
   }
 
   /** Says something to the handler of an errand, if that still runs. */
@@ -253,6 +266,7 @@ export class Seat {
         present.limit.cancel()
         return caller.begun()
       case 'reply':
+        this.#cannotLoad = !this.#life.hasBegun && codeOf(message.reply) === 'MODULE_NOT_LOADED'
         this.#leave(present)
         return caller.replied(message.reply)
       case 'end':
@@ -356,12 +370,33 @@ export function notSent(cause: unknown): BackgroundRunnerError {
   return new BackgroundRunnerError('INPUT_NOT_SENT', `the input cannot be sent to a worker: ${why}`, { cause })
 }
 
-/** tinypool raises the limit of listeners on our output by one for each child; of none it would make a limit of one. */
-function keepingUnlimited<Result>(start: () => Result): Result {
-  const unlimited = [process.stdout, process.stderr].filter((each) => each.getMaxListeners() === 0)
-  const result = start()
-  for (const each of unlimited) each.setMaxListeners(0)
-  return result
+function codeOf(reply: Reply): string | undefined {
+  return 'error' in reply ? reply.error.record.code : undefined
+}
+
+/**
+ * What tinypool does wrong as it starts a child: it raises the limit of listeners on our output by one, and of none makes a
+ * limit of one; and where there are no files left for its pipes (EMFILE) it falls over that, before it listens to its error.
+ *
+ * @throws {BackgroundRunnerError} with the code WORKER_EXITED: it could not even be tried
+ */
+function started<Result>(start: () => Result): Result {
+  const limits = [process.stdout, process.stderr].map((each) => [each, each.getMaxListeners()] as const)
+  const children: ChildProcess[] = []
+  const note = (message: unknown): void => void children.push((message as { readonly process: ChildProcess }).process)
+  subscribe('child_process', note)
+  try {
+    const result = start()
+    for (const [each, limit] of limits) if (limit === 0) each.setMaxListeners(0)
+    return result
+  } catch (cause) {
+    for (const [each, limit] of limits) each.setMaxListeners(limit)
+    for (const child of children) child.on('error', () => {})
+    const isWithoutPipes = children.some((child) => child.send === undefined)
+    throw exited('the worker could not be started', isWithoutPipes ? new Error('too many open files') : cause)
+  } finally {
+    unsubscribe('child_process', note)
+  }
 }
 
 const MB = 1_048_576

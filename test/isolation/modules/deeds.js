@@ -2,7 +2,7 @@
 import { pbkdf2Sync } from 'node:crypto'
 import { existsSync, writeFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { isMainThread, threadId } from 'node:worker_threads'
+import { isMainThread, parentPort, threadId } from 'node:worker_threads'
 
 const never = () => new Promise(() => {})
 export const where = () => (isMainThread ? process.pid : threadId)
@@ -147,6 +147,14 @@ export const pause = async (ms) => {
 }
 
 // What says something.
+
+/** To its parent, past the runner; gives where it runs when that has been heard. */
+export const saidToParent = async (what) => {
+  await new Promise((resolve) => (process.send ? process.send(what, resolve) : setTimeout(resolve, 10)))
+  parentPort?.postMessage(what)
+  await sleep(10)
+  return where()
+}
 
 /** A save that is underway when the worker dies. */
 export const saveAndDie = async (input, ctx) => {
