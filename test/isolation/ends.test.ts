@@ -191,6 +191,18 @@ for (const place of ['thread', 'process'] as const) {
       await deeds.runner.close()
     })
 
+    it('throws as its worker is ended, having run all its tasks: each worker is replaced, and nobody else notices', async () => {
+      const deeds = new Deeds({ place, concurrency: 1, worker: { maxTasks: 1 } })
+      const workers = new Set()
+      for (let i = 0; i < 10; i++) {
+        const record = await deeds.done('leaveRejection')
+        assert.deepEqual(history(record), ['succeeded'])
+        workers.add(record.output)
+      }
+      assert.equal(workers.size, 10)
+      await deeds.runner.close()
+    })
+
     it('an endless loop: the next one never begins there, and runs elsewhere; its timeout does not count meanwhile', async () => {
       const deeds = new Deeds({ place, concurrency: 1 })
       const worker = await deeds.gives('leaveSpin', 0)

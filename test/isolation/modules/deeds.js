@@ -110,6 +110,10 @@ export const leaveThrower = (ms) => {
   }, ms)
   return where()
 }
+export const leaveRejection = () => {
+  Promise.reject(new Error('left behind'))
+  return where()
+}
 /** What is left behind waits for a file, and then throws or exits. */
 export const lurk = ({ path, how }) => {
   setInterval(() => {
