@@ -136,7 +136,7 @@ export class Seat {
   /** Takes one errand, when the last one is done. */
   take(errand: Errand, caller: Caller): void {
     const isLater = this.#life.hasBegun
-    const moved = this.#isolation.place === 'thread' ? movable(errand.input) : []
+    const { moved, buffers } = this.#isolation.place === 'thread' ? bytesIn(errand.input) : NO_BYTES
     const present: Present = {
       number: ++this.#number,
       caller,
@@ -150,7 +150,7 @@ export class Seat {
     this.#life.hold()
     this.#whenOpen(() => {
       try {
-        this.#sendErrand({ ...errand, type: 'errand', number: present.number }, moved)
+        this.#sendErrand({ ...errand, ...buffers, type: 'errand', number: present.number }, moved)
       } catch (error) {
         this.#leave(present)
         caller.lost(notSent(error))
@@ -420,24 +420,35 @@ function childArguments(megabytes: number | undefined): string[] {
 /** What is worth to be moved and not copied, bytes. */
 const WORTH_MOVING = 65_536
 
-/** The memory of large buffers in an input; a schema made them, for this attempt. */
-function movable(input: unknown): ArrayBuffer[] {
-  const found = new Set<ArrayBuffer>()
+interface Bytes {
+  /** The memory of large ones; a schema made them, for this attempt. */
+  readonly moved: ArrayBuffer[]
+  readonly buffers?: Pick<Errand, 'buffers'>
+}
+
+const NO_BYTES: Bytes = { moved: [] }
+
+/** Bytes in an input, on their way to a thread. */
+function bytesIn(input: unknown): Bytes {
+  const moved = new Set<ArrayBuffer>()
+  const buffers: Buffer[] = []
   const seen = new Set<unknown>()
   const look = (value: unknown): void => {
     if (typeof value !== 'object' || value === null || seen.has(value)) return
     seen.add(value)
     if (ArrayBuffer.isView(value)) {
       const { buffer, byteLength } = value
+      if (Buffer.isBuffer(value)) buffers.push(value)
       if (buffer instanceof ArrayBuffer && byteLength >= WORTH_MOVING && byteLength === buffer.byteLength)
-        found.add(buffer)
-    } else if (Array.isArray(value)) value.forEach(look)
-    else if (Object.getPrototypeOf(value) === Object.prototype) Object.values(value).forEach(look)
+        moved.add(buffer)
+    } else if (Array.isArray(value) || value instanceof Set) value.forEach(look)
+    else if (value instanceof Map) for (const entry of value) entry.forEach(look)
+    else if (Object.prototype.toString.call(value) === '[object Object]') Object.values(value).forEach(look)
   }
   try {
     look(input)
   } catch {
-    return [] // too deep, or a getter that throws: sending it will say so
+    return NO_BYTES // too deep, or a getter that throws: sending it will say so
   }
-  return [...found]
+  return { moved: [...moved], ...(buffers.length > 0 && { buffers: { buffers } }) }
 }

@@ -73,10 +73,11 @@ async function load(): Promise<HandlerModule> {
 }
 
 // Without `async`: while AsyncLocalStorage is in use each promise is dear, and most handlers end in one turn.
-function perform(handler: HandlerModule, { input, isSerialized }: Errand, ctx: RemoteContext): void {
+function perform(handler: HandlerModule, { input, isSerialized, buffers }: Errand, ctx: RemoteContext): void {
   const fulfilled = (output: unknown): void =>
     reply(ctx, output === undefined ? {} : { output: snapshot(output, limits.output) })
   const rejected = (thrown: unknown): void => reply(ctx, { error: carried(thrown, limits) })
+  if (buffers !== undefined) for (const each of buffers) Object.setPrototypeOf(each, Buffer.prototype)
   try {
     ctx.begin()
     idleWatch?.letGo()

@@ -150,6 +150,21 @@ for (const place of ['thread', 'process'] as const) {
       await deeds.runner.close()
     })
 
+    it('a Buffer is one there, wherever it lies', async () => {
+      class Own {
+        readonly bytes = Buffer.from('own')
+      }
+      const made = () => ({
+        one: Buffer.from('small'),
+        map: new Map([['it', Buffer.alloc(100_000, 'large')]]),
+        set: new Set([Buffer.from('a set')]),
+        own: new Own(),
+      })
+      const deeds = new Deeds({ place, schema: giving(() => ({ deed: 'spell', input: made() })) })
+      assert.deepEqual(await deeds.gives('spell'), ['small', 'large', 'a set', 'own'])
+      await deeds.runner.close()
+    })
+
     it('memory that is large and cannot be moved is copied', async () => {
       const kept = new Uint8Array(100_000)
       markAsUntransferable(kept.buffer)

@@ -195,3 +195,8 @@ export const measure = (input) => ({
   date: input.date?.toISOString() ?? null,
   self: input.self === input,
 })
+/** Of the Buffers in it, what they say. */
+export const spell = ({ one, map, set, own }) =>
+  [one, map.get('it'), [...set][0], own.bytes].map((each) =>
+    Buffer.isBuffer(each) ? `${each}`.slice(0, 5) : typeof each,
+  )
