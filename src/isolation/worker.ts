@@ -166,6 +166,7 @@ process.on('uncaughtExceptionMonitor', (error) => {
 process.on('exit', () => {
   const { by, error } = uncaught ?? { by: doings.getStore(), error: undefined }
   try {
+    current?.flush()
     send?.({ type: 'end', number: last, words: { by, error } })
   } catch {
     // There is nobody left to tell.

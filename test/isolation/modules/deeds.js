@@ -169,6 +169,7 @@ export const saveAndDie = async (input, ctx) => {
 export const saveOnce = (input, ctx) => ctx.saved ?? saveAndDie(input, ctx)
 export const floodAndDie = async (lines, ctx) => {
   for (let i = 0; i < lines; i++) ctx.log(`line ${i}`)
+  ctx.progress('almost all said')
   ctx.progress('all said')
   process.exit(1)
 }
