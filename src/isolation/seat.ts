@@ -230,7 +230,7 @@ export class Seat {
 
   #watched(itself: TinypoolWorker): Life {
     // As tinypool ends it, it waits by `once` of node:events, which falls over an error if this is not there.
-    Object.assign(itself, { removeListener: () => itself })
+    if (!('removeListener' in itself)) Object.assign(itself, { removeListener: () => itself })
     const life =
       this.#isolation.place === 'thread'
         ? new ThreadLife(

@@ -148,8 +148,8 @@ function viaChannel(): Send {
  * What a handler says to its parent past the runner: tinypool falls over some of it, together with the program, and takes
  * the rest for a broken worker.
  */
-function unheard(...said: unknown[]): boolean {
-  const callback = said.at(-1)
+function unheard(_message: unknown, ...more: unknown[]): boolean {
+  const callback = more.at(-1)
   if (typeof callback === 'function') process.nextTick(callback, null)
   return true
 }
