@@ -107,7 +107,10 @@ export class Seat {
       useAtomics: false,
       env: { ...process.env } as Record<string, string>,
       ...(isThread
-        ? megabytes !== undefined && { resourceLimits: { maxOldGenerationSizeMb: megabytes } }
+        ? {
+            ...threadArguments(),
+            ...(megabytes !== undefined && { resourceLimits: { maxOldGenerationSizeMb: megabytes } }),
+          }
         : { execArgv: childArguments(megabytes) }),
     })
     this.#pool.on('error', () => {}) // its life tells of it
@@ -405,11 +408,17 @@ const MB = 1_048_576
 
 /** What is this process's own: the port of a debugger, a program in the arguments (`-e`), being a test runner. */
 const OWN = /^(?:-[ep]+$|--(?:eval|print|input-type|inspect|test$))/
-const TAKES_PROGRAM = /^(?:-[ep]+|--eval|--print)$/
+/** What follows these is theirs. */
+const TAKES_VALUE = /^(?:-[ep]+|--(?:eval|print|input-type|inspect-port|inspect-publish-uid))$/
+
+/** Those of this process, without being told; unless it was told what its program is, which goes for no file. */
+function threadArguments(): { execArgv?: string[] } {
+  return process.execArgv.some((each) => each.startsWith('--input-type')) ? { execArgv: childArguments(undefined) } : {}
+}
 
 /** The flags of this process, for a child. */
 function childArguments(megabytes: number | undefined): string[] {
-  const inherited = process.execArgv.filter((each, i, all) => !OWN.test(each) && !TAKES_PROGRAM.test(all[i - 1] ?? ''))
+  const inherited = process.execArgv.filter((each, i, all) => !OWN.test(each) && !TAKES_VALUE.test(all[i - 1] ?? ''))
   if (megabytes === undefined) return inherited
   return [
     ...inherited.filter((each) => !/^--max[-_]old[-_]space[-_]size/.test(each)),
