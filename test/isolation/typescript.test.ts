@@ -82,6 +82,16 @@ describe.runIf(!process.features.typescript)('with a Node that knows no TypeScri
   })
 })
 
+describe('a program that is no file', () => {
+  it('has its tasks run everywhere: what it was told of itself does not reach a worker', async () => {
+    const tasks = PLACES.map((place) => `${place} ${new URL('./modules/basics.js', import.meta.url).href}`)
+    const flags = ['--inspect-port', '0', '--input-type', 'module', '--eval', APP.replace('slice(2)', 'slice(1)')]
+    const { stdout } = await run(process.execPath, [...flags, ...tasks], { cwd: app.folder, env })
+    const ends = JSON.parse(stdout) as { readonly thread: string }[]
+    expect(ends.map(({ thread }) => thread?.split(' ')[0])).toEqual(['process', 'thread', 'process'])
+  })
+})
+
 describe('under vitest', () => {
   it('a module is loaded inline by what loads the tests', async () => {
     type Resize = typeof import('./modules/typescript/resize.js')
