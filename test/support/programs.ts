@@ -1,6 +1,6 @@
 /**
  * The programs that tests start, as JavaScript: the examples and those that the pages show. From its sources each takes
- * several times as long to start; that it does start from there is shown by some tests, and under CI=true by all.
+ * several times as long to start; that it does start from there is shown by some tests, under CI=true by all of both.
  */
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
