@@ -88,7 +88,7 @@ async function check(name) {
 async function runTests(run) {
   const report = join(mkdirp(join(home, 'reports')), 'tests.json')
   rmSync(report, { force: true })
-  const options = ['--typecheck.enabled=false', '--reporter=json', `--outputFile=${report}`]
+  const options = ['--project=!types', '--reporter=json', `--outputFile=${report}`]
   const ended = await run(ROOT, VITEST, 'run', ...options, ...filters).catch((error) => error)
   try {
     const { numPassedTests, testResults } = JSON.parse(readFileSync(report, 'utf8'))

@@ -1,19 +1,17 @@
 /** A runner and the life of its process: unfinished work holds it open, and nothing else does. */
 import { execFile } from 'node:child_process'
-import { fileURLToPath } from 'node:url'
+import { pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
 import { describe, expect, it } from 'vitest'
+import { builtProgram } from './support/programs.js'
 
 const run = promisify(execFile)
-const root = fileURLToPath(new URL('..', import.meta.url))
 
 /** What a program prints until it exits by itself. */
 async function printed(program: string): Promise<string> {
-  const source = `import { BackgroundRunner, defineTask } from 'background-runner'\n${program}`
-  const { stdout, stderr } = await run(process.execPath, ['--import', 'tsx', '--input-type=module', '--eval', source], {
-    cwd: root,
-    timeout: 25_000,
-  })
+  const library = pathToFileURL(builtProgram('src/index.ts')).href
+  const source = `import { BackgroundRunner, defineTask } from '${library}'\n${program}`
+  const { stdout, stderr } = await run(process.execPath, ['--input-type=module', '--eval', source], { timeout: 25_000 })
   expect(stderr).toBe('')
   return stdout.trim()
 }

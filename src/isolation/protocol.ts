@@ -35,6 +35,8 @@ export interface Errand {
   readonly input: unknown
   /** The input was made into bytes by `v8.serialize`, and those into a text in base64: the channel takes JSON. */
   readonly isSerialized?: true
+  /** What in the input is a Buffer: on its way to a thread it loses its prototype, and is but a Uint8Array. */
+  readonly buffers?: readonly Uint8Array[]
   readonly facts: Facts
 }
 

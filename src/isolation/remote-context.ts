@@ -90,8 +90,8 @@ export class RemoteContext implements TaskContext, StateHolder {
       if (this.ended) return
       this.#latest = { value: taken }
       const wait = this.#sentAt + this.#progressEvery - systemClock.monotonic()
-      if (wait <= 0) this.#flush()
-      else this.#alarm ??= after(systemClock, wait, () => this.#flush(), 'background')
+      if (wait <= 0) this.flush()
+      else this.#alarm ??= after(systemClock, wait, () => this.flush(), 'background')
     }
   }
 
@@ -179,7 +179,8 @@ export class RemoteContext implements TaskContext, StateHolder {
     this.ended = true
   }
 
-  #flush(): void {
+  /** Sends the progress that waits. */
+  flush(): void {
     this.#alarm?.cancel()
     this.#alarm = undefined
     if (this.#latest === undefined) return
@@ -190,7 +191,7 @@ export class RemoteContext implements TaskContext, StateHolder {
   }
 
   #say(what: Saying): void {
-    this.#flush() // what was said before comes before
+    this.flush() // what was said before comes before
     this.#tell(what)
   }
 

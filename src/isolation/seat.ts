@@ -6,6 +6,8 @@
  * lets go of its channel, leaves a task waiting for ever if its worker does not start, and does not say which worker had
  * which task. And its own way of calling costs more than all the rest of a short task.
  */
+import type { ChildProcess } from 'node:child_process'
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { MessageChannel, type MessagePort, receiveMessageOnPort } from 'node:worker_threads'
 import type { Tinypool, TinypoolWorker } from 'tinypool'
 import { type Alarm, after, nextTurn, systemClock } from '../clock.js'
@@ -78,6 +80,8 @@ export class Seat {
   #ended: Error | undefined
   /** It was held by what an earlier errand left behind, and ended by us. */
   #wasHeld = false
+  /** Node does not load again what it could not load once. */
+  #cannotLoad = false
   #over = false
   #closing: Promise<void> | undefined
   /** When it was left, on the monotonic clock, ms. */
@@ -103,7 +107,10 @@ export class Seat {
       useAtomics: false,
       env: { ...process.env } as Record<string, string>,
       ...(isThread
-        ? megabytes !== undefined && { resourceLimits: { maxOldGenerationSizeMb: megabytes } }
+        ? {
+            ...threadArguments(),
+            ...(megabytes !== undefined && { resourceLimits: { maxOldGenerationSizeMb: megabytes } }),
+          }
         : { execArgv: childArguments(megabytes) }),
     })
     this.#pool.on('error', () => {}) // its life tells of it
@@ -114,7 +121,7 @@ export class Seat {
       ...(link === undefined ? { parent: process.pid } : { link }),
       ...(news.hasSubscribers && { isWatched: true }),
     }
-    const opened = keepingUnlimited(() =>
+    const opened = started(() =>
       this.#pool.run(beginning, link === undefined ? { channel: this.#channel } : { transferList: [link.port] }),
     )
     this.#life = this.#watched(this.#pool.threads[0] as TinypoolWorker)
@@ -126,13 +133,13 @@ export class Seat {
 
   /** Whether another errand may be run here. */
   get isGood(): boolean {
-    return !this.#over && !this.#life.isOver && this.#number < this.#isolation.maxTasks
+    return !this.#over && !this.#cannotLoad && !this.#life.isOver && this.#number < this.#isolation.maxTasks
   }
 
   /** Takes one errand, when the last one is done. */
   take(errand: Errand, caller: Caller): void {
     const isLater = this.#life.hasBegun
-    const moved = this.#isolation.place === 'thread' ? movable(errand.input) : []
+    const { moved, buffers } = this.#isolation.place === 'thread' ? bytesIn(errand.input) : NO_BYTES
     const present: Present = {
       number: ++this.#number,
       caller,
@@ -146,12 +153,21 @@ export class Seat {
     this.#life.hold()
     this.#whenOpen(() => {
       try {
-        this.#send?.({ ...errand, type: 'errand', number: present.number }, moved)
+        this.#sendErrand({ ...errand, ...buffers, type: 'errand', number: present.number }, moved)
       } catch (error) {
         this.#leave(present)
         caller.lost(notSent(error))
       }
     })
+  }
+
+  #sendErrand(errand: Asked, moved: ArrayBuffer[]): void {
+    try {
+      this.#send?.(errand, moved)
+    } catch (error) {
+      if (moved.length === 0) throw error
+      this.#send?.(errand) // memory that cannot be moved, such as WebAssembly's, is copied
+    }
   }
 
   /** Says something to the handler of an errand, if that still runs. */
@@ -216,6 +232,8 @@ export class Seat {
   }
 
   #watched(itself: TinypoolWorker): Life {
+    // As tinypool ends it, it waits by `once` of node:events, which falls over an error if this is not there.
+    if (!('removeListener' in itself)) Object.assign(itself, { removeListener: () => itself })
     const life =
       this.#isolation.place === 'thread'
         ? new ThreadLife(
@@ -253,6 +271,7 @@ export class Seat {
         present.limit.cancel()
         return caller.begun()
       case 'reply':
+        this.#cannotLoad = !this.#life.hasBegun && codeOf(message.reply) === 'MODULE_NOT_LOADED'
         this.#leave(present)
         return caller.replied(message.reply)
       case 'end':
@@ -356,23 +375,50 @@ export function notSent(cause: unknown): BackgroundRunnerError {
   return new BackgroundRunnerError('INPUT_NOT_SENT', `the input cannot be sent to a worker: ${why}`, { cause })
 }
 
-/** tinypool raises the limit of listeners on our output by one for each child; of none it would make a limit of one. */
-function keepingUnlimited<Result>(start: () => Result): Result {
-  const unlimited = [process.stdout, process.stderr].filter((each) => each.getMaxListeners() === 0)
-  const result = start()
-  for (const each of unlimited) each.setMaxListeners(0)
-  return result
+function codeOf(reply: Reply): string | undefined {
+  return 'error' in reply ? reply.error.record.code : undefined
+}
+
+/**
+ * What tinypool does wrong as it starts a child: it raises the limit of listeners on our output by one, and of none makes a
+ * limit of one; and where there are no files left for its pipes (EMFILE) it falls over that, before it listens to its error.
+ *
+ * @throws {BackgroundRunnerError} with the code WORKER_EXITED: it could not even be tried
+ */
+function started<Result>(start: () => Result): Result {
+  const limits = [process.stdout, process.stderr].map((each) => [each, each.getMaxListeners()] as const)
+  const children: ChildProcess[] = []
+  const note = (message: unknown): void => void children.push((message as { readonly process: ChildProcess }).process)
+  subscribe('child_process', note)
+  try {
+    const result = start()
+    for (const [each, limit] of limits) if (limit === 0) each.setMaxListeners(0)
+    return result
+  } catch (cause) {
+    for (const [each, limit] of limits) each.setMaxListeners(limit)
+    for (const child of children) child.on('error', () => {})
+    const isWithoutPipes = children.some((child) => child.send === undefined)
+    throw exited('the worker could not be started', isWithoutPipes ? new Error('too many open files') : cause)
+  } finally {
+    unsubscribe('child_process', note)
+  }
 }
 
 const MB = 1_048_576
 
 /** What is this process's own: the port of a debugger, a program in the arguments (`-e`), being a test runner. */
 const OWN = /^(?:-[ep]+$|--(?:eval|print|input-type|inspect|test$))/
-const TAKES_PROGRAM = /^(?:-[ep]+|--eval|--print)$/
+/** What follows these is theirs. */
+const TAKES_VALUE = /^(?:-[ep]+|--(?:eval|print|input-type|inspect-port|inspect-publish-uid))$/
+
+/** Those of this process, without being told; unless it was told what its program is, which goes for no file. */
+function threadArguments(): { execArgv?: string[] } {
+  return process.execArgv.some((each) => each.startsWith('--input-type')) ? { execArgv: childArguments(undefined) } : {}
+}
 
 /** The flags of this process, for a child. */
 function childArguments(megabytes: number | undefined): string[] {
-  const inherited = process.execArgv.filter((each, i, all) => !OWN.test(each) && !TAKES_PROGRAM.test(all[i - 1] ?? ''))
+  const inherited = process.execArgv.filter((each, i, all) => !OWN.test(each) && !TAKES_VALUE.test(all[i - 1] ?? ''))
   if (megabytes === undefined) return inherited
   return [
     ...inherited.filter((each) => !/^--max[-_]old[-_]space[-_]size/.test(each)),
@@ -383,24 +429,35 @@ function childArguments(megabytes: number | undefined): string[] {
 /** What is worth to be moved and not copied, bytes. */
 const WORTH_MOVING = 65_536
 
-/** The memory of large buffers in an input; a schema made them, for this attempt. */
-function movable(input: unknown): ArrayBuffer[] {
-  const found = new Set<ArrayBuffer>()
+interface Bytes {
+  /** The memory of large ones; a schema made them, for this attempt. */
+  readonly moved: ArrayBuffer[]
+  readonly buffers?: Pick<Errand, 'buffers'>
+}
+
+const NO_BYTES: Bytes = { moved: [] }
+
+/** Bytes in an input, on their way to a thread. */
+function bytesIn(input: unknown): Bytes {
+  const moved = new Set<ArrayBuffer>()
+  const buffers: Buffer[] = []
   const seen = new Set<unknown>()
   const look = (value: unknown): void => {
     if (typeof value !== 'object' || value === null || seen.has(value)) return
     seen.add(value)
     if (ArrayBuffer.isView(value)) {
       const { buffer, byteLength } = value
+      if (Buffer.isBuffer(value)) buffers.push(value)
       if (buffer instanceof ArrayBuffer && byteLength >= WORTH_MOVING && byteLength === buffer.byteLength)
-        found.add(buffer)
-    } else if (Array.isArray(value)) value.forEach(look)
-    else if (Object.getPrototypeOf(value) === Object.prototype) Object.values(value).forEach(look)
+        moved.add(buffer)
+    } else if (Array.isArray(value) || value instanceof Set) value.forEach(look)
+    else if (value instanceof Map) for (const entry of value) entry.forEach(look)
+    else if (Object.prototype.toString.call(value) === '[object Object]') Object.values(value).forEach(look)
   }
   try {
     look(input)
   } catch {
-    return [] // too deep, or a getter that throws: sending it will say so
+    return NO_BYTES // too deep, or a getter that throws: sending it will say so
   }
-  return [...found]
+  return { moved: [...moved], ...(buffers.length > 0 && { buffers: { buffers } }) }
 }

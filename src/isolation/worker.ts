@@ -1,7 +1,7 @@
 /** What a worker begins with: it loads the module of an errand, calls the handler in it, and tells the runner of it. */
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { deserialize } from 'node:v8'
-import { isMainThread } from 'node:worker_threads'
+import { isMainThread, parentPort } from 'node:worker_threads'
 import { snapshot } from '../json.js'
 import { type HandlerModule, loadModule, type ModuleFile } from '../module-file.js'
 import { isThenable } from '../thenable.js'
@@ -36,6 +36,7 @@ let idleWatch: IdleWatch | undefined
 /** Called by tinypool, once. */
 export default function open({ link, parent, isWatched, ...rest }: Beginning): void {
   if (parent !== undefined) watchParent(parent)
+  if (parentPort !== null) parentPort.postMessage = unheard
   file = rest.file
   limits = rest.limits
   if (link !== undefined) send = viaPort(link)
@@ -72,10 +73,11 @@ async function load(): Promise<HandlerModule> {
 }
 
 // Without `async`: while AsyncLocalStorage is in use each promise is dear, and most handlers end in one turn.
-function perform(handler: HandlerModule, { input, isSerialized }: Errand, ctx: RemoteContext): void {
+function perform(handler: HandlerModule, { input, isSerialized, buffers }: Errand, ctx: RemoteContext): void {
   const fulfilled = (output: unknown): void =>
     reply(ctx, output === undefined ? {} : { output: snapshot(output, limits.output) })
   const rejected = (thrown: unknown): void => reply(ctx, { error: carried(thrown, limits) })
+  if (buffers !== undefined) for (const each of buffers) Object.setPrototypeOf(each, Buffer.prototype)
   try {
     ctx.begin()
     idleWatch?.letGo()
@@ -117,13 +119,14 @@ async function flush(streams: readonly NodeJS.WriteStream[]): Promise<void> {
 
 /** A thread has a port; it waits when the runner does not keep up. */
 function viaPort({ port, taken }: ThreadLink): Send {
-  let sent = 0
+  let sent = Atomics.load(taken, 0)
   port.on('message', hear)
   port.unref()
   return (message) => {
     port.postMessage(message)
     sent++
-    for (let seen = Atomics.load(taken, 0); sent - seen > MOST_UNDERWAY; seen = Atomics.load(taken, 0))
+    // Their difference is right also when the counter has gone round: it has 32 bits.
+    for (let seen = Atomics.load(taken, 0); ((sent - seen) | 0) > MOST_UNDERWAY; seen = Atomics.load(taken, 0))
       Atomics.wait(taken, 0, seen)
   }
 }
@@ -137,7 +140,18 @@ function viaChannel(): Send {
   })
   leaveWithParent(() => current !== undefined)
   const channel = process.send?.bind(process)
+  process.send = unheard
   return (message) => void channel?.(message)
+}
+
+/**
+ * What a handler says to its parent past the runner: tinypool falls over some of it, together with the program, and takes
+ * the rest for a broken worker.
+ */
+function unheard(_message: unknown, ...more: unknown[]): boolean {
+  const callback = more.at(-1)
+  if (typeof callback === 'function') process.nextTick(callback, null)
+  return true
 }
 
 // Its last words.
@@ -152,6 +166,7 @@ process.on('uncaughtExceptionMonitor', (error) => {
 process.on('exit', () => {
   const { by, error } = uncaught ?? { by: doings.getStore(), error: undefined }
   try {
+    current?.flush()
     send?.({ type: 'end', number: last, words: { by, error } })
   } catch {
     // There is nobody left to tell.

@@ -254,9 +254,8 @@ describe('when some recipients are refused', () => {
 
 describe('when the server is not there, or goes', () => {
   it('a refused connection is tried again', async () => {
-    const gone = await smtpServer()
-    const transport = gone.url
-    await gone.close()
+    // A port of a server that has gone may soon be that of another test; this one no test is ever given.
+    const transport = 'smtp://127.0.0.1:1'
     const runner = mailRunner({ transport, retry: { ...QUICK, attempts: 2 } })
     const record = await (await runner.submit('email', HELLO)).wait()
     expect(told(record)).toEqual({ state: 'failed', attempt: 2, code: 'ESOCKET' })

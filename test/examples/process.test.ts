@@ -1,4 +1,4 @@
-/** The examples as a user starts and ends them: a process, its environment, signals and exit codes. */
+/** The examples as processes: their environment, signals and exit codes. The outbox is shown as a user starts them. */
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
@@ -35,7 +35,7 @@ describe.each(FRAMEWORKS)('examples/%s/main.ts', (framework) => {
   }, 30_000)
 
   it('shows its mails at the outbox without an SMTP_URL, and ends with 0 on SIGINT', async () => {
-    const program = new Program(framework, {})
+    const program = new Program(framework, {}, 'sources')
     const client = await program.client()
     const [, outbox] = await program.printed(/(\S+\/outbox)\n/)
     expect(outbox).toBe(`${client.url}/outbox`)

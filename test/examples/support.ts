@@ -11,6 +11,7 @@ import { createApp as createExpressApp } from '../../examples/express/app.js'
 import { createApp as createHonoApp } from '../../examples/hono/app.js'
 import { type CaughtMail, startSmtpCatcher } from '../../examples/shared/smtp-catcher.js'
 import { createRunner, type Runner, type Settings } from '../../examples/shared/tasks.js'
+import { builtProgram, FROM_SOURCES } from '../support/programs.js'
 
 export const FRAMEWORKS = ['express', 'hono'] as const
 export type Framework = (typeof FRAMEWORKS)[number]
@@ -118,16 +119,24 @@ export function door(): { readonly opened: Promise<undefined>; readonly open: ()
   return { opened, open: () => open() }
 }
 
-/** The program as a user starts it. */
+/** From its sources it starts as a user starts it; built, in a third of the time. */
+export type From = 'sources' | 'built'
+
+function argsFor(framework: Framework, from: From): string[] {
+  const path = `examples/${framework}/main.ts`
+  return from === 'built' && !FROM_SOURCES ? [builtProgram(path)] : ['--import', 'tsx', path]
+}
+
+/** The program, in a process of its own. */
 export class Program {
   readonly #child: ChildProcessByStdio<null, Readable, Readable>
   readonly #ended: Promise<number | null>
   stdout = ''
   stderr = ''
 
-  constructor(framework: Framework, env: Record<string, string>) {
+  constructor(framework: Framework, env: Record<string, string>, from: From = 'built') {
     const root = fileURLToPath(new URL('../../', import.meta.url))
-    const child = spawn(process.execPath, ['--import', 'tsx', `examples/${framework}/main.ts`], {
+    const child = spawn(process.execPath, argsFor(framework, from), {
       cwd: root,
       // Nothing of the environment of the tests may steer the program.
       env: { PORT: '0', DATABASE_PATH: 'memory', ...env },

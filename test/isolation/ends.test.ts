@@ -1,5 +1,6 @@
 /** Every way in which a worker ends, alone: what the record says, and that nobody beside it notices. */
 import assert from 'node:assert/strict'
+import { ChildProcess } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { BackgroundRunner, defineTask } from 'background-runner'
 import { afterAll, beforeAll, describe, it, vi } from 'vitest'
@@ -22,6 +23,10 @@ interface Death {
   readonly cause?: object
   /** Much like another one. */
   readonly isRare?: boolean
+}
+
+interface Spawning {
+  spawn: (options: object) => number
 }
 
 const EVERYWHERE: readonly Death[] = [
@@ -183,6 +188,18 @@ for (const place of ['thread', 'process'] as const) {
       const record = await deeds.done('who')
       assert.deepEqual(history(record), ['succeeded'])
       assert.notEqual(record.output, worker)
+      await deeds.runner.close()
+    })
+
+    it('throws as its worker is ended, having run all its tasks: each worker is replaced, and nobody else notices', async () => {
+      const deeds = new Deeds({ place, concurrency: 1, worker: { maxTasks: 1 } })
+      const workers = new Set()
+      for (let i = 0; i < 10; i++) {
+        const record = await deeds.done('leaveRejection')
+        assert.deepEqual(history(record), ['succeeded'])
+        workers.add(record.output)
+      }
+      assert.equal(workers.size, 10)
       await deeds.runner.close()
     })
 
@@ -370,6 +387,17 @@ for (const place of ['thread', 'process'] as const) {
         await deeds.runner.close()
       })
 
+    it('a module that could not be loaded at first: the next attempt has a new worker, where it may load', async () => {
+      const path = folder.path()
+      process.env['AT_START'] = path
+      const deeds = new Deeds({ place, module: 'throws-at-first.js', concurrency: 1, attempts: 2 })
+      deeds.runner.once('retrying', () => folder.put(path))
+      const record = await deeds.done('')
+      assert.deepEqual(history(record), ['retry MODULE_NOT_LOADED', 'succeeded'])
+      assertQuiet(deeds)
+      await deeds.runner.close()
+    })
+
     it('an export that is not there: it is named', async () => {
       const task = { isolation: place, module: new URL('deeds.js', MODULES), export: 'nothing', retry: { attempts: 1 } }
       const runner = new BackgroundRunner({
@@ -379,6 +407,29 @@ for (const place of ['thread', 'process'] as const) {
       assert.equal(record.error?.code, 'MODULE_NOT_LOADED')
       assert.match(record.error?.message ?? '', /it has no function "nothing" among its exports/)
       await runner.close()
+    })
+
+    it('no files left for the pipes of a child: an error by policy, and the next one may start', async () => {
+      if (place === 'thread') return // it needs none
+      const { spawn } = ChildProcess.prototype as never as Spawning
+      // As Node does it. @see https://github.com/nodejs/node/blob/v24.x/lib/internal/child_process.js
+      ;(ChildProcess.prototype as never as Spawning).spawn = function (this: ChildProcess) {
+        process.nextTick(() => this.emit('error', new Error('spawn EMFILE')))
+        return -24
+      }
+      const deeds = new Deeds({ place })
+      const limit = process.stdout.getMaxListeners()
+      try {
+        const record = await deeds.done('who')
+        assert.deepEqual(history(record), ['failed WORKER_EXITED'])
+        assert.equal(record.error?.message, 'the worker could not be started: too many open files')
+        assert.equal(process.stdout.getMaxListeners(), limit)
+      } finally {
+        ;(ChildProcess.prototype as never as Spawning).spawn = spawn
+      }
+      assert.equal(typeof (await deeds.gives('who')), 'number')
+      assertQuiet(deeds)
+      await deeds.runner.close()
     })
 
     it('the least memory that may be given is enough to run', async () => {

@@ -1,10 +1,11 @@
 /** What a worker's life is besides its end: how many tasks, how long idle, what it is sent, what it writes, and its close. */
 import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
+import { MessageChannel, markAsUntransferable, Worker } from 'node:worker_threads'
 import { BackgroundRunner } from 'background-runner'
 import { sqlite } from 'background-runner/sqlite'
 import { afterAll, describe, it } from 'vitest'
-import { assertQuiet, Deeds, definition, Folder, history } from './support/deeds.js'
+import { assertQuiet, Deeds, definition, Folder, history, MODULES } from './support/deeds.js'
 import type { LeaverSettings } from './support/leaver.js'
 import { eventually, isRunning, Program } from './support/program.js'
 import { giving } from './support/schema.js'
@@ -122,6 +123,17 @@ for (const place of ['thread', 'process'] as const) {
     })
   })
 
+  describe(`what a handler in a ${place} says to its parent past the runner`, () => {
+    it('is heard by nobody, and does no harm', async () => {
+      const deeds = new Deeds({ place, concurrency: 1 })
+      const worker = await deeds.gives('who')
+      for (const what of [null, 'ready', 7, { ready: true }, { type: 'reply', number: 5 }])
+        assert.equal(await deeds.gives('saidToParent', what), worker)
+      assertQuiet(deeds)
+      await deeds.runner.close()
+    })
+  })
+
   describe(`what a schema gives, on its way to a ${place}`, () => {
     const open = (make: () => unknown): Deeds => {
       const input = giving(() => ({ deed: 'measure', input: make() }))
@@ -135,6 +147,31 @@ for (const place of ['thread', 'process'] as const) {
         return circle
       })
       assert.deepEqual(await deeds.gives('measure'), { bytes: 100_000, date: '1970-01-01T00:00:00.000Z', self: true })
+      await deeds.runner.close()
+    })
+
+    it('a Buffer is one there, wherever it lies', async () => {
+      class Own {
+        readonly bytes = Buffer.from('own')
+      }
+      const made = () => ({
+        one: Buffer.from('small'),
+        map: new Map([['it', Buffer.alloc(100_000, 'large')]]),
+        set: new Set([Buffer.from('a set')]),
+        own: new Own(),
+      })
+      const deeds = new Deeds({ place, schema: giving(() => ({ deed: 'spell', input: made() })) })
+      assert.deepEqual(await deeds.gives('spell'), ['small', 'large', 'a set', 'own'])
+      await deeds.runner.close()
+    })
+
+    it('memory that is large and cannot be moved is copied', async () => {
+      const kept = new Uint8Array(100_000)
+      markAsUntransferable(kept.buffer)
+      const deeds = open(() => ({ bytes: kept }))
+      for (let i = 0; i < 2; i++)
+        assert.deepEqual(await deeds.gives('measure'), { bytes: 100_000, date: null, self: false })
+      assert.equal(kept.byteLength, 100_000)
       await deeds.runner.close()
     })
 
@@ -257,3 +294,42 @@ for (const place of ['thread', 'process'] as const) {
     })
   })
 }
+
+describe('a thread that has said more than its counter counts', () => {
+  it('goes on', async () => {
+    const { port1, port2 } = new MessageChannel()
+    const taken = new Int32Array(new SharedArrayBuffer(4))
+    taken[0] = 2 ** 31 - 2
+    const limits = { input: 1_000, output: 1_000, errorMessage: 100, errorStack: 100 }
+    const file = { url: new URL('any-deed.js', MODULES).href, name: 'run' }
+    const program = `
+      const { parentPort, workerData: { worker, beginning } } = require('node:worker_threads')
+      parentPort.on('message', () => {})
+      import(worker).then((it) => it.default(beginning))
+    `
+    const worker = new Worker(program, {
+      eval: true,
+      workerData: {
+        worker: new URL('../../src/isolation/worker.js', import.meta.url).href,
+        beginning: { file, limits, link: { port: port2, taken } },
+      },
+      transferList: [port2],
+    })
+    const facts = { id: 'a', name: 'run', attempt: 1, retries: 0, createdAt: 0 }
+    const heard: unknown[] = []
+    const replies = new Promise<void>((resolve) =>
+      port1.on('message', ({ type, number }) => {
+        Atomics.add(taken, 0, 1)
+        Atomics.notify(taken, 0)
+        heard.push(type)
+        if (type !== 'reply') return
+        if (number === 3) resolve()
+        else port1.postMessage({ type: 'errand', number: number + 1, input: { deed: 'who' }, facts })
+      }),
+    )
+    port1.postMessage({ type: 'errand', number: 1, input: { deed: 'who' }, facts })
+    await replies
+    assert.deepEqual(heard, ['begun', 'reply', 'begun', 'reply', 'begun', 'reply'])
+    await worker.terminate()
+  })
+})

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { BackgroundRunner, defineTask } from 'background-runner'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { installed } from '../support/installed.js'
-import { command, env, run } from '../support/snippets.js'
+import { env, fromSources, run } from '../support/snippets.js'
 
 const PLACES = ['inline', 'thread', 'process'] as const
 const at = (file: string): string => new URL(`./modules/typescript/${file}`, import.meta.url).href
@@ -42,7 +42,7 @@ async function endsOf(files: readonly string[], node: readonly string[] = []): P
   return [...new Set(JSON.parse(stdout) as unknown[])]
 }
 
-const tsx = command('').slice(0, 2)
+const tsx = fromSources('').slice(0, 2)
 const HELP = 'give the built file, start Node with --import tsx'
 
 describe('with tsx', () => {
@@ -79,6 +79,16 @@ describe.runIf(!process.features.typescript)('with a Node that knows no TypeScri
       return `MODULE_NOT_LOADED the module ${path} cannot be loaded: Unknown file extension ".ts" for ${path}; ${hint}`
     }
     expect(await endsOf(['alone.js', 'levels.ts'])).toEqual([said('alone.ts'), said('levels.ts')])
+  })
+})
+
+describe('a program that is no file', () => {
+  it('has its tasks run everywhere: what it was told of itself does not reach a worker', async () => {
+    const tasks = PLACES.map((place) => `${place} ${new URL('./modules/basics.js', import.meta.url).href}`)
+    const flags = ['--inspect-port', '0', '--input-type', 'module', '--eval', APP.replace('slice(2)', 'slice(1)')]
+    const { stdout } = await run(process.execPath, [...flags, ...tasks], { cwd: app.folder, env })
+    const ends = JSON.parse(stdout) as { readonly thread: string }[]
+    expect(ends.map(({ thread }) => thread?.split(' ')[0])).toEqual(['process', 'thread', 'process'])
   })
 })
 

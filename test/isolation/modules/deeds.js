@@ -2,7 +2,7 @@
 import { pbkdf2Sync } from 'node:crypto'
 import { existsSync, writeFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { isMainThread, threadId } from 'node:worker_threads'
+import { isMainThread, parentPort, threadId } from 'node:worker_threads'
 
 const never = () => new Promise(() => {})
 export const where = () => (isMainThread ? process.pid : threadId)
@@ -110,6 +110,10 @@ export const leaveThrower = (ms) => {
   }, ms)
   return where()
 }
+export const leaveRejection = () => {
+  Promise.reject(new Error('left behind'))
+  return where()
+}
 /** What is left behind waits for a file, and then throws or exits. */
 export const lurk = ({ path, how }) => {
   setInterval(() => {
@@ -126,9 +130,11 @@ export const provoke = (paths) => {
   writeFileSync(next, '')
   return never()
 }
+/** A loop without end; seconds pass until somebody ends it, so it leaves the processor to the other tests. */
 export const leaveSpin = (ms) => {
+  const cell = new Int32Array(new SharedArrayBuffer(4))
   setTimeout(() => {
-    for (;;);
+    for (;;) Atomics.wait(cell, 0, 0, 10)
   }, ms)
   return where()
 }
@@ -148,6 +154,14 @@ export const pause = async (ms) => {
 
 // What says something.
 
+/** To its parent, past the runner; gives where it runs when that has been heard. */
+export const saidToParent = async (what) => {
+  await new Promise((resolve) => (process.send ? process.send(what, resolve) : setTimeout(resolve, 10)))
+  parentPort?.postMessage(what)
+  await sleep(10)
+  return where()
+}
+
 /** A save that is underway when the worker dies. */
 export const saveAndDie = async (input, ctx) => {
   ctx.save({ before: input })
@@ -157,6 +171,7 @@ export const saveAndDie = async (input, ctx) => {
 export const saveOnce = (input, ctx) => ctx.saved ?? saveAndDie(input, ctx)
 export const floodAndDie = async (lines, ctx) => {
   for (let i = 0; i < lines; i++) ctx.log(`line ${i}`)
+  ctx.progress('almost all said')
   ctx.progress('all said')
   process.exit(1)
 }
@@ -183,3 +198,8 @@ export const measure = (input) => ({
   date: input.date?.toISOString() ?? null,
   self: input.self === input,
 })
+/** Of the Buffers in it, what they say. */
+export const spell = ({ one, map, set, own }) =>
+  [one, map.get('it'), [...set][0], own.bytes].map((each) =>
+    Buffer.isBuffer(each) ? `${each}`.slice(0, 5) : typeof each,
+  )
