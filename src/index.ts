@@ -43,6 +43,7 @@ export {
 export type { RunnerEvents } from './events.js'
 export type { TaskHandle, WaitOptions } from './handle.js'
 export type { Json } from './json.js'
+export type { NameLimits, Requirements, TaskLimits } from './limits.js'
 export { localEngine } from './local/local-engine.js'
 export type { Admission, Store, StoreHost, StoreSettings } from './local/store.js'
 export type { Logger } from './logger.js'

@@ -4,7 +4,7 @@ import { type Clock, systemClock, wholeMs } from './clock.js'
 import type { Duration } from './duration.js'
 import type { Engine, RetentionPolicy } from './engine.js'
 import { ERROR_LIMITS } from './error-record.js'
-import { InvalidInputError, show } from './errors.js'
+import { show, UnsupportedByEngineError } from './errors.js'
 import { type Json, MAX_BYTES } from './json.js'
 import { amounts, checkNeed, type Requirements } from './limits.js'
 import { localEngine } from './local/local-engine.js'
@@ -147,7 +147,7 @@ export function fillOptions(options: RunnerOptions<TaskMap>): FilledOptions {
   }
 }
 
-/** @throws {InvalidInputError} the engine keeps no such limits, or a task needs more than there is */
+/** @throws {UnsupportedByEngineError} {InvalidInputError} a task needs more than there is */
 function checkLimits(
   tasks: readonly (readonly [string, TaskDefinition])[],
   resources: ReadonlyMap<string, number>,
@@ -156,12 +156,10 @@ function checkLimits(
   for (const [name, { limits }] of tasks) {
     if (limits === undefined) continue
     if (!capabilities.quotas)
-      throw new InvalidInputError(SUBJECT, [
-        {
-          path: ['tasks', name],
-          message: `has keyed concurrency, a rate limit or needs, which the engine ${show(engine)} does not keep`,
-        },
-      ])
+      throw new UnsupportedByEngineError(
+        engine,
+        `keep the limits of ${show(name)}: keyed concurrency, rate limits, needs`,
+      )
     if (typeof limits.requires === 'object') checkNeed(limits.requires, resources, SUBJECT, ['tasks', name, 'requires'])
   }
 }
