@@ -56,8 +56,8 @@ export type Limits = Execution['limits']
 
 export interface ThreadLink {
   readonly port: MessagePort
-  /** One counter: how many messages the runner has taken. */
-  readonly taken: Int32Array
+  /** Two numbers: how many messages the runner has taken; and the errand of which the handler was called last. */
+  readonly shared: Int32Array
 }
 
 /** What became of an errand. */
@@ -96,6 +96,10 @@ export type Asked = { readonly number: number } & (
   | { readonly type: 'abort'; readonly reason: CarriedError }
   | { readonly type: 'saved'; readonly save: number; readonly error?: CarriedError | undefined }
 )
+
+/** Where the two numbers are. */
+export const TAKEN = 0
+export const CALLED = 1
 
 /** So many messages may be on their way from a thread; one more waits until the runner has taken some. */
 export const MOST_UNDERWAY = 1_000

@@ -143,10 +143,18 @@ export class RemoteContext implements TaskContext, StateHolder {
     return Promise.race([work(), stopped])
   }
 
-  /** The handler is called now. @throws the reason why not: the runner has asked to stop before */
-  begin(): void {
+  /**
+   * The handler is called now.
+   *
+   * @param isSeen the runner sees that as well; it is told if the handler has not ended in its first turn
+   * @throws the reason why not: the runner has asked to stop before
+   */
+  begin(isSeen: boolean): void {
     if (this.#aborted !== undefined) throw this.#aborted
-    this.#say({ type: 'begun' })
+    if (!isSeen) return this.#say({ type: 'begun' })
+    setImmediate(() => {
+      if (!this.ended) this.#say({ type: 'begun' })
+    })
   }
 
   fault(error: unknown): void {

@@ -17,12 +17,24 @@ import type { AttemptRecord } from '../record.js'
 import type { Isolation } from '../task.js'
 import { carried } from './carried-error.js'
 import { ChildLife, type Life, ThreadLife } from './life.js'
-import type { Asked, Beginning, Errand, Limits, Reply, ThreadLink, Told } from './protocol.js'
+import {
+  type Asked,
+  type Beginning,
+  CALLED,
+  type Errand,
+  type Limits,
+  type Reply,
+  TAKEN,
+  type ThreadLink,
+  type Told,
+} from './protocol.js'
 
 /** ms that a worker has until it calls its first handler: for its own start and the module's. */
 const START = 60_000
 /** ms that one which has served before has until it calls the next: what an earlier handler left behind may hold it. */
 const WAKE = 2_000
+/** ms after which a thread is looked at that has said nothing: its handler may have been called, and hold its loop. */
+const LOOK = 5
 /** ms that one which has nothing to do has to end by itself: less than a runner that closes waits for it. */
 const END = 500
 /** The longest time that Node's timers know, ms. */
@@ -56,9 +68,11 @@ interface Present {
   readonly isLater: boolean
   /** Memory of its input has gone to the worker, and is not here any more. */
   readonly hasMoved: boolean
-  /** Rings if it does not begin. */
-  readonly limit: Alarm
+  /** Rings when it is time to look whether it has begun. */
+  limit: Alarm
   hasBegun: boolean
+  /** It was looked for, and had not begun. */
+  isLate: boolean
 }
 
 type Message<Each extends { readonly number: number }> = Each extends unknown ? Omit<Each, 'number'> : never
@@ -68,7 +82,8 @@ export class Seat {
   readonly #pool: Tinypool
   readonly #life: Life
   #port: MessagePort | undefined
-  #taken: Int32Array | undefined
+  /** What it shares with a thread: see protocol.ts. */
+  #shared: Int32Array | undefined
   #send: ((message: Asked, moved?: ArrayBuffer[]) => void) | undefined
   /** What is to be sent when the worker is open; undefined from then on. */
   #unsent: (() => void)[] | undefined = []
@@ -146,8 +161,9 @@ export class Seat {
       previous: errand.facts.rest?.previous,
       isLater,
       hasMoved: moved.length > 0,
-      limit: after(systemClock, isLater ? WAKE : START, () => this.#beginsLate(present)),
+      limit: after(systemClock, isLater ? LOOK : START, () => this.#look(present)),
       hasBegun: false,
+      isLate: false,
     }
     this.#present = present
     this.#life.hold()
@@ -214,13 +230,13 @@ export class Seat {
   /** What a thread gets and sends its messages by. */
   #newLink(): ThreadLink {
     const { port1, port2 } = new MessageChannel()
-    const taken = new Int32Array(new SharedArrayBuffer(4))
+    const shared = new Int32Array(new SharedArrayBuffer(8))
     this.#port = port1
-    this.#taken = taken
+    this.#shared = shared
     port1.on('message', (message) => this.#hear(message))
     port1.unref() // the thread itself holds this process, while it has an errand
     this.#send = (message, moved) => port1.postMessage(message, moved)
-    return { port: port2, taken }
+    return { port: port2, shared }
   }
 
   /** What a child process gets and sends its messages by. */
@@ -256,24 +272,21 @@ export class Seat {
   }
 
   #hear(message: Told): void {
-    if (this.#taken !== undefined) {
-      Atomics.add(this.#taken, 0, 1)
-      Atomics.notify(this.#taken, 0)
+    if (this.#shared !== undefined) {
+      Atomics.add(this.#shared, TAKEN, 1)
+      Atomics.notify(this.#shared, TAKEN)
     }
-    if (message.type === 'begun') this.#life.hasBegun = true
     if (message.type === 'end') this.#life.lastWords = message.words
     const present = this.#present
     if (present === undefined || message.number !== present.number) return
     const { caller } = present
+    if (message.type === 'begun' || this.#isCalled(present)) this.#begins(present)
     switch (message.type) {
-      case 'begun':
-        present.hasBegun = true
-        present.limit.cancel()
-        return caller.begun()
       case 'reply':
         this.#cannotLoad = !this.#life.hasBegun && codeOf(message.reply) === 'MODULE_NOT_LOADED'
         this.#leave(present)
         return caller.replied(message.reply)
+      case 'begun':
       case 'end':
         return
       default:
@@ -281,11 +294,30 @@ export class Seat {
     }
   }
 
-  #beginsLate(present: Present): void {
+  #begins(present: Present): void {
+    if (present.hasBegun) return
+    present.hasBegun = true
+    this.#life.hasBegun = true
+    present.limit.cancel()
+    present.caller.begun()
+  }
+
+  /** Whether its handler was called, as can be seen in a thread, whatever that does. */
+  #isCalled({ number }: Present): boolean {
+    return this.#shared !== undefined && Atomics.load(this.#shared, CALLED) === number
+  }
+
+  #look(present: Present): void {
     // What it has said may lie there unread, if this process was busy for long.
     nextTurn(() =>
       nextTurn(() => {
         if (present.hasBegun || present !== this.#present) return
+        if (this.#isCalled(present)) return this.#begins(present)
+        if (present.isLater && !present.isLate) {
+          present.isLate = true
+          present.limit = after(systemClock, WAKE, () => this.#look(present))
+          return
+        }
         if (present.isLater) this.#wasHeld = true
         else this.#ended ??= exited(`${this.#what} was ended: it did not start within ${START} ms`)
         this.#kill()
@@ -298,6 +330,7 @@ export class Seat {
     this.#tellBlame(life)
     const present = this.#present
     if (present === undefined) return
+    if (this.#isCalled(present)) this.#begins(present)
     this.#leave(present)
     const neverBegan = present.isLater && !present.hasBegun && !present.hasMoved
     present.caller.lost(this.#ended ?? (neverBegan ? undefined : this.#death(present, life)))

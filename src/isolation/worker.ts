@@ -12,10 +12,12 @@ import { leaveWithParent, watchParent } from './parent.js'
 import {
   type Asked,
   type Beginning,
+  CALLED,
   type Errand,
   type Limits,
   MOST_UNDERWAY,
   type Reply,
+  TAKEN,
   type ThreadLink,
   type Told,
 } from './protocol.js'
@@ -32,6 +34,10 @@ let module: HandlerModule | undefined
 let current: RemoteContext | undefined
 let last = 0
 let idleWatch: IdleWatch | undefined
+/** Of a thread: where its runner sees which errand's handler was called last. */
+let shared: Int32Array | undefined
+/** The runner has heard that a handler was called here: it looks there from then on. */
+let isKnown = false
 
 /** Called by tinypool, once. */
 export default function open({ link, parent, isWatched, ...rest }: Beginning): void {
@@ -39,7 +45,10 @@ export default function open({ link, parent, isWatched, ...rest }: Beginning): v
   if (parentPort !== null) parentPort.postMessage = unheard
   file = rest.file
   limits = rest.limits
-  if (link !== undefined) send = viaPort(link)
+  if (link !== undefined) {
+    send = viaPort(link)
+    shared = link.shared
+  }
   if (isWatched) idleWatch = new IdleWatch(() => current?.waits())
 }
 
@@ -79,7 +88,9 @@ function perform(handler: HandlerModule, { input, isSerialized, buffers }: Erran
   const rejected = (thrown: unknown): void => reply(ctx, { error: carried(thrown, limits) })
   if (buffers !== undefined) for (const each of buffers) Object.setPrototypeOf(each, Buffer.prototype)
   try {
-    ctx.begin()
+    ctx.begin(isKnown && shared !== undefined && idleWatch === undefined)
+    isKnown = true
+    if (shared !== undefined) Atomics.store(shared, CALLED, ctx.number)
     idleWatch?.letGo()
     const result = call(handler, isSerialized ? deserialize(Buffer.from(input as string, 'base64')) : input, ctx)
     if (isThenable(result)) Promise.resolve(result).then(fulfilled, rejected)
@@ -118,16 +129,20 @@ async function flush(streams: readonly NodeJS.WriteStream[]): Promise<void> {
 }
 
 /** A thread has a port; it waits when the runner does not keep up. */
-function viaPort({ port, taken }: ThreadLink): Send {
-  let sent = Atomics.load(taken, 0)
+function viaPort({ port, shared }: ThreadLink): Send {
+  let sent = Atomics.load(shared, TAKEN)
   port.on('message', hear)
   port.unref()
   return (message) => {
     port.postMessage(message)
     sent++
     // Their difference is right also when the counter has gone round: it has 32 bits.
-    for (let seen = Atomics.load(taken, 0); ((sent - seen) | 0) > MOST_UNDERWAY; seen = Atomics.load(taken, 0))
-      Atomics.wait(taken, 0, seen)
+    for (
+      let seen = Atomics.load(shared, TAKEN);
+      ((sent - seen) | 0) > MOST_UNDERWAY;
+      seen = Atomics.load(shared, TAKEN)
+    )
+      Atomics.wait(shared, TAKEN, seen)
   }
 }
 
