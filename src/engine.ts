@@ -16,6 +16,7 @@
  * - An outcome is written for the attempt that it belongs to, or not at all: an engine fences out late ones.
  */
 import type { Clock } from './clock.js'
+import type { Explanation } from './explanation.js'
 import type { Json } from './json.js'
 import type { NameLimits } from './limits.js'
 import type { Hold, SerializedError, StoredTask, TaskExtras, TaskRecord, TaskState } from './record.js'
@@ -47,6 +48,8 @@ export interface Engine {
   remove(id: string): MaybePromise<boolean>
   /** Names of which nothing starts now (`Outcome.hold`), until they are lifted. local/holds.ts has the rules. */
   holds(): MaybePromise<readonly Hold[]>
+  /** Why it does not run now. An engine may do without. @throws {TaskNotFoundError} */
+  explain?(id: string): MaybePromise<Explanation>
   /** Holds, or releases, the whole engine; what runs goes on. */
   pause(paused: boolean): MaybePromise<void>
   /**

@@ -41,6 +41,7 @@ export {
   WaitTimeoutError,
 } from './errors.js'
 export type { RunnerEvents } from './events.js'
+export type { Explanation, Reason } from './explanation.js'
 export type { TaskHandle, WaitOptions } from './handle.js'
 export type { Json } from './json.js'
 export type { NameLimits, Requirements, TaskLimits } from './limits.js'

@@ -25,8 +25,10 @@ import {
   TaskCancelledError,
   TaskFailedError,
   TaskNotFoundError,
+  UnsupportedByEngineError,
 } from './errors.js'
 import { guarded, IsolatedEmitter } from './events.js'
+import type { Explanation } from './explanation.js'
 import { TaskHandle, type WaitOptions } from './handle.js'
 import { Idlers } from './idlers.js'
 import { TASK_STATES } from './lifecycle.js'
@@ -319,6 +321,17 @@ export class BackgroundRunner<const Tasks extends TaskMap = TaskMap> extends Iso
    */
   async holds(): Promise<readonly Hold[]> {
     return (await this.#use()).holds()
+  }
+
+  /**
+   * Why a task does not run now: what keeps it, until when, and which tasks hold what it waits for.
+   *
+   * @throws {TaskNotFoundError} {UnsupportedByEngineError}
+   */
+  async explain(id: string): Promise<Explanation> {
+    const engine = await this.#use()
+    if (engine.explain === undefined) throw new UnsupportedByEngineError(engine.name, 'explain why a task waits')
+    return engine.explain(id)
   }
 
   /** Holds the whole engine: no attempt starts until `resume`; what runs goes on. */

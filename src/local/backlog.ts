@@ -25,6 +25,7 @@ export function dueBefore<Task extends Waiting<Task>>(a: Task, b: Task): boolean
 class Level<Task extends Waiting<Task>> implements Slotted {
   readonly priority: number
   slot = -1
+  size = 0
   readonly #inOrder: Chain<Task> = new Chain()
   /** Those that did not come in order. */
   #strays: Heap<Task> | undefined
@@ -40,7 +41,16 @@ class Level<Task extends Waiting<Task>> implements Slotted {
     return head === undefined || dueBefore(stray, head) ? stray : head
   }
 
+  countBefore(task: Task, most: number): number {
+    let count = 0
+    for (let each = this.#inOrder.head; each !== undefined && count < most && dueBefore(each, task); each = each.next)
+      count++
+    for (const each of this.#strays ?? []) if (dueBefore(each, task)) count++
+    return Math.min(count, most)
+  }
+
   push(task: Task): void {
+    this.size++
     const { tail } = this.#inOrder
     if (tail === undefined || dueBefore(tail, task)) return this.#inOrder.push(task)
     this.#strays ??= new Heap<Task>(dueBefore)
@@ -48,6 +58,7 @@ class Level<Task extends Waiting<Task>> implements Slotted {
   }
 
   remove(task: Task): void {
+    this.size--
     if (task.slot >= 0) this.#strays?.remove(task)
     else this.#inOrder.remove(task)
   }
@@ -71,6 +82,16 @@ export class Backlog<Task extends Waiting<Task>> {
     }
     level.push(task)
     this.size++
+  }
+
+  /** How many come before a task that is in it. */
+  countBefore(task: Task, most: number): number {
+    let count = 0
+    for (const level of this.#levels.values()) {
+      if (level.priority > task.priority) count += level.size
+      else if (level.priority === task.priority) count += level.countBefore(task, most)
+    }
+    return Math.min(count, most)
   }
 
   /** Removes a task that was pushed with this priority. */

@@ -19,6 +19,11 @@ export class Heap<Item extends Slotted> {
     return this.#items[0]
   }
 
+  /** In no order. */
+  [Symbol.iterator](): Iterator<Item> {
+    return this.#items.values()
+  }
+
   push(item: Item): void {
     this.#items.push(item)
     this.#rise(item, this.#items.length - 1)

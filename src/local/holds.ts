@@ -17,6 +17,7 @@
  * very task is running at that attempt. However the attempt ended, and whoever wrote that down, the next one may begin.
  */
 import type { Outcome, TaskEvent } from '../engine.js'
+import type { Reason } from '../explanation.js'
 import type { Hold, SerializedError, StoredTask } from '../record.js'
 import type { Outlook, SettledWithHold } from './store.js'
 
@@ -66,6 +67,12 @@ export class Holds<Key> {
   keeps(name: string, now: number): boolean {
     const held = this.#held.get(name)
     return held !== undefined && (now < held.until || (held.probe !== undefined && this.#isRunning(held.probe)))
+  }
+
+  /** As what keeps a task of this name. */
+  reasons(name: string): Reason[] {
+    const held = this.#held.get(name)
+    return held === undefined ? [] : [{ type: 'held', until: held.until, error: held.error }]
   }
 
   /** An attempt of a name that may start has started: where there is a hold, it is its probe. */

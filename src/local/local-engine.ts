@@ -24,7 +24,8 @@ import type {
   TaskCounts,
   TaskEvent,
 } from '../engine.js'
-import { InvalidStateError } from '../errors.js'
+import { InvalidStateError, TaskNotFoundError } from '../errors.js'
+import { type Explanation, MOST_IDS, type Reason } from '../explanation.js'
 import { copyJson, type Json } from '../json.js'
 import { isLimited } from '../limits.js'
 import { extrasOf, type Hold, type StoredTask, type TaskRecord, toRecord } from '../record.js'
@@ -206,6 +207,31 @@ class LocalEngine<Task extends StoredTask> implements Engine, RunHost<Task> {
 
   holds(): MaybePromise<readonly Hold[]> {
     return andThen(this.#store.holds(), copyJson)
+  }
+
+  explain(id: string): MaybePromise<Explanation> {
+    return andThen(this.#store.find(id), (task) => {
+      if (task === undefined) throw new TaskNotFoundError(id)
+      const { name, state, runAt } = task
+      if (state === 'scheduled') return { id, name, state, reasons: [{ type: 'scheduled', until: runAt }] }
+      if (state !== 'queued') return { id, name, state, reasons: [] }
+      const known = this.#store.explain?.(task, this.#admission.open, this.#runs.tasks, this.#clock.now())
+      return andThen(known, (reasons = []) => ({ id, name, state, reasons: [...reasons, ...this.#reasonsHere(task)] }))
+    })
+  }
+
+  /** What of this process keeps a task, if it may run here. */
+  #reasonsHere({ name }: Task): Reason[] {
+    const { concurrency } = this.#queue
+    const max = this.#host.settings.names.get(name)
+    if (max === undefined || !this.#working) return this.capabilities.shared ? [] : [{ type: 'worker' }]
+    const reasons: Reason[] = []
+    const running = this.#runs.tasks
+    const idsOf = (tasks: readonly Task[]): string[] => tasks.slice(0, MOST_IDS).map(({ id }) => id)
+    const ofName = running.filter((each) => each.name === name)
+    if (ofName.length >= max) reasons.push({ type: 'concurrency', max, by: idsOf(ofName) })
+    if (running.length >= concurrency) reasons.push({ type: 'slots', max: concurrency, by: idsOf(running) })
+    return reasons
   }
 
   pause(paused: boolean): MaybePromise<void> {

@@ -17,6 +17,7 @@
  * Loaded where a runner has such limits.
  */
 import type { EngineSettings } from '../engine.js'
+import { MOST_IDS, type Reason } from '../explanation.js'
 import type { StoredTask } from '../record.js'
 import { Backlog, dueBefore, type Waiting } from './backlog.js'
 import { getOrMake } from './get-or-make.js'
@@ -353,6 +354,49 @@ export class MemoryLanes<Task extends Laned<Task>> {
       reserved ??= new Set()
       for (const each of best.line.resources) reserved.add(each)
     }
+  }
+
+  /** What keeps a task that waits. @param running what runs */
+  explain(task: Task, names: readonly string[], isKept: (name: string) => boolean, running: readonly Task[]): Reason[] {
+    const { gates } = task.lane as Lane<Task>
+    const { slot = '', rate = '', requires = {} } = task.extras ?? {}
+    const idsOf = (tasks: readonly Task[]): string[] => tasks.slice(0, MOST_IDS).map(({ id }) => id)
+    const reasons: Reason[] = []
+    for (const gate of gates) {
+      const { max, interval } = gate
+      if (!this.#isFull(gate)) continue
+      const by = idsOf(running.filter((each) => each.lane?.gates.includes(gate)))
+      const until = nextRoom(gate)
+      if (interval === undefined) reasons.push({ type: 'key', key: slot, max, by })
+      else reasons.push({ type: 'rateLimit', key: rate, max, ...(Number.isFinite(until) && { until }) })
+    }
+    for (const [resource, needs] of Object.entries(requires)) {
+      const free = Math.max(0, (this.#resources.get(resource) ?? 0) - (this.#taken.get(resource)?.amount ?? 0))
+      const by = idsOf(running.filter((each) => each.extras?.requires?.[resource] !== undefined))
+      if (needs > free + EXACT) reasons.push({ type: 'resource', resource, needs, free, by })
+    }
+    if (reasons.length > 0) return reasons
+    return this.#reservation(task, names, isKept)
+  }
+
+  /** What a task needs that is kept for another one whose turn comes before. */
+  #reservation(task: Task, names: readonly string[], isKept: (name: string) => boolean): Reason[] {
+    const own = (task.lane as Lane<Task>).line
+    const reserved = new Map<string, string>()
+    const lanes = names
+      .filter((name) => !isKept(name))
+      .flatMap((name) => [...(this.#lines.get(name)?.values() ?? [])])
+      .map((line) => this.#firstOf(line))
+      .filter((lane) => lane !== undefined) as Lane<Task>[]
+    for (const { line, first } of lanes.sort((a, b) => (comesBefore(a.first, b.first) ? -1 : 1))) {
+      const kept = line.resources.find((each) => reserved.has(each))
+      if (kept === undefined && first !== task && !this.#fits(first))
+        for (const each of line.resources) reserved.set(each, first.id)
+      if (line !== own) continue
+      const resource = line.resources.find((each) => reserved.has(each))
+      return resource === undefined ? [] : [{ type: 'reserved', resource, for: reserved.get(resource) as string }]
+    }
+    return []
   }
 
   /** The best lane of a line that no gate keeps; those that one does are parked there. */

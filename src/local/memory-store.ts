@@ -12,6 +12,7 @@ import type {
   TaskEvent,
 } from '../engine.js'
 import { QueueFullError, TaskNotFoundError } from '../errors.js'
+import { MOST_AHEAD, type Reason } from '../explanation.js'
 import type { Json } from '../json.js'
 import * as life from '../lifecycle.js'
 import { isLimited } from '../limits.js'
@@ -268,6 +269,19 @@ export class MemoryStore implements Store<MemoryTask> {
 
   pause(paused: boolean): void {
     this.#paused = paused
+  }
+
+  explain(task: MemoryTask, names: readonly string[], running: readonly MemoryTask[], now: number): Reason[] {
+    const reasons: Reason[] = this.#paused ? [{ type: 'paused' }] : []
+    if (this.#holds.keeps(task.name, now)) reasons.push(...this.#holds.reasons(task.name))
+    this.#lanes?.advance(now)
+    const isKept = (name: string): boolean => this.#holds.keeps(name, now)
+    if (task.lane !== undefined && this.#lanes !== undefined)
+      reasons.push(...this.#lanes.explain(task, names, isKept, running))
+    const backlog = task.lane?.backlog ?? this.#backlogs.get(task.name)
+    const count = backlog?.countBefore(task, MOST_AHEAD) ?? 0
+    if (count > 0) reasons.push({ type: 'ahead', count })
+    return reasons
   }
 
   prune(policy: RetentionPolicy, now: number): Pruned {

@@ -20,6 +20,7 @@ import type {
   TaskCounts,
   TaskEvent,
 } from '../engine.js'
+import type { Reason } from '../explanation.js'
 import type { Json } from '../json.js'
 import type { Hold, StoredTask, TaskRecord } from '../record.js'
 
@@ -63,6 +64,13 @@ export interface Store<Task extends StoredTask = StoredTask> {
   setPriority(id: string, priority: number): MaybePromise<TaskRecord>
   remove(id: string): MaybePromise<boolean>
   pause(paused: boolean): MaybePromise<void>
+  /**
+   * What keeps a task that is queued, as far as the store knows. A store may do without.
+   *
+   * @param names that may start an attempt in this process
+   * @param running what runs in this process
+   */
+  explain?(task: Task, names: readonly string[], running: readonly Task[], now: number): MaybePromise<Reason[]>
   /** The names that are held. */
   holds(): MaybePromise<readonly Hold[]>
   /** Removes some of what is over the retention; tells which, and whether there is more. */

@@ -9,6 +9,7 @@
  * connection has written.
  */
 import type { EngineSettings } from '../engine.js'
+import { MOST_IDS, type Reason } from '../explanation.js'
 import { getOrMake } from '../local/get-or-make.js'
 import type { TaskExtras } from '../record.js'
 import type { Database, Row, Statement } from './driver.js'
@@ -390,6 +391,88 @@ export class LaneTable {
       const number = this.#names.number(name)
       if (number !== undefined) for (const resources of this.#linesOf(number)) this.#firstOf(number, resources)
     }
+  }
+
+  /** What keeps a task that waits. */
+  explain(task: SqliteTask, names: readonly string[], isKept: (name: string) => boolean, now: number): Reason[] {
+    if (task.lane === null) return []
+    const lane = this.#lane(task.lane)
+    const { slots, rate } = this.#limits.get(task.name) ?? {}
+    const reasons: Reason[] = []
+    if (lane.slot !== null && slots !== undefined && this.#isFull(lane, 'slot'))
+      reasons.push({ type: 'key', key: lane.slot, max: slots, by: this.#runningOf(lane) })
+    if (lane.rate !== null && rate !== undefined && this.#windowIsFull(lane, now)) {
+      const until = this.#sql('SELECT min(until) AS until FROM calls WHERE name = ? AND rate = ? AND until > ?').get(
+        lane.name,
+        lane.rate,
+        now,
+      )?.['until']
+      const isKnown = typeof until === 'number' && until !== NOT_YET
+      reasons.push({ type: 'rateLimit', key: lane.rate, max: rate.max, ...(isKnown && { until }) })
+    }
+    for (const [resource, needs] of Object.entries(task.extras?.requires ?? {})) {
+      const free = Math.max(0, (this.#resources.get(resource) ?? 0) - (this.#takenNow().get(resource) ?? 0))
+      if (needs > free + EXACT) reasons.push({ type: 'resource', resource, needs, free, by: this.#holding(resource) })
+    }
+    if (reasons.length > 0) return reasons
+    return this.#reservation(task, lane, names, isKept, now)
+  }
+
+  /** What a task needs that is kept for another one whose turn comes before. */
+  #reservation(
+    task: SqliteTask,
+    own: Lane,
+    names: readonly string[],
+    isKept: (name: string) => boolean,
+    now: number,
+  ): Reason[] {
+    const reserved = new Map<string, string>()
+    const lanes = names
+      .flatMap((name) => {
+        const number = isKept(name) ? undefined : this.#names.number(name)
+        return number === undefined ? [] : [...this.#linesOf(number)].map((resources) => this.#open(number, resources))
+      })
+      .filter((lane) => lane !== undefined && !this.#isFull(lane, 'slot') && !this.#windowIsFull(lane, now)) as Lane[]
+    for (const lane of lanes.sort((a, b) => (comesBefore(placeOf(a), placeOf(b)) ? -1 : 1))) {
+      const resources = namesIn(lane.resources)
+      const isOpen = !resources.some((each) => reserved.has(each)) && placeOf(lane).seq !== task.seq
+      const first = isOpen && resources.length > 0 ? this.#read(placeOf(lane).seq) : undefined
+      if (first !== undefined && !this.#fits(first) && this.#couldFit(first))
+        for (const each of resources) reserved.set(each, first.id)
+      if (lane.name !== own.name || lane.resources !== own.resources) continue
+      const resource = resources.find((each) => reserved.has(each))
+      return resource === undefined ? [] : [{ type: 'reserved', resource, for: reserved.get(resource) as string }]
+    }
+    return []
+  }
+
+  /** As `#isFull`, also where `advance` has still to come. */
+  #windowIsFull(lane: Lane, now: number): boolean {
+    if (!this.#isFull(lane, 'rate')) return false
+    const over = this.#sql('SELECT count(*) AS n FROM calls WHERE name = ? AND rate = ? AND until <= ?')
+    return this.#room(lane, 'rate') + (over.get(lane.name, lane.rate, now)?.['n'] as number) <= 0
+  }
+
+  /** What runs of a key. */
+  #runningOf({ name, slot }: Lane): string[] {
+    return this.#sql(
+      `SELECT tasks.id FROM lanes JOIN tasks INDEXED BY tasks_lane_kept ON tasks.lane = lanes.id
+       WHERE lanes.name = ? AND lanes.slot = ? AND tasks.state = 2 LIMIT ${MOST_IDS}`,
+    )
+      .all(name, slot)
+      .map((row) => row['id'] as string)
+  }
+
+  /** What runs with some of a resource. */
+  #holding(resource: string): string[] {
+    return this.#sql(
+      `SELECT tasks.id, tasks.extras FROM lanes JOIN tasks INDEXED BY tasks_lane_kept ON tasks.lane = lanes.id
+       WHERE lanes.resources <> '[]' AND tasks.state = 2`,
+    )
+      .all()
+      .filter((row) => (JSON.parse(row['extras'] as string) as TaskExtras).requires?.[resource] !== undefined)
+      .map((row) => row['id'] as string)
+      .slice(0, MOST_IDS)
   }
 
   /** Whether its limits let it begin, whose turn it ever is. */

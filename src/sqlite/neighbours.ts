@@ -19,6 +19,8 @@ export interface NeighboursSettings {
   /** The runner's, for the times in records. */
   readonly clock: Clock
   readonly host: StoreHost<SqliteTask>
+  /** That this process works on; undefined: it only submits. */
+  readonly names: readonly string[] | undefined
 }
 
 export class Neighbours {
@@ -52,7 +54,12 @@ export class Neighbours {
     this.#group = group
     this.#running = running
     this.#settings = settings
-    this.#workers = new Workers(database, settings.lease)
+    this.#workers = new Workers(database, settings.lease, settings.names)
+  }
+
+  /** Whether a process that has the file open works on tasks of this name. */
+  knows(name: string): boolean {
+    return this.#workers.knows(name)
   }
 
   /** Under what number this process claims. */

@@ -89,6 +89,8 @@ const MIGRATIONS: readonly string[] = [
   // Older programs would start what is under limits.
   `
   UPDATE meta SET value = 3 WHERE key = 'readable_from';
+  -- The names of tasks that it works on, as a JSON array; NULL: it only submits.
+  ALTER TABLE workers ADD COLUMN names TEXT;
   -- Where a task under limits waits or runs; NULL: it is under none.
   ALTER TABLE tasks ADD COLUMN lane INTEGER;
   DROP INDEX tasks_ready;

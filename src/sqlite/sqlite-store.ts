@@ -17,6 +17,7 @@ import type {
   TaskEvent,
 } from '../engine.js'
 import { InvalidStateError, QueueFullError, show, TaskNotFoundError } from '../errors.js'
+import { MOST_AHEAD, type Reason } from '../explanation.js'
 import type { Json } from '../json.js'
 import * as life from '../lifecycle.js'
 import { rehearse, sameTask } from '../local/identity.js'
@@ -102,6 +103,7 @@ export class SqliteStore implements Store<SqliteTask> {
       lease,
       clock,
       host,
+      names: work ? names : undefined,
     })
     try {
       await this.#neighbours.open()
@@ -308,6 +310,25 @@ export class SqliteStore implements Store<SqliteTask> {
 
   pause(paused: boolean): Promise<void> {
     return this.#group.write(() => this.#table.setPaused(paused))
+  }
+
+  explain(
+    task: SqliteTask,
+    names: readonly string[],
+    _running: readonly SqliteTask[],
+    now: number,
+  ): MaybePromise<Reason[]> {
+    return this.#read(() => {
+      const { tally, holds, lanes } = this.#table
+      const isKept = (name: string): boolean => holds.keeps(name, now)
+      const reasons: Reason[] = tally.paused ? [{ type: 'paused' }] : []
+      if (isKept(task.name)) reasons.push(...holds.reasons(task.name))
+      if (!this.#neighbours.knows(task.name)) reasons.push({ type: 'worker' })
+      reasons.push(...lanes.explain(task, names, isKept, now))
+      const count = this.#table.countAhead(task, MOST_AHEAD)
+      if (count > 0) reasons.push({ type: 'ahead', count })
+      return reasons
+    })
   }
 
   // Keeping house.

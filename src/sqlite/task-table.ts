@@ -164,6 +164,21 @@ export class TaskTable {
     return number === undefined ? 0 : this.tally.of(number, 'queued')
   }
 
+  /** How many come before one that waits, of its name or its lane. */
+  countAhead({ name, lane, priority, runAt, seq }: SqliteTask, most: number): number {
+    const [index, where, at] =
+      lane === null
+        ? ['tasks_ready', 'lane IS NULL AND name = ?', this.names.number(name) as number]
+        : ['tasks_lane', 'lane = ?', lane]
+    const count = (more: string, ...values: number[]): number =>
+      this.#statement(
+        `SELECT count(*) AS n FROM (SELECT 1 FROM tasks INDEXED BY ${index}
+           WHERE state = ${QUEUED} AND suspect = 0 AND ${where} AND ${more} LIMIT ${most})`,
+      ).get(at, ...values)?.['n'] as number
+    const higher = count('priority > ?', priority)
+    return Math.min(most, higher + count('priority = ? AND (run_at, seq) < (?, ?)', priority, runAt, seq))
+  }
+
   /** Scheduled tasks that are due. */
   due(now: number, limit: number): SqliteTask[] {
     return this.#tasks(

@@ -52,12 +52,17 @@ export class Workers {
   /** Of all who have the file open. */
   #shortestLease: number
 
-  /** @param lease ms */
-  constructor(database: Database, lease: number) {
+  readonly #names: readonly string[] | undefined
+  readonly #working: Statement
+
+  /** @param lease ms @param names that this process works on; undefined: it only submits */
+  constructor(database: Database, lease: number, names: readonly string[] | undefined) {
     this.#lease = lease
+    this.#names = names
+    this.#working = database.prepare('SELECT names FROM workers WHERE names IS NOT NULL AND closed = 0')
     this.#shortestLease = lease
     this.#register = database.prepare(
-      'INSERT INTO workers (boot, pid, pid_started, lease, seen) VALUES (?, ?, ?, ?, (SELECT coalesce(max(n), 0) FROM feed))',
+      'INSERT INTO workers (boot, pid, pid_started, lease, names, seen) VALUES (?, ?, ?, ?, ?, (SELECT coalesce(max(n), 0) FROM feed))',
     )
     this.#beat = database.prepare('UPDATE workers SET beat = beat + 1, seen = ? WHERE id = ?')
     this.#others = database.prepare('SELECT * FROM workers WHERE id <> ?')
@@ -80,7 +85,13 @@ export class Workers {
 
   register(): void {
     const { boot, pid, started } = this.#here
-    this.id = this.#register.run(boot, pid, started, this.#lease).inserted
+    const names = this.#names && JSON.stringify(this.#names)
+    this.id = this.#register.run(boot, pid, started, this.#lease, names ?? null).inserted
+  }
+
+  /** Whether a process that has the file open works on tasks of this name. */
+  knows(name: string): boolean {
+    return this.#working.all().some((row) => (JSON.parse(row['names'] as string) as string[]).includes(name))
   }
 
   /** Whether our row is still there. */

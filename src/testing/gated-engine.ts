@@ -12,6 +12,7 @@ import {
   type EngineAttempt,
   type EngineHost,
   type Enqueued,
+  type Explanation,
   type Hold,
   type ListPage,
   type ListQuery,
@@ -23,6 +24,7 @@ import {
   type TaskCounts,
   type TaskEvent,
   type TaskRecord,
+  UnsupportedByEngineError,
 } from '../index.js'
 
 /** Whoever looks on. */
@@ -137,6 +139,11 @@ export class GatedEngine implements Engine {
 
   remove(id: string): Answer<boolean> {
     return this.#inner.remove(id)
+  }
+
+  explain(id: string): Answer<Explanation> {
+    if (this.#inner.explain === undefined) throw new UnsupportedByEngineError(this.name, 'explain why a task waits')
+    return this.#inner.explain(id)
   }
 
   holds(): Answer<readonly Hold[]> {

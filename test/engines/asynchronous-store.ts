@@ -20,6 +20,7 @@ const METHODS = [
   'remove',
   'pause',
   'holds',
+  'explain',
   'called',
   'prune',
   'outlook',

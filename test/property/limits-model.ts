@@ -94,15 +94,30 @@ export class Scheduler {
     return this.#turns.get(laneOf(task)) as number
   }
 
-  hasRoom({ name, slot, rate }: Waiting, now: number): boolean {
+  hasRoom(task: Waiting, now: number): boolean {
+    return !this.#keyIsFull(task) && !this.#windowIsFull(task, now)
+  }
+
+  #keyIsFull({ name, slot }: Waiting): boolean {
     const rules = this.#rules.get(name)
-    if (slot !== undefined && rules?.slots !== undefined) {
-      const taken = [...this.running.values()].filter((each) => each.name === name && each.slot === slot).length
-      if (taken >= rules.slots) return false
-    }
-    if (rate === undefined || rules?.rate === undefined) return true
+    if (slot === undefined || rules?.slots === undefined) return false
+    return [...this.running.values()].filter((each) => each.name === name && each.slot === slot).length >= rules.slots
+  }
+
+  #windowIsFull({ name, rate }: Waiting, now: number): boolean {
+    const rules = this.#rules.get(name)
+    if (rate === undefined || rules?.rate === undefined) return false
     const { max, interval } = rules.rate
-    return this.#calls.filter(({ gate, at }) => gate === `${name} ${rate}` && at + interval > now).length < max
+    return this.#calls.filter(({ gate, at }) => gate === `${name} ${rate}` && at + interval > now).length >= max
+  }
+
+  /** What of its limits keeps a task that waits: the types of the reasons. */
+  reasons(task: Waiting, now: number): string[] {
+    return [
+      ...(this.#keyIsFull(task) ? ['key'] : []),
+      ...(this.#windowIsFull(task, now) ? ['rateLimit'] : []),
+      ...(this.#fits(task) ? [] : ['resource']),
+    ]
   }
 
   #fits({ requires }: Waiting): boolean {

@@ -30,6 +30,8 @@ const RULES: ReadonlyMap<string, Rules> = new Map([
   ['both', { slots: 1, rate: { max: 3, interval: 250 } }],
   ['plain', { slots: undefined, rate: undefined }],
 ])
+/** The reasons that limits are. */
+const LIMITS: ReadonlySet<string> = new Set(['key', 'rateLimit', 'resource'])
 /** ms after which a task that failed is due again. */
 const AGAIN = 50
 
@@ -234,6 +236,13 @@ class World {
     const told = JSON.stringify(step)
     expect(this.#started, told).toEqual(this.#model.started)
     expect([...this.#running.keys()].toSorted(), told).toEqual([...this.#model.running.keys()].toSorted())
+    const task = pick([...this.#model.waiting.values()], this.#started.length)
+    if (task === undefined) return
+    // What is named is what keeps it; and something does.
+    const { reasons } = await this.#runner.explain(task.id)
+    expect(reasons, `${told} ${task.id}`).not.toEqual([])
+    const ofLimits = new Set(reasons.map(({ type }) => type).filter((type) => LIMITS.has(type)))
+    expect(ofLimits, `${told} ${task.id}`).toEqual(new Set(this.#model.reasons(task, this.#now)))
   }
 }
 

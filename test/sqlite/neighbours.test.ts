@@ -180,7 +180,7 @@ describe('who takes another process for dead', () => {
     database = await connect(path)
     now = 1_000_000
     vi.spyOn(systemClock, 'monotonic').mockImplementation(() => now)
-    workers = new Workers(database, LEASE)
+    workers = new Workers(database, LEASE, undefined)
     workers.register()
     workers.departed()
   })

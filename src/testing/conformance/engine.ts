@@ -26,6 +26,7 @@ import { context } from './context.js'
 import { durable } from './durable.js'
 import { eventLoop } from './event-loop.js'
 import { events } from './events.js'
+import { explanations } from './explanations.js'
 import { feedAndLimits } from './feed-limits.js'
 import { heldForAll, heldNames, heldOverRestarts } from './holds.js'
 import { identity } from './identity.js'
@@ -118,6 +119,7 @@ const TOPICS: readonly Topic[] = [
   heldForAll,
   ...feedAndLimits,
   ...quotas,
+  ...explanations,
 ]
 
 /** The name of every test of the suite. */
