@@ -33,6 +33,7 @@ export interface Engine {
    * Stores all of `tasks` or none. Idempotent on `id` and `key`: a task that exists is answered with `deduplicated`.
    *
    * @throws {QueueFullError} {InvalidStateError} an id that exists under another name
+   * @throws {TaskNotFoundError} a task that one of them comes after is not there
    */
   enqueue(tasks: readonly NewTask[]): MaybePromise<readonly Enqueued[]>
   get(id: string): MaybePromise<TaskRecord | undefined>

@@ -16,6 +16,8 @@ export type Reason =
   | { readonly type: 'paused' }
   /** Its time has not come: its delay, its backoff. */
   | { readonly type: 'scheduled'; readonly until: number }
+  /** Tasks that have to end before it. */
+  | { readonly type: 'after'; readonly tasks: readonly string[] }
   /** Its name is held; when `until` has passed one task goes first, as a probe. */
   | { readonly type: 'held'; readonly until: number; readonly error: SerializedError }
   /** No process that works knows its name. */

@@ -108,6 +108,10 @@ export interface TaskExtras {
   rate?: string
   /** What it needs of the resources. */
   requires?: Readonly<Record<string, number>>
+  /** Tasks that have to end before it. */
+  after?: readonly string[]
+  /** It runs all the same where one of those does not succeed. */
+  onParentFailure?: 'run'
   retry?: StoredRetry
   progress?: Json
   saved?: Json

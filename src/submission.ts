@@ -8,7 +8,7 @@ import { amounts, limitsOf, type Requirements } from './limits.js'
 import type { FilledOptions } from './options.js'
 import type { TaskExtras } from './record.js'
 import { type RetryOptions, retryOptions } from './retry-policy.js'
-import { fields, label, labels, mapped, priority, type Rule, read, rule, span } from './rules.js'
+import { fields, label, labels, listOf, mapped, priority, type Rule, read, rule, span } from './rules.js'
 import { parse } from './schema.js'
 import { isThenable } from './thenable.js'
 import type { Work } from './work.js'
@@ -34,6 +34,10 @@ export interface SubmitOptions {
   readonly tags?: readonly string[]
   /** What it needs of the runner's `resources` while it runs. @default the definition's */
   readonly requires?: Requirements
+  /** Ids of tasks that have to succeed before it may run; it is queued meanwhile. */
+  readonly after?: readonly string[]
+  /** What becomes of it when one of those fails or is cancelled. @default 'cancel' */
+  readonly onParentFailure?: 'cancel' | 'run'
 }
 
 /** Options of a submit, checked. */
@@ -188,12 +192,13 @@ const time: Rule<number> = mapped(
   (value) => Math.ceil(Number(value)) + 0, // no -0
 )
 
+const isId = (value: unknown): boolean => typeof value === 'string' && /^[A-Za-z0-9_-]{1,128}$/.test(value)
+const idExpected = 'must be 1 to 128 of A-Z a-z 0-9 _ -'
+const ids: Rule<string[]> = listOf(isId, idExpected)
+
 function submitRules(maxBytes: number): Rule<ParsedOptions> {
   const table = fields({
-    id: rule<string>(
-      (value) => typeof value === 'string' && /^[A-Za-z0-9_-]{1,128}$/.test(value),
-      'must be 1 to 128 of A-Z a-z 0-9 _ -',
-    ),
+    id: rule<string>(isId, idExpected),
     priority,
     delay: span,
     runAt: time,
@@ -203,9 +208,19 @@ function submitRules(maxBytes: number): Rule<ParsedOptions> {
     metadata: json(maxBytes),
     tags: labels,
     requires: amounts,
+    after: ids,
+    onParentFailure: rule<'cancel' | 'run'>(
+      (value) => value === 'cancel' || value === 'run',
+      "must be 'cancel' or 'run'",
+    ),
   })
   return (value, path, issues) => {
-    const { id, priority, delay, runAt, ...extras } = table(value, path, issues)
+    const { id, priority, delay, runAt, onParentFailure, after, ...rest } = table(value, path, issues)
+    const extras: TaskExtras = {
+      ...rest,
+      ...(after !== undefined && after.length > 0 && { after: [...new Set(after)] }),
+      ...(onParentFailure === 'run' && { onParentFailure }),
+    }
     if (delay !== undefined && runAt !== undefined) {
       issues.push({ path: ['runAt'], message: 'cannot be given together with delay' })
     }

@@ -12,7 +12,7 @@ import type {
   TaskEvent,
 } from '../engine.js'
 import { QueueFullError, TaskNotFoundError } from '../errors.js'
-import { MOST_AHEAD, type Reason } from '../explanation.js'
+import { MOST_AHEAD, MOST_IDS, type Reason } from '../explanation.js'
 import type { Json } from '../json.js'
 import * as life from '../lifecycle.js'
 import { isLimited } from '../limits.js'
@@ -34,6 +34,7 @@ import { Heap } from './heap.js'
 import { Holds } from './holds.js'
 import { rehearse, sameTask } from './identity.js'
 import type { Lane, Laned, MemoryLanes } from './memory-lanes.js'
+import { afterEnd, checkParents, isOver, reasonOf } from './parents.js'
 import { Sequence } from './sequence.js'
 import type { Admission, Cancelled, Inserted, Outlook, Pruned, SettledWithHold, Store, StoreSettings } from './store.js'
 
@@ -66,6 +67,8 @@ class MemoryTask implements StoredTask, Waiting<MemoryTask>, Laned<MemoryTask> {
   /** Its neighbours in the backlog; after its end, those among the finished. */
   previous: MemoryTask | undefined = undefined
   next: MemoryTask | undefined = undefined
+  /** Ids of tasks that have to end before it. */
+  waitsFor: Set<string> | undefined = undefined
   /** Where it stands, if it is under limits. */
   lane: Lane<MemoryTask> | undefined = undefined
 
@@ -83,6 +86,8 @@ class MemoryTask implements StoredTask, Waiting<MemoryTask>, Laned<MemoryTask> {
   }
 }
 
+type MemorySettings = Pick<StoreSettings, 'maxPending' | 'limits' | 'resources'> & Partial<Pick<StoreSettings, 'host'>>
+
 export class MemoryStore implements Store<MemoryTask> {
   readonly name = 'memory'
   readonly capabilities: Capabilities = { durable: false, shared: false, feed: 'all', limits: 'global', quotas: true }
@@ -93,6 +98,11 @@ export class MemoryStore implements Store<MemoryTask> {
   /** What waits or runs under limits, where there are any. */
   #lanes: MemoryLanes<MemoryTask> | undefined
   readonly #scheduled: Heap<MemoryTask> = new Heap<MemoryTask>(dueBefore)
+  /** id → tasks that come after it. */
+  readonly #children: Map<string, Set<MemoryTask>> = new Map()
+  /** Queued tasks that wait for others to end. */
+  #blocked = 0
+  #host: StoreSettings['host'] | undefined
   /** In the order of their end. */
   readonly #finished = {
     succeeded: new Chain<MemoryTask>(),
@@ -109,12 +119,9 @@ export class MemoryStore implements Store<MemoryTask> {
   #paused = false
   #maxPending = Number.POSITIVE_INFINITY
 
-  open({
-    maxPending,
-    limits,
-    resources,
-  }: Pick<StoreSettings, 'maxPending' | 'limits' | 'resources'>): MaybePromise<void> {
+  open({ maxPending, limits, resources, host }: MemorySettings): MaybePromise<void> {
     this.#maxPending = maxPending
+    this.#host = host
     return limits.size + resources.size > 0 ? this.#openLanes(limits, resources) : undefined
   }
 
@@ -125,9 +132,9 @@ export class MemoryStore implements Store<MemoryTask> {
 
   insert(tasks: readonly NewTask[], now: number): readonly Inserted<MemoryTask>[] {
     const first = tasks[0]
-    if (tasks.length === 1 && first !== undefined && first.extras?.key === undefined)
-      return [this.#insertOne(first, now)]
+    if (tasks.length === 1 && first !== undefined && first.extras === undefined) return [this.#insertOne(first, now)]
     this.#checkRoom(rehearse(tasks, (task) => this.#existing(task)))
+    if (tasks.some(({ extras }) => extras?.after !== undefined)) checkParents(tasks, (id) => this.#tasks.get(id))
     return tasks.map((task) => this.#insertOne(task, now))
   }
 
@@ -144,8 +151,61 @@ export class MemoryStore implements Store<MemoryTask> {
       getOrMake(this.#keys, from.name, () => new Map<string, MemoryTask>()).set(key, task)
     }
     this.#counts[task.state]++
+    if (from.extras?.after !== undefined) this.#follow(task, from.extras.after)
     this.#place(task)
+    if (from.extras?.after !== undefined) this.#meetParents(task, from.extras.after, now)
     return { id: task.id, deduplicated: false, task }
+  }
+
+  /** It comes after those of these that have not ended. */
+  #follow(task: MemoryTask, after: readonly string[]): void {
+    const waitsFor = after.filter((id) => !isOver(this.#tasks.get(id)))
+    task.waitsFor = waitsFor.length > 0 ? new Set(waitsFor) : undefined
+    for (const id of waitsFor) getOrMake(this.#children, id, () => new Set()).add(task)
+  }
+
+  /** Of its parents one may have ended already, and not well. */
+  #meetParents(task: MemoryTask, after: readonly string[], now: number): void {
+    for (const id of after) {
+      const parent = this.#tasks.get(id) as MemoryTask
+      if (isOver(parent) && afterEnd(parent, task) === 'is cancelled') return this.#cancelAfter(parent, task, now)
+    }
+  }
+
+  #cancelAfter(parent: MemoryTask, child: MemoryTask, now: number): void {
+    if (life.hasEnded(child.state)) return
+    const from = child.state
+    life.cancel(child, { reason: reasonOf(parent) }, now)
+    this.#moved(child, from)
+    this.#leaveParents(child)
+    const record = toRecord(child)
+    queueMicrotask(() => this.#host?.recovered('cancelled', record)) // after what brought it about
+    this.#tellChildren(child, now)
+  }
+
+  /** It has ended: what comes after it may go on, or ends as well. */
+  #tellChildren(parent: MemoryTask, now: number): void {
+    const children = this.#children.get(parent.id)
+    if (children === undefined) return
+    this.#children.delete(parent.id)
+    for (const child of children) {
+      if (afterEnd(parent, child) === 'is cancelled') this.#cancelAfter(parent, child, now)
+      else this.#unblock(child, parent.id)
+    }
+  }
+
+  #unblock(child: MemoryTask, parent: string): void {
+    child.waitsFor?.delete(parent)
+    if (child.waitsFor === undefined || child.waitsFor.size > 0) return
+    child.waitsFor = undefined
+    if (child.state !== 'queued') return
+    this.#blocked--
+    this.#place(child)
+  }
+
+  #leaveParents(child: MemoryTask): void {
+    for (const id of child.waitsFor ?? []) this.#children.get(id)?.delete(child)
+    child.waitsFor = undefined
   }
 
   #existing(task: NewTask): MemoryTask | undefined {
@@ -195,6 +255,7 @@ export class MemoryStore implements Store<MemoryTask> {
     const from = task.state
     const event = life.settle(task, outcome, now)
     this.#moved(task, from)
+    if (this.#children.size > 0 && life.hasEnded(task.state)) this.#tellChildren(task, now)
     if (this.#holds.size === 0 && outcome.hold === undefined) return event
     return this.#holds.judge(event, task, task, outcome)
   }
@@ -240,6 +301,10 @@ export class MemoryStore implements Store<MemoryTask> {
     const from = task.state
     const effect = life.cancel(task, request, now)
     this.#moved(task, from)
+    if (effect === 'cancelled') {
+      this.#leaveParents(task)
+      this.#tellChildren(task, now)
+    }
     return { record: toRecord(task), effect }
   }
 
@@ -247,6 +312,7 @@ export class MemoryStore implements Store<MemoryTask> {
     const task = this.#get(id)
     const from = task.state
     life.retry(task, runAt, now)
+    if (task.extras?.after !== undefined) this.#follow(task, task.extras.after)
     this.#moved(task, from)
     return toRecord(task)
   }
@@ -273,6 +339,8 @@ export class MemoryStore implements Store<MemoryTask> {
 
   explain(task: MemoryTask, names: readonly string[], running: readonly MemoryTask[], now: number): Reason[] {
     const reasons: Reason[] = this.#paused ? [{ type: 'paused' }] : []
+    if (task.waitsFor !== undefined)
+      return [...reasons, { type: 'after', tasks: [...task.waitsFor].slice(0, MOST_IDS) }]
     if (this.#holds.keeps(task.name, now)) reasons.push(...this.#holds.reasons(task.name))
     this.#lanes?.advance(now)
     const isKept = (name: string): boolean => this.#holds.keeps(name, now)
@@ -311,7 +379,7 @@ export class MemoryStore implements Store<MemoryTask> {
     const { queued, scheduled, running } = this.#counts
     const lanes = this.#lanes
     lanes?.advance(now)
-    const free = lanes === undefined ? queued : queued - lanes.size + lanes.ready()
+    const free = queued - this.#blocked - (lanes === undefined ? 0 : lanes.size - lanes.ready())
     const next = least(this.#scheduled.first?.runAt, lanes?.nextRoom)
     const waiting = (name: string): number => (this.#backlogs.get(name)?.size ?? 0) + (lanes?.ready(name) ?? 0)
     const { ready, nextDue } = this.#holds.sift(now, free, next, waiting)
@@ -349,6 +417,10 @@ export class MemoryStore implements Store<MemoryTask> {
   #place(task: MemoryTask): void {
     switch (task.state) {
       case 'queued':
+        if (task.waitsFor !== undefined) {
+          this.#blocked++
+          return
+        }
         if (this.#lanes !== undefined && isLimited(task.extras)) return this.#lanes.push(task)
         return getOrMake(this.#backlogs, task.name, () => new Backlog<MemoryTask>()).push(task)
       case 'scheduled':
@@ -363,6 +435,10 @@ export class MemoryStore implements Store<MemoryTask> {
   #unplace(task: MemoryTask, from: TaskState, priority: number): void {
     switch (from) {
       case 'queued':
+        if (task.waitsFor !== undefined) {
+          this.#blocked--
+          return
+        }
         if (task.lane === undefined) return this.#backlogs.get(task.name)?.remove(task, priority)
         return task.state === 'running' ? this.#lanes?.take(task) : this.#lanes?.remove(task, priority)
       case 'scheduled':

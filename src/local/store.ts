@@ -38,7 +38,12 @@ export interface Store<Task extends StoredTask = StoredTask> {
   readonly name: string
   readonly capabilities: Capabilities
   open(settings: StoreSettings<Task>): MaybePromise<void>
-  /** Stores all or none; tells which tasks are new, in the order of `tasks`. @throws {QueueFullError} {InvalidStateError} */
+  /**
+   * Stores all or none; tells which tasks are new, in the order of `tasks`. One that comes after others waits until those
+   * have ended, or is cancelled when one does not succeed: the host is told so by `recovered`.
+   *
+   * @throws {QueueFullError} {InvalidStateError} {TaskNotFoundError}
+   */
   insert(tasks: readonly NewTask[], now: number): MaybePromise<readonly Inserted<Task>[]>
   /**
    * Takes the best due task whose name is admitted and not held and whose limits have room, and tells `take` in the step that
@@ -107,7 +112,7 @@ export interface StoreHost<Task extends StoredTask = StoredTask> {
   cancelled(task: Task, request: CancelRequest): void
   /** These run here no more: another process took this one for dead and has put them back. */
   lost(tasks: readonly Task[]): void
-  /** This process has put back, or ended, what a process that died was running. */
+  /** This process has put back, or ended, what a process that died was running; or ended what came after another task. */
   recovered(event: TaskEvent, record: TaskRecord): void
   /**
    * A fault that no caller can be told of.

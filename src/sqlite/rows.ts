@@ -17,6 +17,8 @@ export interface SqliteTask extends StoredTask {
   worker: number | null
   /** Where it stands or runs, if it is under limits. */
   lane: number | null
+  /** How many tasks have to end before it. */
+  blocked: number
 }
 
 /** @param name of the task, @param input where it is kept apart */
@@ -38,11 +40,12 @@ export function toTask(row: Row, name: string, input: Value): SqliteTask {
     finishedAt: row['finished_at'] as number,
     worker: row['worker'] as number | null,
     lane: row['lane'] as number | null,
+    blocked: row['blocked'] as number,
     extras: toExtras(row),
   }
 }
 
-/** One that waits: it has not ended, nobody runs it, and nobody has asked it to stop. */
+/** One that may be claimed: nobody runs it, nobody has asked it to stop, and no other has to end before it. */
 export function toWaitingTask(row: Row, name: string, input: Value): SqliteTask {
   return {
     seq: row['seq'] as number,
@@ -61,6 +64,7 @@ export function toWaitingTask(row: Row, name: string, input: Value): SqliteTask 
     finishedAt: 0,
     worker: null,
     lane: row['lane'] as number | null,
+    blocked: 0,
     extras: toExtras(row),
   }
 }

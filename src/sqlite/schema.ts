@@ -93,8 +93,12 @@ const MIGRATIONS: readonly string[] = [
   ALTER TABLE workers ADD COLUMN names TEXT;
   -- Where a task under limits waits or runs; NULL: it is under none.
   ALTER TABLE tasks ADD COLUMN lane INTEGER;
+  -- How many tasks have to end before it, and which.
+  ALTER TABLE tasks ADD COLUMN blocked INTEGER NOT NULL DEFAULT 0;
+  CREATE TABLE parents (parent INTEGER NOT NULL, child INTEGER NOT NULL, PRIMARY KEY (parent, child)) STRICT, WITHOUT ROWID;
+  CREATE INDEX parents_child ON parents (child);
   DROP INDEX tasks_ready;
-  CREATE INDEX tasks_ready ON tasks (name, priority DESC, run_at, seq) WHERE state = 0 AND suspect = 0 AND lane IS NULL;
+  CREATE INDEX tasks_ready ON tasks (name, priority DESC, run_at, seq) WHERE state = 0 AND suspect = 0 AND lane IS NULL AND blocked = 0;
   CREATE INDEX tasks_lane ON tasks (lane, priority DESC, run_at, seq) WHERE state = 0 AND suspect = 0 AND lane IS NOT NULL;
   CREATE INDEX tasks_lane_kept ON tasks (lane, state) WHERE lane IS NOT NULL AND (state = 2 OR (state = 0 AND suspect = 1));
 

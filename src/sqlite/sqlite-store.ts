@@ -4,6 +4,8 @@
  * What is written goes through the group commit, what is read goes straight to the file. A step of a task's life is tried
  * on a draft, written, and taken over once it is committed, so that a transaction that comes to nothing leaves no trace.
  */
+
+import { nextTurn } from '../clock.js'
 import type {
   CancelRequest,
   Capabilities,
@@ -17,10 +19,11 @@ import type {
   TaskEvent,
 } from '../engine.js'
 import { InvalidStateError, QueueFullError, show, TaskNotFoundError } from '../errors.js'
-import { MOST_AHEAD, type Reason } from '../explanation.js'
+import { MOST_AHEAD, MOST_IDS, type Reason } from '../explanation.js'
 import type { Json } from '../json.js'
 import * as life from '../lifecycle.js'
 import { rehearse, sameTask } from '../local/identity.js'
+import { checkParents } from '../local/parents.js'
 import type {
   Admission,
   Cancelled,
@@ -85,7 +88,10 @@ export class SqliteStore implements Store<SqliteTask> {
     this.#names = names
     const { path, database, watch } = await openFile(this.#settings.path, durability)
     this.#database = database
-    this.#table = new TaskTable(database, { limits, resources })
+    this.#table = new TaskTable(database, { limits, resources }, (task) => {
+      const record = toRecord(task)
+      this.#group.after(() => nextTurn(() => host.recovered('cancelled', record))) // after what brought it about
+    })
     this.#checkpoints = new Checkpoints(database)
     this.#group = new GroupCommit(database, path, random, {
       check: () => watch.check(),
@@ -119,6 +125,7 @@ export class SqliteStore implements Store<SqliteTask> {
   insert(tasks: readonly NewTask[], now: number): Promise<readonly Inserted<SqliteTask>[]> {
     return this.#group.write(() => {
       const one = tasks.length === 1 && tasks[0]?.idIsNew === true && tasks[0].extras?.key === undefined
+      if (tasks.some(({ extras }) => extras?.after !== undefined)) checkParents(tasks, (id) => this.#table.byId(id))
       this.#checkRoom(one ? 1 : rehearse(tasks, (task) => this.#existing(task)))
       return tasks.map((task) => this.#insertOne(task, now))
     })
@@ -322,6 +329,7 @@ export class SqliteStore implements Store<SqliteTask> {
       const { tally, holds, lanes } = this.#table
       const isKept = (name: string): boolean => holds.keeps(name, now)
       const reasons: Reason[] = tally.paused ? [{ type: 'paused' }] : []
+      if (task.blocked > 0) return [...reasons, { type: 'after', tasks: this.#table.parentsOf(task, MOST_IDS) }]
       if (isKept(task.name)) reasons.push(...holds.reasons(task.name))
       if (!this.#neighbours.knows(task.name)) reasons.push({ type: 'worker' })
       reasons.push(...lanes.explain(task, names, isKept, now))
@@ -384,7 +392,8 @@ export class SqliteStore implements Store<SqliteTask> {
   #ready(name: string): number {
     const waiting = this.#table.waiting(name)
     const { lanes, tally } = this.#table
-    if (waiting === 0 || !lanes.hasAny || tally.suspects || this.#table.hasReady(name)) return waiting
+    if (waiting === 0 || !(lanes.hasAny || this.#table.areFamilies) || tally.suspects || this.#table.hasReady(name))
+      return waiting
     return Math.min(waiting, lanes.ready(name))
   }
 

@@ -3,8 +3,9 @@
  * tags that follow it. Everything that writes is called within a group's transaction.
  */
 import type { EngineSettings, NewTask } from '../engine.js'
-import { bornAs, dueAt, isSuspect } from '../lifecycle.js'
+import { bornAs, cancel, dueAt, hasEnded, isSuspect } from '../lifecycle.js'
 import { isLimited } from '../limits.js'
+import { afterEnd, reasonOf } from '../local/parents.js'
 import type { TaskExtras, TaskState } from '../record.js'
 import type { Database, Row, Statement, Value } from './driver.js'
 import { Feed } from './feed.js'
@@ -29,6 +30,10 @@ export class TaskTable {
   readonly feed: Feed
   readonly holds: HoldTable
   readonly lanes: LaneTable
+  /** Told of what has ended with another task, within the group's transaction. */
+  readonly #ended: (task: SqliteTask) => void
+  /** Whether any task comes after another one. */
+  #hasFamilies: boolean | undefined
   /** Each statement by its text; those that run for each task are at hand, since the text costs as much as a column. */
   readonly #statement: (sql: string) => Statement
   readonly #ready: Statement
@@ -43,7 +48,12 @@ export class TaskTable {
   #claims = 0
   #claimsBefore = 1
 
-  constructor(database: Database, limits: Pick<EngineSettings, 'limits' | 'resources'>) {
+  constructor(
+    database: Database,
+    limits: Pick<EngineSettings, 'limits' | 'resources'>,
+    ended: (task: SqliteTask) => void = () => {},
+  ) {
+    this.#ended = ended
     this.names = new Names(database)
     this.tally = new Tally(database)
     this.feed = new Feed(database)
@@ -59,12 +69,12 @@ export class TaskTable {
       return statement
     }
     this.#ready = database.prepare(
-      `SELECT ${WAITING}, lane FROM tasks INDEXED BY tasks_ready WHERE state = ${QUEUED} AND suspect = 0 AND lane IS NULL AND name = ?
+      `SELECT ${WAITING}, lane FROM tasks INDEXED BY tasks_ready WHERE state = ${QUEUED} AND suspect = 0 AND lane IS NULL AND blocked = 0 AND name = ?
        ORDER BY priority DESC, run_at, seq LIMIT ?`,
     )
     this.#insert = database.prepare(
-      `INSERT INTO tasks (id, name, key, state, priority, run_at, max_attempts, created_at, input, extras, lane)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      `INSERT INTO tasks (id, name, key, state, priority, run_at, max_attempts, created_at, input, extras, lane, blocked)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     )
     this.#claim = database.prepare(
       `UPDATE tasks SET state = ${RUNNING}, attempt = ?, started_at = ?, error = NULL, worker = ? WHERE seq = ?`,
@@ -81,6 +91,7 @@ export class TaskTable {
       this.names.refresh()
       this.holds.refresh()
       this.lanes.forget()
+      this.#hasFamilies = undefined
     })
   }
 
@@ -89,6 +100,7 @@ export class TaskTable {
     this.tally.forget()
     this.feed.forget()
     this.lanes.forget()
+    this.#hasFamilies = undefined
     this.#forgetAhead()
     this.#claims = 0
   }
@@ -153,7 +165,7 @@ export class TaskTable {
   /** Whether a task of this name waits that is under no limits. */
   hasReady(name: string): boolean {
     const row = this.#statement(
-      `SELECT 1 FROM tasks INDEXED BY tasks_ready WHERE state = ${QUEUED} AND suspect = 0 AND lane IS NULL AND name = ? LIMIT 1`,
+      `SELECT 1 FROM tasks INDEXED BY tasks_ready WHERE state = ${QUEUED} AND suspect = 0 AND lane IS NULL AND blocked = 0 AND name = ? LIMIT 1`,
     ).get(this.names.number(name) as number)
     return row !== undefined
   }
@@ -168,7 +180,7 @@ export class TaskTable {
   countAhead({ name, lane, priority, runAt, seq }: SqliteTask, most: number): number {
     const [index, where, at] =
       lane === null
-        ? ['tasks_ready', 'lane IS NULL AND name = ?', this.names.number(name) as number]
+        ? ['tasks_ready', 'lane IS NULL AND blocked = 0 AND name = ?', this.names.number(name) as number]
         : ['tasks_lane', 'lane = ?', lane]
     const count = (more: string, ...values: number[]): number =>
       this.#statement(
@@ -218,7 +230,10 @@ export class TaskTable {
     const state = bornAs(runAt, now)
     const input = text(from.input)
     const large = input !== null && input.length > LARGE
-    const lane = state === 'queued' && isLimited(extras) ? this.lanes.join(number, extras as TaskExtras) : null
+    const parents = (extras?.after ?? []).map((parent) => this.byId(parent) as SqliteTask)
+    const unfinished = parents.filter((parent) => !hasEnded(parent.state))
+    const waits = state === 'queued' && unfinished.length === 0
+    const lane = waits && isLimited(extras) ? this.lanes.join(number, extras as TaskExtras) : null
     const seq = this.#insert.run(
       id,
       number,
@@ -231,6 +246,7 @@ export class TaskTable {
       large ? APART : input,
       extrasText(extras),
       lane,
+      unfinished.length,
     ).inserted
     if (large) this.#statement('INSERT INTO inputs (seq, input) VALUES (?, ?)').run(seq, input)
     const task: SqliteTask = {
@@ -250,9 +266,11 @@ export class TaskTable {
       finishedAt: 0,
       worker: null,
       lane,
+      blocked: unfinished.length,
       extras,
     }
     if (lane !== null) this.lanes.came(lane, task)
+    this.#follow(task, unfinished)
     for (const tag of extras?.tags ?? [])
       this.#statement('INSERT OR IGNORE INTO tags (tag, name, state, seq) VALUES (?, ?, ?, ?)').run(
         tag,
@@ -264,7 +282,65 @@ export class TaskTable {
     this.tally.count(number, state, 1)
     this.feed.add(id)
     if (state === 'scheduled') this.tally.schedules(runAt)
+    const failed = parents.find((parent) => hasEnded(parent.state) && afterEnd(parent, task) === 'is cancelled')
+    if (failed !== undefined) this.#cancelAfter(failed, { ...task, extras: { ...extras } }, now)
     return task
+  }
+
+  // Tasks that come after others: see local/parents.ts.
+
+  /** Whether any task comes after another one: false nearly always. */
+  get areFamilies(): boolean {
+    this.#hasFamilies ??= this.#statement('SELECT 1 FROM parents LIMIT 1').get() !== undefined
+    return this.#hasFamilies
+  }
+
+  #follow({ seq }: SqliteTask, parents: readonly SqliteTask[]): void {
+    for (const parent of parents) {
+      this.#statement('INSERT INTO parents (parent, child) VALUES (?, ?)').run(parent.seq, seq)
+      this.#hasFamilies = true
+    }
+  }
+
+  /** It was revived: it comes after those that have not ended. */
+  #followAgain(task: SqliteTask, after: readonly string[]): void {
+    const parents = after.map((id) => this.byId(id)).filter((parent) => parent !== undefined && !hasEnded(parent.state))
+    task.blocked = parents.length
+    this.#follow(task, parents as SqliteTask[])
+  }
+
+  #leaveParents({ seq }: SqliteTask): void {
+    this.#statement('DELETE FROM parents WHERE child = ?').run(seq)
+  }
+
+  #cancelAfter(parent: SqliteTask, child: SqliteTask, now: number): void {
+    const from = child.state
+    cancel(child, { reason: reasonOf(parent) }, now)
+    this.write(child, from)
+    this.#ended(child)
+  }
+
+  /** It has ended: what comes after it may go on, or ends as well. */
+  #tellChildren(parent: SqliteTask): void {
+    if (!this.areFamilies) return
+    const children = this.#statement('SELECT child FROM parents WHERE parent = ?').all(parent.seq)
+    if (children.length === 0) return
+    this.#statement('DELETE FROM parents WHERE parent = ?').run(parent.seq)
+    for (const row of children) {
+      const child = this.bySeq(row['child'] as number)
+      if (child === undefined || hasEnded(child.state)) continue
+      if (afterEnd(parent, child) === 'is cancelled') this.#cancelAfter(parent, child, parent.finishedAt)
+      else this.write({ ...child, blocked: child.blocked - 1 }, child.state)
+    }
+  }
+
+  /** Ids of tasks that have to end before it. */
+  parentsOf({ seq }: SqliteTask, most: number): string[] {
+    return this.#statement(
+      'SELECT tasks.id FROM parents JOIN tasks ON tasks.seq = parents.parent WHERE parents.child = ? ORDER BY parents.parent LIMIT ?',
+    )
+      .all(seq, most)
+      .map((row) => row['id'] as string)
   }
 
   /** A worker takes it. */
@@ -294,6 +370,7 @@ export class TaskTable {
       this.#forgetAhead()
       if (task.lane !== null) this.lanes.came(task.lane, task)
     }
+    if (hasEnded(task.state)) this.#tellChildren(task)
     this.#moved(task, 'running')
     return true
   }
@@ -327,6 +404,7 @@ export class TaskTable {
    */
   write(task: SqliteTask, from: TaskState, now?: number): void {
     const { extras, lane: left } = task
+    if (hasEnded(from) && extras?.after !== undefined) this.#followAgain(task, extras.after)
     if (left !== null && from === 'queued') this.lanes.left(left, task)
     this.#join(task)
     this.#forgetAhead()
@@ -334,7 +412,7 @@ export class TaskTable {
     this.#statement(
       `UPDATE tasks SET state = ?, priority = ?, run_at = ?, attempt = ?, max_attempts = ?, started_at = ?, finished_at = ?,
          worker = ?, suspect = ?, cancel_requested_at = ?, cancel_reason = ?, cancel_force = ?, output = ?, error = ?,
-         progress = ?, saved = ?, extras = ?, lane = ?
+         progress = ?, saved = ?, extras = ?, lane = ?, blocked = ?
        WHERE seq = ?`,
     ).run(
       stateNumber(task.state),
@@ -355,6 +433,7 @@ export class TaskTable {
       text(extras?.saved),
       extrasText(extras),
       task.lane,
+      task.blocked,
       task.seq,
     )
     if (left !== null && from === 'running' && task.state !== 'running') this.lanes.ends({ ...task, lane: left }, now)
@@ -362,13 +441,17 @@ export class TaskTable {
     if (task.lane !== null && task.state === 'queued' && !isSuspect(task)) this.lanes.came(task.lane, task)
     if (task.state === from) this.feed.add(task.id)
     else this.#moved(task, from)
+    if (!hasEnded(task.state) || hasEnded(from)) return
+    if (task.blocked > 0) this.#leaveParents(task)
+    this.#tellChildren(task)
   }
 
   /** Where it stands, if it waits under limits now; where it ran is left as it is. */
   #join(task: SqliteTask): void {
     if (task.state !== 'queued') return
     const { extras } = task
-    task.lane = isLimited(extras) ? this.lanes.join(this.names.make(task.name), extras as TaskExtras) : null
+    task.lane =
+      isLimited(extras) && task.blocked === 0 ? this.lanes.join(this.names.make(task.name), extras as TaskExtras) : null
   }
 
   /** Writes one column of a task, provided that its attempt is still this worker's; says whether it is. */

@@ -17,6 +17,7 @@
  */
 import assert from 'node:assert/strict'
 import type { Capabilities, Engine } from '../../index.js'
+import { after } from './after.js'
 import { attemptTable } from './attempt-table.js'
 import { cancel } from './cancel.js'
 import { close } from './close.js'
@@ -120,6 +121,7 @@ const TOPICS: readonly Topic[] = [
   ...feedAndLimits,
   ...quotas,
   ...explanations,
+  after,
 ]
 
 /** The name of every test of the suite. */
