@@ -74,7 +74,7 @@ export interface Capabilities {
   readonly shared: boolean
   /** Whether `watch` tells of what other processes did. */
   readonly feed: 'all' | 'local'
-  /** Whether a definition's `concurrency` holds in all processes together. */
+  /** Whether a number as a definition's `concurrency` holds in all processes together. */
   readonly limits: 'global' | 'process'
   /** It keeps keyed `concurrency`, `rateLimit` and `requires`, for all processes together. */
   readonly quotas: boolean

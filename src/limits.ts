@@ -17,12 +17,13 @@ export type LimitKey = string | number
 /** The limits of a definition, by its input as it was submitted. */
 export interface TaskLimits<Input> {
   /**
-   * How many attempts may run at once; with `by`, of each key that it gives.
+   * How many attempts may run at once: a number, in this process where the engine's `limits` say so; with `by`, of each
+   * key that it gives, in all processes.
    *
    * @default the runner's `concurrency`; in workers, of which each attempt has one, the number of processors
    */
   readonly concurrency?: number | { readonly max: number; readonly by: (input: Input) => LimitKey }
-  /** No more than `max` handlers are called in any `interval`; with `by`, of each key. @default no limit */
+  /** No more than `max` handlers are called in any `interval`, in all processes; with `by`, of each key. @default no limit */
   readonly rateLimit?: { readonly max: number; readonly interval: Duration; readonly by?: (input: Input) => LimitKey }
   /** What it needs of the runner's `resources`, all at once, as long as an attempt runs. @default nothing */
   readonly requires?: Requirements | ((input: Input) => Requirements)

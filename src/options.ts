@@ -58,7 +58,7 @@ export interface RunnerOptions<Tasks extends TaskMap> {
   }
   /** Most tasks that may wait (queued and scheduled); `submit` rejects beyond it. @default no limit */
   readonly maxPending?: number
-  /** How much there is of what tasks need (`requires`): `{ cpu: 4, gpu: 1 }`. Of an engine that is shared, for all processes. */
+  /** How much there is of what tasks need (`requires`), in all processes together: `{ cpu: 4, gpu: 1 }`. @default nothing */
   readonly resources?: Requirements
   /** How long a handler has to stop when it is asked to, before it is `unresponsive`. @default '5s' */
   readonly cancelGrace?: Duration

@@ -1,5 +1,12 @@
 /** What the compiler knows: names, inputs and outputs come from the definitions, and a wrong one does not compile. */
-import { BackgroundRunner, defineTask, type Json, type TaskHandle, type TaskRecord } from 'background-runner'
+import {
+  BackgroundRunner,
+  defineTask,
+  type Json,
+  type TaskDefinition,
+  type TaskHandle,
+  type TaskRecord,
+} from 'background-runner'
 import { emailTask } from 'background-runner/email'
 import { describe, expectTypeOf, it } from 'vitest'
 import { z } from 'zod'
@@ -225,5 +232,119 @@ describe('defineTask', () => {
       },
     })
     expectTypeOf(own.submit('parent', 1)).resolves.toEqualTypeOf<TaskHandle<string>>()
+  })
+})
+
+describe('limits', () => {
+  interface Load {
+    tenant: string
+    rows: number
+  }
+  const load = async ({ rows }: Load) => rows
+
+  it('know the input of `run` where they stand after it', () => {
+    const work = defineTask({
+      run: async (input: Load, { signal }) => (signal.aborted ? 0 : input.rows),
+      concurrency: {
+        max: 2,
+        by: (input) => {
+          expectTypeOf(input).toEqualTypeOf<Load>()
+          return input.tenant
+        },
+      },
+      rateLimit: {
+        max: 100,
+        interval: '1m',
+        by: (input) => {
+          expectTypeOf(input).toEqualTypeOf<Load>()
+          return input.rows
+        },
+      },
+      requires: (input) => {
+        expectTypeOf(input).toEqualTypeOf<Load>()
+        return { cpu: input.rows }
+      },
+    })
+    expectTypeOf(work).toEqualTypeOf<TaskDefinition<Load, number>>()
+  })
+
+  it('may stand before `run` where it takes the input alone, with a type or without', () => {
+    const work = defineTask({
+      concurrency: { max: 2, by: ({ tenant }) => tenant },
+      rateLimit: { max: 100, interval: 60_000, by: ({ tenant }: Load) => tenant },
+      requires: { cpu: 2, memory: 0.5 },
+      run: load,
+    })
+    expectTypeOf(work).toEqualTypeOf<TaskDefinition<Load, number>>()
+  })
+
+  it('get what goes into a schema, wherever they stand', () => {
+    const remind = defineTask({
+      concurrency: {
+        max: 1,
+        by: (input) => {
+          expectTypeOf(input).toEqualTypeOf<{ at: string }>()
+          return input.at
+        },
+      },
+      input: z.object({ at: z.coerce.date<string>() }),
+      requires: ({ at }) => ({ cpu: at.length }),
+      run: async ({ at }, { attempt }) => at.getTime() + attempt,
+      rateLimit: { max: 1, interval: '1s', by: ({ at }) => at },
+    })
+    expectTypeOf(remind).toEqualTypeOf<TaskDefinition<{ at: string }, number>>()
+  })
+
+  it('do not compile with what is no key, or no need', () => {
+    // @ts-expect-error: an object is no key
+    defineTask({ run: load, concurrency: { max: 1, by: (input) => input } })
+    // @ts-expect-error: nor is a boolean
+    defineTask({ run: load, concurrency: { max: 1, by: ({ rows }) => rows > 1 } })
+    // @ts-expect-error: nor is nothing
+    defineTask({ run: load, rateLimit: { max: 1, interval: '1s', by: () => undefined } })
+    // @ts-expect-error: nor is a promise
+    defineTask({ run: load, rateLimit: { max: 1, interval: '1s', by: async ({ tenant }) => tenant } })
+    // @ts-expect-error: an amount is a number
+    defineTask({ run: load, requires: { cpu: '2' } })
+    // @ts-expect-error: and is so where it depends on the input
+    defineTask({ run: load, requires: ({ tenant }) => ({ cpu: tenant }) })
+    // @ts-expect-error: what is needed has a name
+    defineTask({ run: load, requires: ({ rows }) => rows })
+  })
+
+  it('do not compile with what the input has not', () => {
+    // @ts-expect-error: there is no account
+    defineTask({ run: load, concurrency: { max: 1, by: ({ account }) => account } })
+    // @ts-expect-error: nor is there one where a type says so
+    defineTask({ run: load, concurrency: { max: 1, by: ({ account }: { account: string }) => account } })
+    defineTask({
+      input: z.object({ at: z.coerce.date<string>() }),
+      // @ts-expect-error: a Date is what comes out of the schema
+      requires: ({ at }) => ({ n: at.getTime() }),
+      run: () => 1,
+    })
+  })
+
+  it('do not compile with half of them', () => {
+    // @ts-expect-error: what tells them apart is missing
+    defineTask({ run: load, concurrency: { max: 1 } })
+    // @ts-expect-error: how many is missing
+    defineTask({ run: load, concurrency: { by: ({ tenant }: Load) => tenant } })
+    // @ts-expect-error: the interval is missing
+    defineTask({ run: load, rateLimit: { max: 1 } })
+    // @ts-expect-error: no such unit
+    defineTask({ run: load, rateLimit: { max: 1, interval: '1 minute' } })
+  })
+
+  it('are given to a runner and to a submit as amounts', () => {
+    const own = new BackgroundRunner({ tasks: { load: defineTask({ run: load }) }, resources: { cpu: 4, memory: 0.5 } })
+    own.submit('load', { tenant: 'a', rows: 1 }, { requires: { cpu: 2 } })
+    own.submitMany('load', [{ tenant: 'a', rows: 1 }], ({ rows }) => ({ requires: { cpu: rows } }))
+    // @ts-expect-error: a submit is data
+    own.submit('load', { tenant: 'a', rows: 1 }, { requires: () => ({ cpu: 2 }) })
+    // @ts-expect-error: an amount is a number
+    own.submit('load', { tenant: 'a', rows: 1 }, { requires: { cpu: true } })
+    // @ts-expect-error: and so is what there is
+    new BackgroundRunner({ tasks, resources: { cpu: '4' } })
   })
 })

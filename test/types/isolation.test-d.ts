@@ -98,6 +98,36 @@ describe('a task whose handler is in a module', () => {
     })
   })
 
+  it('has limits that know its input, or what goes into its schema', () => {
+    defineTask<Handlers>({
+      concurrency: {
+        max: 2,
+        by: (input) => {
+          expectTypeOf(input).toEqualTypeOf<Picture>()
+          return input.path
+        },
+      },
+      rateLimit: { max: 10, interval: '1s', by: ({ path }: Picture) => path },
+      requires: ({ size }) => ({ pixels: (size?.width ?? 1) * (size?.height ?? 1) }),
+      isolation,
+      module,
+    })
+    defineTask<Handlers, 'dated', typeof reminder>({
+      isolation,
+      module,
+      export: 'dated',
+      input: reminder,
+      requires: ({ at }) => {
+        expectTypeOf(at).toBeString()
+        return { cpu: 1 }
+      },
+    })
+    // @ts-expect-error: the handler takes no tenant
+    defineTask<Handlers>({ isolation, module, concurrency: { max: 2, by: ({ tenant }) => tenant } })
+    // @ts-expect-error: an object is no key
+    defineTask<Handlers>({ isolation, module, concurrency: { max: 2, by: ({ size }) => size } })
+  })
+
   it('gives runTask its types', () => {
     void runTask(tasks.resize, { path: 'a.png' }).then(({ outcome }) => {
       if (outcome.type === 'succeeded') expectTypeOf(outcome.output).toEqualTypeOf<{ bytes: number }>()
