@@ -7,6 +7,7 @@ import { type InputIssue, InvalidInputError, show } from './errors.js'
 import type { Json } from './json.js'
 import type { TaskExtras } from './record.js'
 import { callable, entries, fields, label, mapped, type Rule, required, rule, span, whole } from './rules.js'
+import { isThenable } from './thenable.js'
 
 /** How much of each resource a task needs while it runs: `{ cpu: 2 }`. Numbers above 0. */
 export type Requirements = Readonly<Record<string, number>>
@@ -47,7 +48,7 @@ export interface NameLimits {
 }
 
 const isAmount = (value: unknown): boolean => Number.isFinite(value) && (value as number) > 0
-export const amount: Rule<number> = rule(isAmount, 'must be a number above 0')
+const amount: Rule<number> = rule(isAmount, 'must be a number above 0')
 /** Resources by name. */
 export const amounts: Rule<Requirements> = mapped(entries(label, amount), (list) => Object.fromEntries(list))
 
@@ -146,6 +147,7 @@ const LONGEST = 256
 
 function keyOf(by: By, input: Json | undefined, subject: string, path: readonly string[]): string {
   const key = call(by, input, subject, path)
+  if (isThenable(key)) Promise.resolve(key).catch(() => {}) // it is told that it is none
   const issues: InputIssue[] = []
   const text = typeof key === 'number' && Number.isFinite(key) ? String(key) : key
   const isKey = typeof text === 'string' && text.length <= LONGEST && (text === '' || isStorable(text))
@@ -165,7 +167,8 @@ function isStorable(text: string): boolean {
 
 function needOf(value: unknown, subject: string): Requirements {
   const issues: InputIssue[] = []
-  const needed = amounts(value, ['requires'], issues)
+  if (isThenable(value)) Promise.resolve(value).catch(() => {}) // it is told that it is none
+  const needed = amounts(isThenable(value) ? undefined : value, ['requires'], issues)
   if (issues.length > 0) throw new InvalidInputError(subject, issues)
   return needed
 }

@@ -4,7 +4,7 @@ import { type Clock, systemClock, wholeMs } from './clock.js'
 import type { Duration } from './duration.js'
 import type { Engine, RetentionPolicy } from './engine.js'
 import { ERROR_LIMITS } from './error-record.js'
-import { show, UnsupportedByEngineError } from './errors.js'
+import { UnsupportedByEngineError } from './errors.js'
 import { type Json, MAX_BYTES } from './json.js'
 import { amounts, checkNeed, type Requirements } from './limits.js'
 import { localEngine } from './local/local-engine.js'
@@ -153,14 +153,12 @@ function checkLimits(
   resources: ReadonlyMap<string, number>,
   { name: engine, capabilities }: Engine,
 ): void {
+  const ability = 'keep keyed concurrency, rate limits and resources'
+  if (!capabilities.quotas && (resources.size > 0 || tasks.some(([, { limits }]) => limits !== undefined)))
+    throw new UnsupportedByEngineError(engine, ability)
   for (const [name, { limits }] of tasks) {
-    if (limits === undefined) continue
-    if (!capabilities.quotas)
-      throw new UnsupportedByEngineError(
-        engine,
-        `keep the limits of ${show(name)}: keyed concurrency, rate limits, needs`,
-      )
-    if (typeof limits.requires === 'object') checkNeed(limits.requires, resources, SUBJECT, ['tasks', name, 'requires'])
+    if (typeof limits?.requires === 'object')
+      checkNeed(limits.requires, resources, SUBJECT, ['tasks', name, 'requires'])
   }
 }
 

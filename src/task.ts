@@ -82,7 +82,7 @@ export interface TaskSettings {
 }
 
 /** A definition whose input type comes from `run`'s parameter. */
-export interface PlainTask<Input, Output> extends TaskSettings, TaskLimits<NoInfer<Input>> {
+export interface PlainTask<Input, Output> extends TaskSettings, TaskLimits<Input> {
   readonly input?: undefined
   readonly run: (input: Input, ctx: TaskContext) => Output | Promise<Output>
 }

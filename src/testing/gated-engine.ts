@@ -96,6 +96,7 @@ export class GatedEngine implements Engine {
   #watched(task: StoredTask, writer: AttemptWriter): AttemptWriter {
     return {
       progress: (value) => writer.progress(value),
+      called: () => writer.called?.(),
       unresponsive: () => writer.unresponsive(),
       save: async (value) => {
         await writer.save(value)
@@ -109,7 +110,13 @@ export class GatedEngine implements Engine {
     return this.#inner.pause(this.#held || this.#paused)
   }
 
+  /** Whether tasks were submitted that limits, or other tasks, may keep. */
+  mayKeep = false
+
   enqueue(tasks: readonly NewTask[]): Answer<readonly Enqueued[]> {
+    this.mayKeep ||= tasks.some(({ extras: { after, slot, rate, requires } = {} }) =>
+      [after, slot, rate, requires].some((each) => each !== undefined),
+    )
     return this.#inner.enqueue(tasks)
   }
 

@@ -4,7 +4,16 @@
  * One drive at a time: those of a test that are begun together follow each other. A handler or a listener cannot begin
  * one, since the drive that runs it would wait for itself.
  */
-import type { Duration, EngineAttempt, Hold, StoredTask, TaskDefinition, TaskEvent, TaskRecord } from '../index.js'
+import type {
+  Duration,
+  EngineAttempt,
+  Explanation,
+  Hold,
+  StoredTask,
+  TaskDefinition,
+  TaskEvent,
+  TaskRecord,
+} from '../index.js'
 import { type Call, Driver, fail } from './driver.js'
 import { type EventLog, LogWriter } from './event-log.js'
 import { GatedEngine, type Observer } from './gated-engine.js'
@@ -16,6 +25,9 @@ interface Run extends Call {
 }
 
 const NONE_BEGINS = ': tasks are due and none begins; are the timers of Node faked?'
+
+/** Reasons of `explain` for which a task that is due does not begin, whatever else the test does not do. */
+const KEEP: ReadonlySet<string> = new Set(['after', 'key', 'rateLimit', 'resource', 'reserved'])
 
 /** Where listeners are called: not in the name of a handler, but not by the test either. */
 const LISTENER: Call = { title: 'a listener', since: 0, timeout: undefined }
@@ -142,13 +154,24 @@ export class Harness implements Observer {
     return [...this.#open].map((id) => this.#record(id)).filter((each) => each !== undefined)
   }
 
-  /** Tasks that are due and were not begun; of a name that is held just those that may go as its probe. */
+  /**
+   * Tasks that are due and were not begun: of a name that is held just those that may go as its probe, and none that waits
+   * for another task or for room under a limit.
+   */
   get due(): readonly TaskRecord[] {
     if (!this.engine.works) return []
     const holds = this.engine.holds() as readonly Hold[]
     const running = new Set(holds.length === 0 ? [] : this.open.flatMap((each) => (isRunning(each) ? each.name : [])))
     const held = holds.filter(({ name, until }) => until > this.clock.now() || running.has(name))
-    return this.open.filter((each) => isDue(each, this.clock) && !held.some(({ name }) => name === each.name))
+    return this.open.filter(
+      (each) => isDue(each, this.clock) && !held.some(({ name }) => name === each.name) && !this.#isKept(each),
+    )
+  }
+
+  #isKept({ id }: TaskRecord): boolean {
+    if (!this.engine.mayKeep) return false
+    const { reasons } = this.engine.explain(id) as Explanation
+    return reasons.some(({ type }) => KEEP.has(type))
   }
 
   /** The memory engine answers at once. */
