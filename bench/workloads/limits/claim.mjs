@@ -1,0 +1,24 @@
+/** What a task under limits costs beside one without, of 100 000 that wait over 10 000 keys. */
+import { limited } from '../../limited.mjs'
+
+const WAITING = 100_000
+const KEYS = 10_000
+const TASKS = { memory: 40_000, sqlite: 20_000 }
+
+export const title = `no-op tasks, of ${WAITING} that wait over ${KEYS} keys`
+export const unit = 'µs/task'
+
+export const cases = {}
+export const targets = []
+for (const engine of ['memory', 'sqlite']) {
+  for (const limits of ['none', 'keyed', 'all'])
+    cases[`${engine}, ${limits}`] = () =>
+      limited(engine, { limits, waiting: WAITING, keys: KEYS, tasks: TASKS[engine] })
+  for (const limits of ['keyed', 'all'])
+    targets.push({
+      say: `cost over no limits, ${engine}, ${limits}`,
+      ratio: [`${engine}, ${limits}`, `${engine}, none`],
+      by: 'wall',
+      atMost: 3,
+    })
+}
