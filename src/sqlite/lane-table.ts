@@ -60,6 +60,7 @@ export class LaneTable {
   readonly #used: Map<string, number> = new Map()
   /** How much of each resource is taken. */
   #taken: Map<string, number> | undefined
+  readonly #isParked: { slot: boolean | undefined; rate: boolean | undefined } = { slot: undefined, rate: undefined }
   #turn = 0
   #hasAny: boolean | undefined
   /** Epoch ms at which the next call counts no more; NOT_YET: there is none that was called. */
@@ -90,6 +91,8 @@ export class LaneTable {
     this.#used.clear()
     this.#taken = undefined
     this.#hasAny = undefined
+    this.#isParked.slot = undefined
+    this.#isParked.rate = undefined
     this.#nextCall = undefined
   }
 
@@ -167,6 +170,8 @@ export class LaneTable {
   }
 
   #write({ id, first, turn, parked }: Lane): void {
+    if (parked === PARKED.slot) this.#isParked.slot = true
+    if (parked === PARKED.rate) this.#isParked.rate = true
     this.#sql('UPDATE lanes SET priority = ?, run_at = ?, first = ?, turn = ?, parked = ? WHERE id = ?').run(
       first?.priority ?? null,
       first?.runAt ?? null,
@@ -280,6 +285,7 @@ export class LaneTable {
   }
 
   #letOut(name: number, resources: string, kind: GateKind, key: string): void {
+    if (!this.#anyParked(kind)) return
     const row = this.#sql(
       `SELECT * FROM lanes INDEXED BY lanes_at_${kind} WHERE parked = ${PARKED[kind]} AND name = ? AND ${kind} = ? AND resources = ?
        ORDER BY priority DESC, turn, run_at, first LIMIT 1`,
@@ -287,7 +293,16 @@ export class LaneTable {
     if (row === undefined) return
     const lane = this.#keep(row)
     lane.parked = 0
+    this.#isParked[kind] = undefined
     this.#write(lane)
+  }
+
+  /** Whether any lane is parked at a gate of this kind. */
+  #anyParked(kind: GateKind): boolean {
+    this.#isParked[kind] ??=
+      this.#sql(`SELECT 1 FROM lanes INDEXED BY lanes_at_${kind} WHERE parked = ${PARKED[kind]} LIMIT 1`).get() !==
+      undefined
+    return this.#isParked[kind]
   }
 
   /** Room that it does not use is another's of its line. @param except where it is parked itself */
@@ -557,8 +572,7 @@ export class LaneTable {
 
   /** Epoch ms at which time may bring room for something that waits: a call is over then, whosever it is. */
   get nextRoom(): number | undefined {
-    const parked = this.#sql(`SELECT 1 FROM lanes INDEXED BY lanes_at_rate WHERE parked = ${PARKED.rate} LIMIT 1`).get()
-    return parked === undefined ? undefined : this.#callIsOver()
+    return this.#anyParked('rate') ? this.#callIsOver() : undefined
   }
 
   /** Epoch ms at which the next call counts no more. */
