@@ -132,7 +132,13 @@ export class MemoryStore implements Store<MemoryTask> {
 
   insert(tasks: readonly NewTask[], now: number): readonly Inserted<MemoryTask>[] {
     const first = tasks[0]
-    if (tasks.length === 1 && first !== undefined && first.extras === undefined) return [this.#insertOne(first, now)]
+    if (
+      tasks.length === 1 &&
+      first !== undefined &&
+      first.extras?.key === undefined &&
+      first.extras?.after === undefined
+    )
+      return [this.#insertOne(first, now)]
     this.#checkRoom(rehearse(tasks, (task) => this.#existing(task)))
     if (tasks.some(({ extras }) => extras?.after !== undefined)) checkParents(tasks, (id) => this.#tasks.get(id))
     return tasks.map((task) => this.#insertOne(task, now))

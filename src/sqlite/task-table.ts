@@ -20,6 +20,7 @@ const LARGE = 1_000
 const APART = ''
 /** What there is to know of a task that waits. */
 const WAITING = 'seq, id, key, priority, run_at, attempt, max_attempts, created_at, input, progress, saved, extras'
+const NOBODY: readonly SqliteTask[] = []
 const QUEUED = 0
 const RUNNING = 2
 const SUCCEEDED = 3
@@ -230,8 +231,8 @@ export class TaskTable {
     const state = bornAs(runAt, now)
     const input = text(from.input)
     const large = input !== null && input.length > LARGE
-    const parents = (extras?.after ?? []).map((parent) => this.byId(parent) as SqliteTask)
-    const unfinished = parents.filter((parent) => !hasEnded(parent.state))
+    const parents = extras?.after === undefined ? NOBODY : extras.after.map((parent) => this.byId(parent) as SqliteTask)
+    const unfinished = parents.length === 0 ? NOBODY : parents.filter((parent) => !hasEnded(parent.state))
     const waits = state === 'queued' && unfinished.length === 0
     const lane = waits && isLimited(extras) ? this.lanes.join(number, extras as TaskExtras) : null
     const seq = this.#insert.run(
