@@ -1,5 +1,5 @@
 /** `ctx` in a worker: what the handler says goes to the runner, in the order in which it was said. */
-import { type Alarm, after, systemClock } from '../clock.js'
+import { type Alarm, after, nextTurn, systemClock } from '../clock.js'
 import { InvalidInputError, show } from '../errors.js'
 import { copyJson, type Json, snapshot } from '../json.js'
 import type { AttemptRecord } from '../record.js'
@@ -152,7 +152,7 @@ export class RemoteContext implements TaskContext, StateHolder {
   begin(isSeen: boolean): void {
     if (this.#aborted !== undefined) throw this.#aborted
     if (!isSeen) return this.#say({ type: 'begun' })
-    setImmediate(() => {
+    nextTurn(() => {
       if (!this.ended) this.#say({ type: 'begun' })
     })
   }
