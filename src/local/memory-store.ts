@@ -207,6 +207,7 @@ export class MemoryStore implements Store<MemoryTask> {
     if (child.state !== 'queued') return
     this.#blocked--
     this.#place(child)
+    this.#host?.changed([child.id]) // more may begin than one
   }
 
   #leaveParents(child: MemoryTask): void {

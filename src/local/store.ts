@@ -106,7 +106,7 @@ export interface StoreSettings<Task extends StoredTask = StoredTask> {
 
 /** What the engine is to a store that several processes share. */
 export interface StoreHost<Task extends StoredTask = StoredTask> {
-  /** Something has changed elsewhere: these tasks, or any, where that is not known; and what there is to do. */
+  /** Something has changed elsewhere, or by the end of another task: these tasks, or any; and what there is to do. */
   changed(ids: readonly string[] | 'any'): void
   /** A task that runs here was asked to stop elsewhere; `task` is what `claim` gave. */
   cancelled(task: Task, request: CancelRequest): void

@@ -90,7 +90,9 @@ export class SqliteStore implements Store<SqliteTask> {
     this.#database = database
     this.#table = new TaskTable(database, { limits, resources }, (task) => {
       const record = toRecord(task)
-      this.#group.after(() => nextTurn(() => host.recovered('cancelled', record))) // after what brought it about
+      const tell = (): void =>
+        life.hasEnded(record.state) ? host.recovered('cancelled', record) : host.changed([record.id])
+      this.#group.after(() => nextTurn(tell)) // after what brought it about
     })
     this.#checkpoints = new Checkpoints(database)
     this.#group = new GroupCommit(database, path, random, {

@@ -31,8 +31,8 @@ export class TaskTable {
   readonly feed: Feed
   readonly holds: HoldTable
   readonly lanes: LaneTable
-  /** Told of what has ended with another task, within the group's transaction. */
-  readonly #ended: (task: SqliteTask) => void
+  /** Told of what has ended with another task, or may go now that one has ended; within the group's transaction. */
+  readonly #follows: (task: SqliteTask) => void
   /** Whether any task comes after another one. */
   #hasFamilies: boolean | undefined
   /** Each statement by its text; those that run for each task are at hand, since the text costs as much as a column. */
@@ -52,9 +52,9 @@ export class TaskTable {
   constructor(
     database: Database,
     limits: Pick<EngineSettings, 'limits' | 'resources'>,
-    ended: (task: SqliteTask) => void = () => {},
+    follows: (task: SqliteTask) => void = () => {},
   ) {
-    this.#ended = ended
+    this.#follows = follows
     this.names = new Names(database)
     this.tally = new Tally(database)
     this.feed = new Feed(database)
@@ -318,7 +318,7 @@ export class TaskTable {
     const from = child.state
     cancel(child, { reason: reasonOf(parent) }, now)
     this.write(child, from)
-    this.#ended(child)
+    this.#follows(child)
   }
 
   /** It has ended: what comes after it may go on, or ends as well. */
@@ -331,7 +331,11 @@ export class TaskTable {
       const child = this.bySeq(row['child'] as number)
       if (child === undefined || hasEnded(child.state)) continue
       if (afterEnd(parent, child) === 'is cancelled') this.#cancelAfter(parent, child, parent.finishedAt)
-      else this.write({ ...child, blocked: child.blocked - 1 }, child.state)
+      else {
+        const less = { ...child, blocked: child.blocked - 1 }
+        this.write(less, child.state)
+        if (less.blocked === 0) this.#follows(less)
+      }
     }
   }
 

@@ -50,6 +50,8 @@ type Step =
       readonly priority: number
       readonly delay: number
       readonly times: number
+      /** Among all tasks so far, those that it comes after. */
+      readonly after: readonly number[]
     }
   | { readonly type: 'end' | 'fail' | 'cancel'; readonly which: number }
   | { readonly type: 'priority'; readonly which: number; readonly priority: number }
@@ -71,6 +73,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       priority,
       delay: fc.constantFrom(0, 0, 0, 30, 120),
       times: fc.integer({ min: 1, max: 4 }),
+      after: fc.oneof({ weight: 4, arbitrary: fc.constant([]) }, fc.array(fc.nat(40), { maxLength: 2 })),
     }),
   },
   { weight: 6, arbitrary: fc.record({ type: fc.constant('end' as const), which }) },
@@ -89,6 +92,9 @@ class World {
   readonly #running: Map<string, { resolve(): void; reject(error: Error): void }> = new Map()
   /** Due later, in both worlds. */
   readonly #later: Waiting[] = []
+  /** What has to end before a task, by its id. */
+  readonly #blocked: Map<string, { readonly task: Waiting; readonly by: Set<string> }> = new Map()
+  readonly #ends: Map<string, 'succeeded' | 'cancelled'> = new Map()
   #now = DAWN
   #order = 0
 
@@ -134,7 +140,7 @@ class World {
       await this.#agree(each)
     }
     // All of it ends.
-    for (let n = 0; this.#model.running.size + this.#model.waiting.size + this.#later.length > 0; n++) {
+    for (let n = 0; this.#ends.size < this.#order; n++) {
       expect(n).toBeLessThan(2_000)
       const step: Step = this.#model.running.size > 0 ? { type: 'end', which: 0 } : { type: 'advance', ms: 50 }
       await this.#apply(step)
@@ -160,8 +166,10 @@ class World {
         const running = this.#running.get(task.id)
         this.#running.delete(task.id)
         this.#model.running.delete(task.id)
-        if (step.type === 'end') running?.resolve()
-        else {
+        if (step.type === 'end') {
+          running?.resolve()
+          this.#succeed(task.id)
+        } else {
           running?.reject(new Error('again'))
           this.#later.push({ ...task, due: this.#now + AGAIN })
         }
@@ -169,12 +177,11 @@ class World {
         return this.#settle()
       }
       case 'cancel': {
-        const task = pick([...this.#model.waiting.values(), ...this.#later], step.which)
+        const blocked = [...this.#blocked.values()].map((each) => each.task)
+        const task = pick([...new Set([...this.#model.waiting.values(), ...this.#later, ...blocked])], step.which)
         if (task === undefined) return
         await this.#runner.cancel(task.id)
-        this.#model.waiting.delete(task.id)
-        const later = this.#later.findIndex(({ id }) => id === task.id)
-        if (later >= 0) this.#later.splice(later, 1)
+        this.#cancel(task.id)
         this.#model.start(this.#now)
         return this.#settle()
       }
@@ -196,7 +203,31 @@ class World {
     }
   }
 
-  async #submit({ name, key, window, requires, priority, delay }: Step & { readonly type: 'submit' }): Promise<void> {
+  /** What came after it only may begin. */
+  #succeed(id: string): void {
+    this.#ends.set(id, 'succeeded')
+    for (const { task, by } of [...this.#blocked.values()]) {
+      if (!by.delete(id) || by.size > 0) continue
+      this.#blocked.delete(task.id)
+      if (task.due <= this.#now) this.#model.add(task)
+    }
+  }
+
+  /** And all that comes after it. */
+  #cancel(id: string): void {
+    this.#ends.set(id, 'cancelled')
+    this.#model.waiting.delete(id)
+    this.#blocked.delete(id)
+    const later = this.#later.findIndex((each) => each.id === id)
+    if (later >= 0) this.#later.splice(later, 1)
+    for (const { task, by } of [...this.#blocked.values()])
+      if (by.has(id) && !this.#ends.has(task.id)) this.#cancel(task.id)
+  }
+
+  async #submit(step: Step & { readonly type: 'submit' }): Promise<void> {
+    const { name, key, window, requires, priority, delay } = step
+    const all = Array.from({ length: this.#order }, (_, i) => `t${i + 1}`)
+    const after = step.after.map((each) => pick(all, each)).filter((each) => each !== undefined)
     const rules = RULES.get(name)
     const task: Waiting = {
       id: `t${++this.#order}`,
@@ -208,9 +239,12 @@ class World {
       due: this.#now + delay,
       order: this.#order,
     }
-    await this.#runner.submit(name, { key, window } as never, { id: task.id, priority, delay, requires })
+    await this.#runner.submit(name, { key, window } as never, { id: task.id, priority, delay, requires, after })
+    if (after.some((each) => this.#ends.get(each) === 'cancelled')) return this.#cancel(task.id)
+    const by = new Set(after.filter((each) => !this.#ends.has(each)))
+    if (by.size > 0) this.#blocked.set(task.id, { task, by })
     if (delay > 0) this.#later.push(task)
-    else this.#model.add(task)
+    else if (by.size === 0) this.#model.add(task)
     this.#model.start(this.#now)
   }
 
@@ -224,7 +258,7 @@ class World {
       const due = this.#later.filter((each) => each.due <= next).toSorted((a, b) => a.due - b.due || a.order - b.order)
       for (const each of due) {
         this.#later.splice(this.#later.indexOf(each), 1)
-        this.#model.add(each)
+        if (!this.#blocked.has(each.id)) this.#model.add(each)
       }
       this.#model.start(next)
       await this.#clock.advance(passed)
@@ -236,6 +270,12 @@ class World {
     const told = JSON.stringify(step)
     expect(this.#started, told).toEqual(this.#model.started)
     expect([...this.#running.keys()].toSorted(), told).toEqual([...this.#model.running.keys()].toSorted())
+    const blocked = pick([...this.#blocked.values()], this.#started.length)
+    if (blocked !== undefined && blocked.task.due <= this.#now) {
+      const { reasons } = await this.#runner.explain(blocked.task.id)
+      const [reason] = reasons
+      expect(reason?.type === 'after' && [...reason.tasks].toSorted(), told).toEqual([...blocked.by].toSorted())
+    }
     const task = pick([...this.#model.waiting.values()], this.#started.length)
     if (task === undefined) return
     // What is named is what keeps it; and something does.

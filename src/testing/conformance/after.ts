@@ -33,6 +33,15 @@ export const after: Topic = topic('after', {
     assert.deepEqual(work.inputs, ['a', 'b', 'c'])
   },
 
+  'all that one kept begin when it has ended, as far as there are slots': async (t) => {
+    const { runner, work } = await working(t)
+    const a = await runner.submit('work', 'a')
+    await runner.submitMany('work', ['b', 'c', 'd'], { after: [a.id] })
+    ;(await work.call(1)).resolve()
+    await work.call(4)
+    assert.equal(work.running, 3)
+  },
+
   'one that has succeeded already is not waited for': async (t) => {
     const { runner, work } = await working(t)
     const a = await runner.submit('work', 'a')
