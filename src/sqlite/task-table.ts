@@ -274,11 +274,12 @@ export class TaskTable {
       ? this.#succeed.run(task.finishedAt, text(task.output), task.seq, before.worker, before.attempt).changes
       : this.#settle(task, before)
     if (changes === 0) return false
-    if (ran !== null) this.lanes.ends({ ...task, lane: ran })
     if (task.state === 'queued') {
       this.#forgetAhead()
       if (task.lane !== null) this.lanes.came(task.lane, task)
     }
+    // After it has come back: a lane where nothing waits goes with the last that runs there.
+    if (ran !== null) this.lanes.ends({ ...task, lane: ran })
     this.#moved(task, 'running')
     return true
   }
@@ -342,9 +343,9 @@ export class TaskTable {
       task.lane,
       task.seq,
     )
-    if (left !== null && from === 'running' && task.state !== 'running') this.lanes.ends({ ...task, lane: left }, now)
     // A suspect stands apart from the others.
     if (task.lane !== null && task.state === 'queued' && !isSuspect(task)) this.lanes.came(task.lane, task)
+    if (left !== null && from === 'running' && task.state !== 'running') this.lanes.ends({ ...task, lane: left }, now)
     if (task.state === from) this.feed.add(task.id)
     else this.#moved(task, from)
   }
