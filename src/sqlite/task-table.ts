@@ -2,14 +2,14 @@
  * The table `tasks` and what hangs on it: each way in which a row is read, written, moved and removed, with the counts and
  * tags that follow it. Everything that writes is called within a group's transaction.
  */
-import type { EngineSettings, NewTask } from '../engine.js'
+import type { NewTask } from '../engine.js'
 import { bornAs, dueAt, isSuspect } from '../lifecycle.js'
 import { isLimited } from '../limits.js'
 import type { TaskExtras, TaskState } from '../record.js'
 import type { Database, Row, Statement, Value } from './driver.js'
 import { Feed } from './feed.js'
 import { HoldTable } from './hold-table.js'
-import { LaneTable } from './lane-table.js'
+import { type LaneSettings, LaneTable } from './lane-table.js'
 import { Names } from './names.js'
 import { extrasText, type SqliteTask, stateNumber, text, toTask, toWaitingTask } from './rows.js'
 import { Tally } from './tally.js'
@@ -43,7 +43,7 @@ export class TaskTable {
   #claims = 0
   #claimsBefore = 1
 
-  constructor(database: Database, limits: Pick<EngineSettings, 'limits' | 'resources'>) {
+  constructor(database: Database, limits: LaneSettings) {
     this.names = new Names(database)
     this.tally = new Tally(database)
     this.feed = new Feed(database)
@@ -77,18 +77,20 @@ export class TaskTable {
 
   /** What is kept in memory, read again if another connection has written; says whether one has. */
   refresh(): boolean {
-    return this.tally.refresh(() => {
+    const isNews = this.tally.refresh(() => {
       this.names.refresh()
       this.holds.refresh()
       this.lanes.forget()
     })
+    if (isNews) this.lanes.refresh(this.tally.turn)
+    return isNews
   }
 
   /** A transaction came to nothing, and what was kept in memory of it. */
   forget(): void {
     this.tally.forget()
     this.feed.forget()
-    this.lanes.forget()
+    this.lanes.undo()
     this.#forgetAhead()
     this.#claims = 0
   }
@@ -96,6 +98,7 @@ export class TaskTable {
   /** Writes what was counted, within the group's transaction. */
   beforeCommit(): void {
     this.tally.write()
+    this.lanes.beforeCommit()
     this.#forgetAhead()
     this.#claimsBefore = Math.max(1, this.#claims)
     this.#claims = 0
@@ -346,6 +349,7 @@ export class TaskTable {
     // A suspect stands apart from the others.
     if (task.lane !== null && task.state === 'queued' && !isSuspect(task)) this.lanes.came(task.lane, task)
     if (left !== null && from === 'running' && task.state !== 'running') this.lanes.ends({ ...task, lane: left }, now)
+    if (left !== null && from === 'queued' && task.state !== 'queued' && isSuspect(task)) this.lanes.dropped(left)
     if (task.state === from) this.feed.add(task.id)
     else this.#moved(task, from)
   }
