@@ -136,7 +136,7 @@ export class LaneTable {
       if (rate === undefined || number === undefined) continue
       const { interval } = rate
       this.#sql(
-        `UPDATE calls SET interval = ?, until = CASE until WHEN ${NOT_YET} THEN until ELSE until - interval + ? END
+        `UPDATE calls INDEXED BY calls_rate SET interval = ?, until = CASE until WHEN ${NOT_YET} THEN until ELSE until - interval + ? END
          WHERE name = ? AND interval <> ?`,
       ).run(interval, interval, number, interval)
     }
@@ -152,12 +152,9 @@ export class LaneTable {
     const key = JSON.stringify([name, slot, rate, resources])
     let lane = this.#byKey.get(key)
     if (lane === undefined) {
-      const row = this.#sql('SELECT * FROM lanes WHERE name = ? AND resources = ? AND slot IS ? AND rate IS ?').get(
-        name,
-        resources,
-        slot,
-        rate,
-      )
+      const row = this.#sql(
+        'SELECT * FROM lanes INDEXED BY lanes_key WHERE name = ? AND resources = ? AND slot IS ? AND rate IS ?',
+      ).get(name, resources, slot, rate)
       lane = row === undefined ? this.#make(name, slot, rate, resources) : this.#keep(row)
       this.#byKey.set(key, lane)
     }
@@ -296,11 +293,16 @@ export class LaneTable {
 
   #usedOf(name: number, kind: GateKind, key: string): number {
     return getOrMake(this.#used, gateKey(name, kind, key), () => {
-      if (kind === 'rate') return this.#count('SELECT count(*) AS n FROM calls WHERE name = ? AND rate = ?', name, key)
+      if (kind === 'rate')
+        return this.#count(
+          'SELECT count(*) AS n FROM calls INDEXED BY calls_rate WHERE name = ? AND rate = ?',
+          name,
+          key,
+        )
       let sum = 0
       for (const resources of this.#linesOf(name))
         sum += this.#count(
-          `SELECT count(*) AS n FROM lanes JOIN tasks INDEXED BY tasks_lane_kept ON tasks.lane = lanes.id
+          `SELECT count(*) AS n FROM lanes INDEXED BY lanes_key JOIN tasks INDEXED BY tasks_lane_kept ON tasks.lane = lanes.id
            WHERE lanes.name = ? AND lanes.resources = ? AND lanes.slot = ? AND tasks.state = 2`,
           name,
           resources,
@@ -548,7 +550,7 @@ export class LaneTable {
     if (this.#isSetBack) this.#setBack()
     const over = this.#sql('SELECT name, rate FROM calls INDEXED BY calls_until WHERE until <= ?').all(now)
     if (over.length === 0) return
-    this.#sql('DELETE FROM calls WHERE until <= ?').run(now)
+    this.#sql('DELETE FROM calls INDEXED BY calls_until WHERE until <= ?').run(now)
     this.#nextCall = undefined
     const gates = new Map<string, { readonly name: number; readonly rate: string; n: number }>()
     for (const { name, rate } of over as { name: number; rate: string }[])
@@ -558,11 +560,9 @@ export class LaneTable {
 
   /** What was called counts from now on, and not until the clock has caught up. */
   #setBack(): void {
-    this.#sql('UPDATE calls SET until = ? + interval WHERE until > ? + interval AND until < ?').run(
-      this.#shown,
-      this.#shown,
-      NOT_YET,
-    )
+    this.#sql(
+      'UPDATE calls INDEXED BY calls_until SET until = ? + interval WHERE until > ? + interval AND until < ?',
+    ).run(this.#shown, this.#shown, NOT_YET)
     this.#isSetBack = false
     this.#nextCall = undefined
   }
