@@ -406,31 +406,32 @@ export class LaneTable {
 
   // Turns.
 
-  /** The task that goes next, of the names that may start one. */
-  best(names: readonly string[], isKept: (name: string) => boolean): SqliteTask | undefined {
-    return this.#choose(names, isKept, (name, resources) => this.#firstOf(name, resources))
+  /** The task that goes next, of the names that may start one. @param kept for others, of the resources */
+  best(names: readonly string[], isKept: (name: string) => boolean, kept: readonly string[]): SqliteTask | undefined {
+    return this.#choose(names, isKept, kept, (name, resources) => this.#firstOf(name, resources))
   }
 
   /** Whether any may go, as `best` would find it; nothing is written. */
-  mayGo(names: readonly string[], isKept: (name: string) => boolean): boolean {
+  mayGo(names: readonly string[], isKept: (name: string) => boolean, kept: readonly string[]): boolean {
     const first = (name: number, resources: string): Lane | undefined => {
       const lane = this.#open(name, resources)
       if (lane === undefined || this.#gateOf(lane) === 0) return lane
       this.unfinished = true
       return undefined
     }
-    return this.#choose(names, isKept, first) !== undefined
+    return this.#choose(names, isKept, kept, first) !== undefined
   }
 
   /** @param firstOf the best lane of a line that no gate keeps */
   #choose(
     names: readonly string[],
     isKept: (name: string) => boolean,
+    kept: readonly string[],
     firstOf: (name: number, resources: string) => Lane | undefined,
   ): SqliteTask | undefined {
     /** Lines whose first task waits for resources, and what is kept for those. */
     const passed = new Set<string>()
-    const reserved = new Set<string>()
+    const reserved = new Set(kept)
     for (;;) {
       let best: Lane | undefined
       for (const name of names) {
@@ -480,6 +481,12 @@ export class LaneTable {
     if (task.lane === null) return true
     const lane = this.#lane(task.lane)
     return !this.#isFull(lane, 'slot') && !this.#isFull(lane, 'rate') && this.#fits(task)
+  }
+
+  /** What a task keeps for itself that stands apart, if it waits for nothing else. */
+  keeps(task: SqliteTask): readonly string[] {
+    if (task.lane === null || this.#gateOf(this.#lane(task.lane)) !== 0) return []
+    return this.#fits(task) || !this.#couldFit(task) ? [] : Object.keys(task.extras?.requires ?? {})
   }
 
   /** It begins; its row is written. */

@@ -165,7 +165,7 @@ export class SqliteStore implements Store<SqliteTask> {
   /** The best of the names that are admitted. A suspect runs beside no other one. */
   #best(names: readonly string[], now: number): SqliteTask | undefined {
     let best: SqliteTask | undefined
-    const suspects = this.#table.tally.suspects && ![...this.#running.values()].some(life.isSuspect)
+    const suspects = this.#mayStartSuspects()
     const isKept = (name: string): boolean => this.#isHeld(name, now)
     for (const name of names) {
       if (isKept(name)) continue
@@ -175,13 +175,27 @@ export class SqliteStore implements Store<SqliteTask> {
         if (best === undefined || comesBefore(first, best)) best = first
       }
     }
-    const limited = this.#table.lanes.hasAny ? this.#table.lanes.best(names, isKept) : undefined
+    const { lanes } = this.#table
+    const limited = lanes.hasAny ? lanes.best(names, isKept, this.#keptForSuspects(now)) : undefined
     return limited !== undefined && (best === undefined || comesBefore(limited, best)) ? limited : best
   }
 
   #isHeld(name: string, now: number): boolean {
     const { holds } = this.#table
     return holds.size > 0 && holds.keeps(name, now)
+  }
+
+  #mayStartSuspects(): boolean {
+    return this.#table.tally.suspects && ![...this.#running.values()].some(life.isSuspect)
+  }
+
+  /** Resources, so that small tasks do not starve a big one that is a suspect. */
+  #keptForSuspects(now: number): string[] {
+    if (!this.#mayStartSuspects()) return []
+    return this.#names.flatMap((name) => {
+      const first = this.#isHeld(name, now) ? undefined : this.#table.best(name, true)
+      return first === undefined ? [] : this.#table.lanes.keeps(first)
+    })
   }
 
   /** The suspect of a name that goes next, if its limits let it. */
@@ -358,7 +372,8 @@ export class SqliteStore implements Store<SqliteTask> {
   #look(all: boolean, now: number): Outlook {
     const { tally, holds, lanes } = this.#table
     const { queued, scheduled, running } = tally.total()
-    const limited = lanes.hasAny && lanes.mayGo(this.#names, (name) => this.#isHeld(name, now))
+    const limited =
+      lanes.hasAny && lanes.mayGo(this.#names, (name) => this.#isHeld(name, now), this.#keptForSuspects(now))
     const waiting = (name: string): number => (this.#names.includes(name) ? this.#ready(name, limited) : 0)
     const due = this.#names.reduce((sum, name) => sum + this.#ready(name, limited), 0)
     const room = lanes.hasAny ? (tally.suspects ? lanes.nextCall : lanes.nextRoom) : undefined

@@ -223,6 +223,24 @@ describe('a suspect under limits', () => {
     assert.equal(await sql('SELECT count(*) FROM lanes'), 0)
   })
 
+  it('that waits for resources is not starved by smaller ones', async () => {
+    const { called, submit, end, calls } = create({}, { resources: { cpu: 2 } })
+    const needs = (cpu: number): object => ({ requires: { cpu } })
+    await submit('b', 'b', needs(1))
+    await calls('b')
+    await submit('a', 'a', needs(2))
+    await sql(`
+      UPDATE tasks SET suspect = 1, extras = json_set(extras, '$.deaths', 2) WHERE id = 'a';
+      UPDATE lanes SET priority = NULL, run_at = NULL, first = NULL`)
+    for (const id of ['c', 'd', 'e']) await submit(id, id, needs(1))
+    await end('b')
+    await calls('a')
+    assert.deepEqual(called, ['b', 'a'])
+    await end('a')
+    await calls('c', 'd')
+    await end('c', 'd', 'e')
+  })
+
   it('that is cancelled while it waits leaves nothing behind', async () => {
     const { runner, called, submit } = create({ rateLimit: { max: 2, interval: '1h' } })
     await submit('a')
