@@ -15,6 +15,7 @@ const LONGEST = [
   'engines/sqlite',
   'isolation/conformance/thread',
   'sqlite/kill',
+  'sqlite/limits-kill',
   'property/runner',
   'isolation/storm',
   'examples/process',

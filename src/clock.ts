@@ -47,6 +47,8 @@ class Sleeper implements Alarm {
   readonly #background: boolean
   #ring: (() => void) | undefined
   #handle: unknown
+  /** ms that remained when it last fell asleep. */
+  #left = 0
 
   constructor(clock: Clock, remaining: () => number, ring: () => void, background: boolean) {
     this.#clock = clock
@@ -57,6 +59,7 @@ class Sleeper implements Alarm {
   }
 
   #sleep(ms: number): void {
+    this.#left = ms
     this.#handle = this.#clock.setTimeout(this.#wake, Math.min(Math.max(ms, 0), LONGEST_SLEEP))
     if (this.#background) (this.#handle as { unref?: () => void } | undefined)?.unref?.()
   }
@@ -64,7 +67,7 @@ class Sleeper implements Alarm {
   #wake: () => void = () => {
     // Node's timers may fire a fraction of a ms early: what is due at a time is never early.
     const left = this.#remaining()
-    if (left > 0) return this.#sleep(Math.ceil(left))
+    if (left > 0 && left <= this.#left) return this.#sleep(Math.ceil(left))
     const ring = this.#ring
     this.#ring = undefined
     ring?.()
@@ -82,7 +85,10 @@ export function after(clock: Clock, ms: number, ring: () => void, hold?: 'backgr
   return new Sleeper(clock, () => end - clock.monotonic(), ring, hold === 'background')
 }
 
-/** Rings once, when the wall clock shows `time` (epoch ms); a clock that is set is noticed within 60 s. */
+/**
+ * Rings once, when the wall clock shows `time` (epoch ms); a clock that is set is noticed within 60 s. If it was set back
+ * by more than what has passed, it rings at once: whoever set the alarm may wait for another time now.
+ */
 export function at(clock: Clock, time: number, ring: () => void): Alarm {
   return new Sleeper(clock, () => time - clock.now(), ring, false)
 }

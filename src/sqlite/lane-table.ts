@@ -8,11 +8,12 @@
  * Everything that writes is called within a group's transaction. What is kept in memory is read again when another
  * connection has written.
  */
+import type { Clock } from '../clock.js'
 import type { EngineSettings } from '../engine.js'
 import { MOST_IDS, type Reason } from '../explanation.js'
 import { getOrMake } from '../local/get-or-make.js'
 import type { TaskExtras } from '../record.js'
-import type { Database, Row, Statement } from './driver.js'
+import type { Database, Row, Statement, Value } from './driver.js'
 import type { Names } from './names.js'
 import type { SqliteTask } from './rows.js'
 
@@ -24,6 +25,8 @@ const ENOUGH = 100
 const STEP = 100
 /** Sums of decimal fractions are not exact. */
 const EXACT = 1e-9
+
+export type LaneSettings = Pick<EngineSettings, 'limits' | 'resources' | 'clock'>
 
 type GateKind = 'slot' | 'rate'
 /** As `lanes.parked` has it; 0: it is open. */
@@ -61,10 +64,16 @@ export class LaneTable {
   /** How much of each resource is taken. */
   #taken: Map<string, number> | undefined
   readonly #isParked: { slot: boolean | undefined; rate: boolean | undefined } = { slot: undefined, rate: undefined }
+  /** The turn that was last, and what the file has of it. */
   #turn = 0
+  #storedTurn = 0
   #hasAny: boolean | undefined
   /** Epoch ms at which the next call counts no more; NOT_YET: there is none that was called. */
   #nextCall: number | undefined
+  readonly #clock: Clock
+  /** What the clock showed last: it was set back if it shows less. At first nobody knows. */
+  #shown = Number.POSITIVE_INFINITY
+  #isSetBack = false
   /** Lanes that a gate keeps stand before those that may go: `park` has to go on. */
   unfinished = false
 
@@ -72,10 +81,11 @@ export class LaneTable {
   constructor(
     database: Database,
     names: Names,
-    { limits, resources }: Pick<EngineSettings, 'limits' | 'resources'>,
+    { limits, resources, clock }: LaneSettings,
     read: (seq: number) => SqliteTask,
   ) {
     this.#names = names
+    this.#clock = clock
     this.#limits = limits
     this.#resources = resources
     this.#read = read
@@ -83,7 +93,13 @@ export class LaneTable {
     this.#sql = (text) => getOrMake(prepared, text, () => database.prepare(text))
   }
 
-  /** Another connection has written, or a transaction came to nothing. */
+  /** A transaction came to nothing. */
+  undo(): void {
+    this.#shown = Number.POSITIVE_INFINITY
+    this.forget()
+  }
+
+  /** Another connection has written. */
   forget(): void {
     this.#lanes.clear()
     this.#byKey.clear()
@@ -96,6 +112,19 @@ export class LaneTable {
     this.#nextCall = undefined
   }
 
+  /** @param turn that was last, whosever it was */
+  refresh(turn: number): void {
+    this.#storedTurn = turn
+    this.#turn = Math.max(this.#turn, turn)
+  }
+
+  /** Within the group's transaction. */
+  beforeCommit(): void {
+    if (this.#turn === this.#storedTurn) return
+    this.#sql("UPDATE meta SET value = ? WHERE key = 'turn'").run(this.#turn)
+    this.#storedTurn = this.#turn
+  }
+
   /** Whether anything waits or runs under limits: false nearly always, and then nobody has to ask any further. */
   get hasAny(): boolean {
     this.#hasAny ??= this.#sql('SELECT 1 FROM lanes LIMIT 1').get() !== undefined
@@ -104,7 +133,17 @@ export class LaneTable {
 
   /** Limits may have changed since the file was last open: all is looked at again. */
   openAll(): void {
-    this.#sql('UPDATE lanes SET parked = 0 WHERE parked <> 0').run()
+    for (const kind of ['slot', 'rate'] as const)
+      this.#sql(`UPDATE lanes INDEXED BY lanes_at_${kind} SET parked = 0 WHERE parked = ${PARKED[kind]}`).run()
+    for (const [name, { rate }] of this.#limits) {
+      const number = this.#names.number(name)
+      if (rate === undefined || number === undefined) continue
+      const { interval } = rate
+      this.#sql(
+        `UPDATE calls INDEXED BY calls_rate SET interval = ?, until = CASE until WHEN ${NOT_YET} THEN until ELSE until - interval + ? END
+         WHERE name = ? AND interval <> ?`,
+      ).run(interval, interval, number, interval)
+    }
     this.forget()
   }
 
@@ -117,12 +156,9 @@ export class LaneTable {
     const key = JSON.stringify([name, slot, rate, resources])
     let lane = this.#byKey.get(key)
     if (lane === undefined) {
-      const row = this.#sql('SELECT * FROM lanes WHERE name = ? AND slot IS ? AND rate IS ? AND resources = ?').get(
-        name,
-        slot,
-        rate,
-        resources,
-      )
+      const row = this.#sql(
+        'SELECT * FROM lanes INDEXED BY lanes_key WHERE name = ? AND resources = ? AND slot IS ? AND rate IS ?',
+      ).get(name, resources, slot, rate)
       lane = row === undefined ? this.#make(name, slot, rate, resources) : this.#keep(row)
       this.#byKey.set(key, lane)
     }
@@ -224,6 +260,12 @@ export class LaneTable {
     this.#passOn(lane, 0)
   }
 
+  /** A suspect waits there no more; its row is written. */
+  dropped(id: number): void {
+    const lane = this.#lane(id)
+    if (lane.first === undefined && !this.#isKept(lane)) this.#remove(lane)
+  }
+
   /** Something of it runs, or stands apart as a suspect. */
   #isKept(lane: Lane): boolean {
     return (
@@ -257,13 +299,27 @@ export class LaneTable {
 
   #usedOf(name: number, kind: GateKind, key: string): number {
     return getOrMake(this.#used, gateKey(name, kind, key), () => {
-      const text =
-        kind === 'slot'
-          ? `SELECT count(*) AS n FROM lanes JOIN tasks INDEXED BY tasks_lane_kept ON tasks.lane = lanes.id
-             WHERE lanes.name = ? AND lanes.slot = ? AND tasks.state = 2`
-          : 'SELECT count(*) AS n FROM calls WHERE name = ? AND rate = ?'
-      return this.#sql(text).get(name, key)?.['n'] as number
+      if (kind === 'rate')
+        return this.#count(
+          'SELECT count(*) AS n FROM calls INDEXED BY calls_rate WHERE name = ? AND rate = ?',
+          name,
+          key,
+        )
+      let sum = 0
+      for (const resources of this.#linesOf(name))
+        sum += this.#count(
+          `SELECT count(*) AS n FROM lanes INDEXED BY lanes_key JOIN tasks INDEXED BY tasks_lane_kept ON tasks.lane = lanes.id
+           WHERE lanes.name = ? AND lanes.resources = ? AND lanes.slot = ? AND tasks.state = 2`,
+          name,
+          resources,
+          key,
+        )
+      return sum
     })
+  }
+
+  #count(text: string, ...values: Value[]): number {
+    return this.#sql(text).get(...values)?.['n'] as number
   }
 
   /** The gate that keeps it, as `parked` has it. */
@@ -271,30 +327,33 @@ export class LaneTable {
     return this.#isFull(lane, 'slot') ? PARKED.slot : this.#isFull(lane, 'rate') ? PARKED.rate : 0
   }
 
-  #use(name: number, kind: GateKind, key: string | null, by: 1 | -1): void {
+  #use(name: number, kind: GateKind, key: string | null, by: number): void {
     if (key === null) return
     const at = gateKey(name, kind, key)
     const used = this.#used.get(at)
     if (used !== undefined) this.#used.set(at, used + by)
   }
 
-  /** One more may pass: of each line the best that is parked there. */
-  #free(name: number, kind: GateKind, key: string): void {
-    this.#use(name, kind, key, -1)
-    for (const resources of this.#linesOf(name)) this.#letOut(name, resources, kind, key)
+  /** One more may pass, or `times` more: of each line so many of those that are parked there, the best ones. */
+  #free(name: number, kind: GateKind, key: string, times = 1): void {
+    this.#use(name, kind, key, -times)
+    for (const resources of this.#linesOf(name))
+      for (let i = 0; i < times && this.#letOut(name, resources, kind, key); i++);
   }
 
-  #letOut(name: number, resources: string, kind: GateKind, key: string): void {
-    if (!this.#anyParked(kind)) return
+  /** Says whether there was one. */
+  #letOut(name: number, resources: string, kind: GateKind, key: string): boolean {
+    if (!this.#anyParked(kind)) return false
     const row = this.#sql(
       `SELECT * FROM lanes INDEXED BY lanes_at_${kind} WHERE parked = ${PARKED[kind]} AND name = ? AND ${kind} = ? AND resources = ?
        ORDER BY priority DESC, turn, run_at, first LIMIT 1`,
     ).get(name, key, resources)
-    if (row === undefined) return
+    if (row === undefined) return false
     const lane = this.#keep(row)
     lane.parked = 0
     this.#isParked[kind] = undefined
     this.#write(lane)
+    return true
   }
 
   /** Whether any lane is parked at a gate of this kind. */
@@ -316,8 +375,15 @@ export class LaneTable {
 
   #linesOf(name: number): Set<string> {
     return getOrMake(this.#lines, name, () => {
-      const rows = this.#sql('SELECT DISTINCT resources FROM lanes WHERE name = ?').all(name)
-      return new Set(rows.map((row) => row['resources'] as string))
+      const lines = new Set<string>()
+      for (let last = ''; ; ) {
+        const row = this.#sql(
+          'SELECT resources FROM lanes INDEXED BY lanes_key WHERE name = ? AND resources > ? ORDER BY resources LIMIT 1',
+        ).get(name, last)
+        if (row === undefined) return lines
+        last = row['resources'] as string
+        lines.add(last)
+      }
     })
   }
 
@@ -326,10 +392,7 @@ export class LaneTable {
   #takenNow(): Map<string, number> {
     if (this.#taken === undefined) {
       this.#taken = new Map()
-      const rows = this.#sql(
-        `SELECT tasks.extras FROM lanes JOIN tasks INDEXED BY tasks_lane_kept ON tasks.lane = lanes.id
-         WHERE lanes.resources <> '[]' AND tasks.state = 2`,
-      ).all()
+      const rows = this.#sql('SELECT extras FROM tasks INDEXED BY tasks_lane_kept WHERE lane > 0 AND state = 2').all()
       for (const row of rows) this.#take((JSON.parse(row['extras'] as string) as TaskExtras).requires, 1)
     }
     return this.#taken
@@ -359,11 +422,32 @@ export class LaneTable {
 
   // Turns.
 
-  /** The task that goes next, of the names that may start one. */
-  best(names: readonly string[], isKept: (name: string) => boolean): SqliteTask | undefined {
+  /** The task that goes next, of the names that may start one. @param kept for others, of the resources */
+  best(names: readonly string[], isKept: (name: string) => boolean, kept: readonly string[]): SqliteTask | undefined {
+    return this.#choose(names, isKept, kept, (name, resources) => this.#firstOf(name, resources))
+  }
+
+  /** Whether any may go, as `best` would find it; nothing is written. */
+  mayGo(names: readonly string[], isKept: (name: string) => boolean, kept: readonly string[]): boolean {
+    const first = (name: number, resources: string): Lane | undefined => {
+      const lane = this.#open(name, resources)
+      if (lane === undefined || this.#gateOf(lane) === 0) return lane
+      this.unfinished = true
+      return undefined
+    }
+    return this.#choose(names, isKept, kept, first) !== undefined
+  }
+
+  /** @param firstOf the best lane of a line that no gate keeps */
+  #choose(
+    names: readonly string[],
+    isKept: (name: string) => boolean,
+    kept: readonly string[],
+    firstOf: (name: number, resources: string) => Lane | undefined,
+  ): SqliteTask | undefined {
     /** Lines whose first task waits for resources, and what is kept for those. */
     const passed = new Set<string>()
-    const reserved = new Set<string>()
+    const reserved = new Set(kept)
     for (;;) {
       let best: Lane | undefined
       for (const name of names) {
@@ -372,7 +456,7 @@ export class LaneTable {
         for (const resources of this.#linesOf(number)) {
           if (passed.has(`${number} ${resources}`)) continue
           if (reserved.size > 0 && namesIn(resources).some((each) => reserved.has(each))) continue
-          const lane = this.#firstOf(number, resources)
+          const lane = firstOf(number, resources)
           if (lane !== undefined && (best === undefined || comesBefore(placeOf(lane), placeOf(best)))) best = lane
         }
       }
@@ -497,17 +581,24 @@ export class LaneTable {
     return !this.#isFull(lane, 'slot') && !this.#isFull(lane, 'rate') && this.#fits(task)
   }
 
+  /** What a task keeps for itself that stands apart, if it waits for nothing else. */
+  keeps(task: SqliteTask): readonly string[] {
+    if (task.lane === null || this.#gateOf(this.#lane(task.lane)) !== 0) return []
+    return this.#fits(task) || !this.#couldFit(task) ? [] : Object.keys(task.extras?.requires ?? {})
+  }
+
   /** It begins; its row is written. */
   begins(task: SqliteTask): void {
     const lane = this.#lane(task.lane as number)
     const { name, slot, rate } = lane
     this.#use(name, 'slot', slot, 1)
     if (rate !== null) {
-      this.#sql('INSERT INTO calls (seq, attempt, name, rate, until) VALUES (?, ?, ?, ?, ?)').run(
+      this.#sql('INSERT INTO calls (seq, attempt, name, rate, interval, until) VALUES (?, ?, ?, ?, ?, ?)').run(
         task.seq,
         task.attempt,
         name,
         rate,
+        this.#intervalOf(task.name) ?? 0,
         NOT_YET,
       )
       this.#use(name, 'rate', rate, 1)
@@ -524,14 +615,20 @@ export class LaneTable {
 
   /** The handler of a task is called: from now on its call counts for the interval. */
   called({ seq, attempt, name }: SqliteTask, now: number): void {
-    const until = now + (this.#limits.get(name)?.rate?.interval ?? 0)
-    if (this.#nextCall !== undefined) this.#nextCall = Math.min(this.#nextCall, until)
-    this.#sql('UPDATE calls SET until = ? WHERE seq = ? AND attempt = ? AND until = ?').run(
-      until,
+    const interval = this.#intervalOf(name)
+    if (interval === undefined)
+      this.#nextCall = undefined // who claimed it knows of one, perhaps
+    else if (this.#nextCall !== undefined) this.#nextCall = Math.min(this.#nextCall, now + interval)
+    this.#sql('UPDATE calls SET until = ? + interval WHERE seq = ? AND attempt = ? AND until = ?').run(
+      now,
       seq,
       attempt,
       NOT_YET,
     )
+  }
+
+  #intervalOf(name: string): number | undefined {
+    return this.#limits.get(name)?.rate?.interval
   }
 
   /** It runs no more; its row is written. @param unknownSince whether its handler was called is not known; epoch ms */
@@ -555,28 +652,41 @@ export class LaneTable {
 
   /** Lets out what time has brought room for. */
   advance(now: number): void {
-    const over = this.#sql(
-      'SELECT name, rate, count(*) AS n FROM calls INDEXED BY calls_until WHERE until <= ? GROUP BY name, rate',
-    ).all(now)
+    if (this.#isSetBack) this.#setBack()
+    const over = this.#sql('SELECT name, rate FROM calls INDEXED BY calls_until WHERE until <= ?').all(now)
     if (over.length === 0) return
-    this.#sql('DELETE FROM calls WHERE until <= ?').run(now)
+    this.#sql('DELETE FROM calls INDEXED BY calls_until WHERE until <= ?').run(now)
     this.#nextCall = undefined
-    for (const { name, rate, n } of over as { name: number; rate: string; n: number }[])
-      for (let i = 0; i < n; i++) this.#free(name, 'rate', rate)
+    const gates = new Map<string, { readonly name: number; readonly rate: string; n: number }>()
+    for (const { name, rate } of over as { name: number; rate: string }[])
+      getOrMake(gates, `${name} ${rate}`, () => ({ name, rate, n: 0 })).n++
+    for (const { name, rate, n } of gates.values()) this.#free(name, 'rate', rate, n)
+  }
+
+  /** What was called counts from now on, and not until the clock has caught up. */
+  #setBack(): void {
+    this.#sql(
+      'UPDATE calls INDEXED BY calls_until SET until = ? + interval WHERE until > ? + interval AND until < ?',
+    ).run(this.#shown, this.#shown, NOT_YET)
+    this.#isSetBack = false
+    this.#nextCall = undefined
   }
 
   /** Whether `advance` has something to do. */
   isDue(now: number): boolean {
-    return (this.#callIsOver() ?? Number.POSITIVE_INFINITY) <= now
+    const shown = this.#clock.now() // `now` may be of a while ago
+    this.#isSetBack ||= shown < this.#shown
+    this.#shown = shown
+    return this.#isSetBack || (this.nextCall ?? Number.POSITIVE_INFINITY) <= now
   }
 
   /** Epoch ms at which time may bring room for something that waits: a call is over then, whosever it is. */
   get nextRoom(): number | undefined {
-    return this.#anyParked('rate') ? this.#callIsOver() : undefined
+    return this.#anyParked('rate') ? this.nextCall : undefined
   }
 
   /** Epoch ms at which the next call counts no more. */
-  #callIsOver(): number | undefined {
+  get nextCall(): number | undefined {
     if (this.#nextCall === undefined) {
       const row = this.#sql('SELECT min(until) AS until FROM calls INDEXED BY calls_until').get()
       this.#nextCall = (row?.['until'] ?? NOT_YET) as number
@@ -610,10 +720,12 @@ export class LaneTable {
   }
 
   #countOpen(name: number, resources: string): number {
-    return this.#sql(
+    return this.#count(
       `SELECT count(*) AS n FROM (SELECT 1 FROM lanes INDEXED BY lanes_open
          WHERE parked = 0 AND priority IS NOT NULL AND name = ? AND resources = ? LIMIT ${ENOUGH})`,
-    ).get(name, resources)?.['n'] as number
+      name,
+      resources,
+    )
   }
 }
 

@@ -117,16 +117,20 @@ const MIGRATIONS: readonly string[] = [
     turn INTEGER NOT NULL,
     parked INTEGER NOT NULL DEFAULT 0
   ) STRICT;
-  CREATE INDEX lanes_key ON lanes (name, slot, rate, resources);
+  CREATE INDEX lanes_key ON lanes (name, resources, slot, rate);
   CREATE INDEX lanes_open ON lanes (name, resources, priority DESC, turn, run_at, first) WHERE parked = 0 AND priority IS NOT NULL;
   CREATE INDEX lanes_at_slot ON lanes (name, slot, resources, priority DESC, turn, run_at, first) WHERE parked = 1;
   CREATE INDEX lanes_at_rate ON lanes (name, rate, resources, priority DESC, turn, run_at, first) WHERE parked = 2;
-  -- The calls that a rate limit counts, and until when (epoch ms); 2^53 - 1: the handler is about to be called.
+  -- The turn that was last.
+  INSERT INTO meta VALUES ('turn', 0);
+  -- The calls that a rate limit counts, for how long (ms), and until when (epoch ms); 2^53 - 1: the handler is about to be
+  -- called.
   CREATE TABLE calls (
     seq INTEGER NOT NULL,
     attempt INTEGER NOT NULL,
     name INTEGER NOT NULL,
     rate TEXT NOT NULL,
+    interval INTEGER NOT NULL,
     until INTEGER NOT NULL,
     PRIMARY KEY (seq, attempt)
   ) STRICT, WITHOUT ROWID;

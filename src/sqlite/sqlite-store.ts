@@ -88,7 +88,7 @@ export class SqliteStore implements Store<SqliteTask> {
     this.#names = names
     const { path, database, watch } = await openFile(this.#settings.path, durability)
     this.#database = database
-    this.#table = new TaskTable(database, { limits, resources }, (task) => {
+    this.#table = new TaskTable(database, { limits, resources, clock }, (task) => {
       const record = toRecord(task)
       const tell = (): void =>
         life.hasEnded(record.state) ? host.recovered('cancelled', record) : host.changed([record.id])
@@ -115,7 +115,8 @@ export class SqliteStore implements Store<SqliteTask> {
     })
     try {
       await this.#neighbours.open()
-      if (work && this.#table.lanes.hasAny) await this.#group.write(() => this.#table.lanes.openAll())
+      if (work && (limits.size > 0 || this.#table.lanes.hasAny))
+        await this.#group.write(() => this.#table.lanes.openAll())
     } catch (error) {
       await this.close([])
       throw error
@@ -175,19 +176,43 @@ export class SqliteStore implements Store<SqliteTask> {
   /** The best of the names that are admitted. A suspect runs beside no other one. */
   #best(names: readonly string[], now: number): SqliteTask | undefined {
     let best: SqliteTask | undefined
-    const suspects = this.#table.tally.suspects && ![...this.#running.values()].some(life.isSuspect)
-    const { holds } = this.#table
-    const isKept = (name: string): boolean => holds.size > 0 && holds.keeps(name, now)
+    const suspects = this.#mayStartSuspects()
+    const isKept = (name: string): boolean => this.#isHeld(name, now)
     for (const name of names) {
       if (isKept(name)) continue
       for (const suspect of suspects ? [false, true] : [false]) {
-        const first = this.#table.best(name, suspect)
-        if (first === undefined || (suspect && !this.#table.lanes.admits(first))) continue
+        const first = suspect ? this.#suspect(name) : this.#table.best(name, false)
+        if (first === undefined) continue
         if (best === undefined || comesBefore(first, best)) best = first
       }
     }
-    const limited = this.#table.lanes.hasAny ? this.#table.lanes.best(names, isKept) : undefined
+    const { lanes } = this.#table
+    const limited = lanes.hasAny ? lanes.best(names, isKept, this.#keptForSuspects(now)) : undefined
     return limited !== undefined && (best === undefined || comesBefore(limited, best)) ? limited : best
+  }
+
+  #isHeld(name: string, now: number): boolean {
+    const { holds } = this.#table
+    return holds.size > 0 && holds.keeps(name, now)
+  }
+
+  #mayStartSuspects(): boolean {
+    return this.#table.tally.suspects && ![...this.#running.values()].some(life.isSuspect)
+  }
+
+  /** Resources, so that small tasks do not starve a big one that is a suspect. */
+  #keptForSuspects(now: number): string[] {
+    if (!this.#mayStartSuspects()) return []
+    return this.#names.flatMap((name) => {
+      const first = this.#isHeld(name, now) ? undefined : this.#table.best(name, true)
+      return first === undefined ? [] : this.#table.lanes.keeps(first)
+    })
+  }
+
+  /** The suspect of a name that goes next, if its limits let it. */
+  #suspect(name: string): SqliteTask | undefined {
+    const first = this.#table.best(name, true)
+    return first !== undefined && this.#table.lanes.admits(first) ? first : undefined
   }
 
   settle(task: SqliteTask, outcome: Outcome, now: number): Promise<TaskEvent | SettledWithHold | undefined> {
@@ -376,11 +401,14 @@ export class SqliteStore implements Store<SqliteTask> {
   }
 
   #look(all: boolean, now: number): Outlook {
-    const { tally, holds } = this.#table
+    const { tally, holds, lanes } = this.#table
     const { queued, scheduled, running } = tally.total()
-    const waiting = (name: string): number => (this.#names.includes(name) ? this.#ready(name) : 0)
-    const due = this.#names.reduce((sum, name) => sum + this.#ready(name), 0)
-    const next = this.#table.lanes.hasAny ? least(tally.nextDue, this.#table.lanes.nextRoom) : tally.nextDue
+    const limited =
+      lanes.hasAny && lanes.mayGo(this.#names, (name) => this.#isHeld(name, now), this.#keptForSuspects(now))
+    const waiting = (name: string): number => (this.#names.includes(name) ? this.#ready(name, limited) : 0)
+    const due = this.#names.reduce((sum, name) => sum + this.#ready(name, limited), 0)
+    const room = lanes.hasAny ? (tally.suspects ? lanes.nextCall : lanes.nextRoom) : undefined
+    const next = least(tally.nextDue, room)
     const { ready, nextDue } = holds.sift(now, due, next, waiting)
     return {
       more: !all,
@@ -390,13 +418,13 @@ export class SqliteStore implements Store<SqliteTask> {
     }
   }
 
-  /** How many tasks of a name may be claimed, about. */
-  #ready(name: string): number {
+  /** How many tasks of a name may be claimed, about. @param limited whether any under limits may */
+  #ready(name: string, limited: boolean): number {
     const waiting = this.#table.waiting(name)
     const { lanes, tally } = this.#table
-    if (waiting === 0 || !(lanes.hasAny || this.#table.areFamilies) || tally.suspects || this.#table.hasReady(name))
-      return waiting
-    return Math.min(waiting, lanes.ready(name))
+    if (waiting === 0 || !(lanes.hasAny || this.#table.areFamilies) || this.#table.hasReady(name)) return waiting
+    if (tally.suspects && this.#suspect(name) !== undefined) return waiting
+    return limited ? Math.min(waiting, lanes.ready(name)) : 0
   }
 
   #isDue(now: number): boolean {

@@ -27,6 +27,8 @@ export class Tally {
   #due: number | undefined
   #dueIsKnown = false
   paused = false
+  /** The turn of those under limits that was last. */
+  turn = 0
   /** Whether a suspect may be waiting. */
   suspects = false
 
@@ -59,6 +61,7 @@ export class Tally {
         'a newer version of background-runner has migrated the database: this one must not write it',
       )
     this.paused = meta.get('paused') === 1
+    this.turn = Number(meta.get('turn'))
     this.suspects = this.#suspects.get() !== undefined
     this.#dueIsKnown = false
     this.#seen = version

@@ -2,7 +2,7 @@
  * The table `tasks` and what hangs on it: each way in which a row is read, written, moved and removed, with the counts and
  * tags that follow it. Everything that writes is called within a group's transaction.
  */
-import type { EngineSettings, NewTask } from '../engine.js'
+import type { NewTask } from '../engine.js'
 import { bornAs, cancel, dueAt, hasEnded, isSuspect } from '../lifecycle.js'
 import { isLimited } from '../limits.js'
 import { afterEnd, reasonOf } from '../local/parents.js'
@@ -10,7 +10,7 @@ import type { TaskExtras, TaskState } from '../record.js'
 import type { Database, Row, Statement, Value } from './driver.js'
 import { Feed } from './feed.js'
 import { HoldTable } from './hold-table.js'
-import { LaneTable } from './lane-table.js'
+import { type LaneSettings, LaneTable } from './lane-table.js'
 import { Names } from './names.js'
 import { extrasText, type SqliteTask, stateNumber, text, toTask, toWaitingTask } from './rows.js'
 import { Tally } from './tally.js'
@@ -49,11 +49,7 @@ export class TaskTable {
   #claims = 0
   #claimsBefore = 1
 
-  constructor(
-    database: Database,
-    limits: Pick<EngineSettings, 'limits' | 'resources'>,
-    follows: (task: SqliteTask) => void = () => {},
-  ) {
+  constructor(database: Database, limits: LaneSettings, follows: (task: SqliteTask) => void = () => {}) {
     this.#follows = follows
     this.names = new Names(database)
     this.tally = new Tally(database)
@@ -88,19 +84,21 @@ export class TaskTable {
 
   /** What is kept in memory, read again if another connection has written; says whether one has. */
   refresh(): boolean {
-    return this.tally.refresh(() => {
+    const isNews = this.tally.refresh(() => {
       this.names.refresh()
       this.holds.refresh()
       this.lanes.forget()
       this.#hasFamilies = undefined
     })
+    if (isNews) this.lanes.refresh(this.tally.turn)
+    return isNews
   }
 
   /** A transaction came to nothing, and what was kept in memory of it. */
   forget(): void {
     this.tally.forget()
     this.feed.forget()
-    this.lanes.forget()
+    this.lanes.undo()
     this.#hasFamilies = undefined
     this.#forgetAhead()
     this.#claims = 0
@@ -109,6 +107,7 @@ export class TaskTable {
   /** Writes what was counted, within the group's transaction. */
   beforeCommit(): void {
     this.tally.write()
+    this.lanes.beforeCommit()
     this.#forgetAhead()
     this.#claimsBefore = Math.max(1, this.#claims)
     this.#claims = 0
@@ -370,13 +369,14 @@ export class TaskTable {
       ? this.#succeed.run(task.finishedAt, text(task.output), task.seq, before.worker, before.attempt).changes
       : this.#settle(task, before)
     if (changes === 0) return false
-    if (ran !== null) this.lanes.ends({ ...task, lane: ran })
     if (task.state === 'queued') {
       this.#forgetAhead()
       if (task.lane !== null) this.lanes.came(task.lane, task)
     }
-    if (hasEnded(task.state)) this.#tellChildren(task)
+    // After it has come back: a lane where nothing waits goes with the last that runs there.
+    if (ran !== null) this.lanes.ends({ ...task, lane: ran })
     this.#moved(task, 'running')
+    if (hasEnded(task.state)) this.#tellChildren(task)
     return true
   }
 
@@ -441,9 +441,10 @@ export class TaskTable {
       task.blocked,
       task.seq,
     )
-    if (left !== null && from === 'running' && task.state !== 'running') this.lanes.ends({ ...task, lane: left }, now)
     // A suspect stands apart from the others.
     if (task.lane !== null && task.state === 'queued' && !isSuspect(task)) this.lanes.came(task.lane, task)
+    if (left !== null && from === 'running' && task.state !== 'running') this.lanes.ends({ ...task, lane: left }, now)
+    if (left !== null && from === 'queued' && task.state !== 'queued' && isSuspect(task)) this.lanes.dropped(left)
     if (task.state === from) this.feed.add(task.id)
     else this.#moved(task, from)
     if (!hasEnded(task.state) || hasEnded(from)) return

@@ -232,7 +232,7 @@ describe('who takes another process for dead', () => {
   })
 
   it('buries nobody who has moved since he was looked at, and nobody twice', () => {
-    const table = new TaskTable(database, { limits: new Map(), resources: new Map() })
+    const table = new TaskTable(database, { limits: new Map(), resources: new Map(), clock: systemClock })
     const id = join()
     lookFor(2 * LEASE, id)
     const departed = { id, beat: 0, crashed: true }

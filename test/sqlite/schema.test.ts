@@ -10,6 +10,7 @@ import {
   defineTask,
   EngineError,
   type Hold,
+  type TaskContext,
   type TaskCounts,
   type TaskRecord,
 } from 'background-runner'
@@ -28,7 +29,7 @@ beforeAll(async () => {
   openDatabase = await loadDriver()
 })
 
-function create(work: boolean) {
+function create(work: boolean, began: string[] = []) {
   const runner = new BackgroundRunner({
     tasks: {
       works: defineTask({ run: (input: { to: string }) => ({ sent: [input.to] }) }),
@@ -37,9 +38,16 @@ function create(work: boolean) {
       later: defineTask({ run: () => {} }),
       large: defineTask({ run: () => {} }),
       sick: defineTask({ run: (_input: unknown, ctx) => ctx.attempt }),
+      limited: defineTask({
+        concurrency: { max: 1, by: ({ tenant }) => tenant },
+        rateLimit: { max: 10, interval: '1h' },
+        requires: { cpu: 1.5 },
+        run: (_input: { tenant: string }, ctx: TaskContext) => void began.push(`${ctx.id} ${ctx.attempt}`),
+      }),
       runs: defineTask({ run: (_input: unknown, ctx) => ({ attempt: ctx.attempt, saved: ctx.saved ?? null }) }),
     },
     engine: sqlite({ path: at.path, lease: 300 }),
+    resources: { cpu: 2 },
     work,
     retention: { succeeded: '9000d', failed: '9000d', cancelled: '9000d' },
   })
@@ -113,7 +121,7 @@ describe('a file that is made', () => {
   it('is whole or not at all, whenever its maker dies', { timeout: 30_000 }, async () => {
     const program = await bundle(new URL('support/half-migration.ts', import.meta.url))
     const ends = new Set<string>()
-    for (const statements of [0, 1, 2, 5, 9, 14, 18, 19, 20, 21, 22, 23, 40]) {
+    for (const statements of [0, 1, 2, 5, 9, 14, 18, 20, 21, 23, 26, 30, 33, 35, 36, 37, 38, 50]) {
       at.path = join(at.folder, `${statements}.db`)
       const { signal, status } = spawnSync(process.execPath, [program, at.path, String(statements)])
       ends.add(String(signal ?? status))
@@ -130,6 +138,21 @@ describe('a file that is made', () => {
 
 describe('a stored file', () => {
   const stored = readdirSync(FIXTURES).filter((name) => name.endsWith('.db'))
+
+  it('is migrated or left as it was, whenever the one who migrates it dies', { timeout: 30_000 }, async () => {
+    const program = await bundle(new URL('support/half-migration.ts', import.meta.url))
+    for (const statements of [1, 3, 5, 8, 11, 14, 17, 19, 20, 21]) {
+      at.path = join(at.folder, `${statements}.db`)
+      copyFileSync(join(FIXTURES, 'v1.db'), at.path)
+      spawnSync(process.execPath, [program, at.path, String(statements)])
+      const runner = create(true)
+      await runner.resume()
+      assert.equal((await (await runner.submit('limited', { tenant: 'a' })).wait()).state, 'succeeded')
+      await runner.close()
+      assert.equal(value('PRAGMA integrity_check'), 'ok')
+      assert.equal(value('PRAGMA user_version'), VERSION)
+    }
+  })
 
   it('is there for each version', () => {
     assert.deepEqual(
@@ -173,7 +196,8 @@ describe('a stored file', () => {
       copyFileSync(join(FIXTURES, name), at.path)
       exec('UPDATE workers SET lease = 100')
       if (expected.holds !== undefined) exec('UPDATE holds SET until = 0')
-      const runner = create(true)
+      const began: string[] = []
+      const runner = create(true, began)
       await runner.resume()
       for (const id of ['queued', 'queued-too']) assert.equal((await runner.wait(id)).state, 'succeeded')
       assert.deepEqual(await runner.result('running'), { attempt: 2, saved: { step: 'b' } })
@@ -185,6 +209,17 @@ describe('a stored file', () => {
         assert.equal(await runner.result('held'), 1)
       }
       assert.deepEqual(await runner.holds(), [])
+      const limited = expected.tasks.filter(({ name }) => name === 'limited')
+      for (const { id } of limited) assert.equal((await runner.wait(id)).state, 'succeeded')
+      if (limited.length > 0) {
+        const order = ['limited-and-urgent 1', 'limited-by-the-rate 1', 'limited-running 2', 'limited-by-its-key 1']
+        assert.deepEqual(began, order, 'one after the other, when what the dead one held was given back')
+      }
+      assert.equal(value('SELECT count(*) FROM lanes'), 0)
+      assert.equal(value('SELECT count(*) FROM calls'), limited.length === 0 ? 0 : 5, 'that of the dead one too')
+      // What is under limits from now on is so in a file of any version.
+      for (const tenant of ['a', 'a', 'b'])
+        assert.equal((await (await runner.submit('limited', { tenant })).wait()).state, 'succeeded')
       await runner.retry('failed-twice')
       assert.equal((await runner.wait('failed-twice')).state, 'succeeded')
       assert.equal(await runner.remove('large-input'), true)
