@@ -292,7 +292,7 @@ function pick<Item>(items: readonly Item[], which: number): Item | undefined {
 
 const ENGINES: readonly (readonly [string, () => Engine, number])[] = [
   ['memory', () => memory(), RUNS],
-  ['sqlite', () => sqlite({ path: join(folder, `${files++}.db`) }), Math.ceil(RUNS / 5)],
+  ['sqlite', () => sqlite({ path: join(folder, `${files++}.db`) }), RUNS],
 ]
 
 describe.each(ENGINES)('histories under limits, on %s', (_name, create, numRuns) => {
