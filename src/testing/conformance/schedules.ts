@@ -6,6 +6,7 @@ import assert from 'node:assert/strict'
 import {
   type BackgroundRunner,
   defineTask,
+  type NewTask,
   type RunnerOptions,
   type ScheduleRecord,
   type TaskMap,
@@ -43,6 +44,17 @@ async function only(runner: BackgroundRunner): Promise<ScheduleRecord> {
   const all = await runner.schedules()
   assert.equal(all.length, 1, 'there is one schedule')
   return all[0] as ScheduleRecord
+}
+
+const TASK: Omit<NewTask, 'id'> = {
+  idIsNew: false,
+  name: 'work',
+  input: undefined,
+  priority: 0,
+  delay: 0,
+  runAt: undefined,
+  maxAttempts: 1,
+  extras: undefined,
 }
 
 /** All tasks, in the order of their submission. */
@@ -281,6 +293,31 @@ export const schedules: readonly Topic[] = [
         await t.advance(1_000)
         await work.call(1)
         assert.deepEqual(work.inputs, [{ n: 1 }])
+      },
+
+      'fireSchedule of one that has fired, has changed or is gone since it was read does nothing': async (t) => {
+        const engine = await t.engine()
+        const work = defineTask({ run: () => {} })
+        const runner = await t.opening({ tasks: { work }, work: false }, engine)
+        await runner.ready()
+        const task = (id: string): NewTask => ({ ...TASK, id })
+        const fire = async (schedule: ScheduleRecord, id?: string): Promise<boolean | undefined> =>
+          engine.fireSchedule?.(schedule, schedule.next + MINUTE, id === undefined ? undefined : task(id))
+        await runner.schedule('tick', { task: 'work', every: '1m' })
+        const first = await only(runner)
+        assert.equal(await fire(first, 'a'), true)
+        assert.equal(await fire(first, 'b'), false, 'it has fired')
+        const second = await only(runner)
+        assert.deepEqual(second, { ...first, next: first.next + MINUTE, last: first.next, lastTask: 'a' })
+        assert.equal(await fire(second), true)
+        const third = await only(runner)
+        assert.deepEqual(third, { ...second, next: second.next + MINUTE }, 'it was passed over')
+        await engine.putSchedule?.({ ...third, input: 'other' })
+        assert.equal(await fire(third, 'c'), false, 'it has changed, its time has not')
+        const fourth = await only(runner)
+        await runner.unschedule('tick')
+        assert.equal(await fire(fourth, 'd'), false, 'it is gone')
+        assert.deepEqual(ids(await submitted(runner)), ['a'])
       },
 
       'they are told in the order of their ids': async (t) => {
