@@ -143,7 +143,7 @@ export class BackgroundRunner<const Tasks extends TaskMap = TaskMap> extends Iso
         if (hold === undefined) this.emit('unheld', { name })
         else this.emit('held', hold)
       },
-      rescheduled: () => void this.#lookAtSchedules(),
+      rescheduled: () => this.#lookAtSchedules(),
       idle: () => {
         this.emit('idle')
         this.#idlers.look()
@@ -157,13 +157,14 @@ export class BackgroundRunner<const Tasks extends TaskMap = TaskMap> extends Iso
       },
     }
     const opening = this.#engine.start(host)
-    const { durable, shared, schedules } = this.#engine.capabilities
-    const kept = work && schedules && (durable || shared)
-    if (!(opening instanceof Promise || kept)) return
-    this.#opening = Promise.resolve(opening).then(
-      async () => {
-        if (kept) await this.#meetSchedules()
+    if (!(opening instanceof Promise)) {
+      this.#meetSchedules()
+      return
+    }
+    this.#opening = opening.then(
+      () => {
         this.#opening = undefined
+        this.#meetSchedules()
       },
       (error: unknown) => {
         throw asEngineError(error)
@@ -367,7 +368,7 @@ export class BackgroundRunner<const Tasks extends TaskMap = TaskMap> extends Iso
   async unschedule(id: string): Promise<boolean> {
     const engine = await this.#scheduling()
     const removed = typeof id === 'string' && (await engine.removeSchedule(id))
-    await this.#lookAtSchedules()
+    this.#lookAtSchedules()
     return removed
   }
 
@@ -397,18 +398,23 @@ export class BackgroundRunner<const Tasks extends TaskMap = TaskMap> extends Iso
   }
 
   /** Those that the engine has kept. */
-  async #meetSchedules(): Promise<void> {
-    try {
-      const kept = await this.#engine.schedules?.()
-      if (kept !== undefined && kept.length > 0) await this.#lookAtSchedules()
-    } catch (error) {
-      this.fault(error)
-    }
+  #meetSchedules(): void {
+    const { durable, shared } = this.#engine.capabilities
+    if (durable || shared) this.#lookAtSchedules()
   }
 
-  async #lookAtSchedules(): Promise<void> {
-    if (!this.#options.work || this.#closing !== undefined) return
-    await (await this.#loadSchedules()).look()
+  /** Nobody waits for it: what is due is submitted, and that may take a while. */
+  #lookAtSchedules(): void {
+    const { capabilities } = this.#engine
+    if (!capabilities.schedules || !this.#options.work) return
+    this.#lookIfAny().catch((error) => {
+      if (this.#closing === undefined) this.fault(error)
+    })
+  }
+
+  async #lookIfAny(): Promise<void> {
+    if (this.#schedules === undefined && (await this.#engine.schedules?.())?.length === 0) return
+    if (this.#closing === undefined) (await this.#loadSchedules()).look()
   }
 
   /** Holds the whole engine: no attempt starts until `resume`; what runs goes on. */

@@ -10,7 +10,7 @@ import { type Alarm, at } from './clock.js'
 import { loadCron, type NextOf, type ReadCron } from './cron.js'
 import type { Duration } from './duration.js'
 import type { Engine, NewTask } from './engine.js'
-import { type InputIssue, InvalidInputError, InvalidStateError, RunnerClosedError, show } from './errors.js'
+import { type InputIssue, InvalidInputError, RunnerClosedError, show } from './errors.js'
 import { hasEnded } from './lifecycle.js'
 import type { FilledOptions } from './options.js'
 import { fields, type Rule, read, required, rule, span, text } from './rules.js'
@@ -51,13 +51,14 @@ export class Schedules {
   readonly #engine: ScheduleEngine
   readonly #options: Pick<FilledOptions, 'clock' | 'work' | 'works'>
   readonly #submission: Submission
-  readonly #within: (look: () => Promise<void>) => Promise<void>
+  readonly #within: (look: () => void) => void
   readonly #report: (error: unknown) => void
   readonly #patterns: Map<string, NextOf> = new Map()
   #readCron: ReadCron | undefined
   #alarm: Alarm | undefined
-  /** The look that goes on. */
-  #looking: Promise<void> | undefined
+  #looking = false
+  /** What goes on in the engine. */
+  #firing: Promise<boolean> | undefined
   /** Something has changed since it read the schedules. */
   #stale = false
   #closed = false
@@ -71,7 +72,7 @@ export class Schedules {
     engine: ScheduleEngine,
     options: Pick<FilledOptions, 'clock' | 'work' | 'works'>,
     submission: Submission,
-    within: (look: () => Promise<void>) => Promise<void>,
+    within: (look: () => void) => void,
     report: (error: unknown) => void,
   ) {
     this.#engine = engine
@@ -98,7 +99,7 @@ export class Schedules {
     const next = spec.cron === undefined ? now + (spec.every as number) : await this.#firstOf(spec.cron, timezone, now)
     if (this.#closed) throw new RunnerClosedError()
     await this.#engine.putSchedule({ id, ...spec, next })
-    await this.look()
+    this.look()
   }
 
   async #firstOf(cron: string, timezone: string, now: number): Promise<number> {
@@ -134,27 +135,28 @@ export class Schedules {
     return this.#nextOf(cron, timezone, this.#readCron)(Math.max(now, next)) ?? NEVER
   }
 
-  /** Fires what is due, and sets the alarm for what comes next. Never rejects. */
-  look(): Promise<void> {
-    if (this.#closed || !this.#options.work) return Promise.resolve()
+  /** Fires what is due, and sets the alarm for what comes next. */
+  look(): void {
+    if (this.#closed || !this.#options.work) return
     this.#stale = true
-    this.#looking ??= this.#within(() => this.#lookOn())
-    return this.#looking
+    if (!this.#looking) this.#within(() => void this.#lookOn())
   }
 
+  /** Never rejects. */
   async #lookOn(): Promise<void> {
+    this.#looking = true
     let wake = NEVER
     while (this.#stale && !this.#closed) {
       this.#stale = false
       wake = await this.#round()
     }
-    this.#looking = undefined // in the step that has found nothing stale
+    this.#looking = false // in the step that has found nothing stale
     this.#alarm?.cancel()
     this.#alarm = undefined
     if (this.#closed || wake >= NEVER) return
     this.#alarm = at(this.#options.clock, wake, () => {
       this.#alarm = undefined
-      void this.look()
+      this.look()
     })
   }
 
@@ -170,6 +172,7 @@ export class Schedules {
         const now = clock.now()
         wake = Math.min(wake, due > now ? due : await this.#fire(schedule, now))
       }
+      this.#told.delete('')
     } catch (error) {
       if (!this.#closed) this.#tell('', error)
       wake = clock.now() + FAULT_DELAY
@@ -185,7 +188,8 @@ export class Schedules {
       const task = await this.#taskOf(schedule)
       if (this.#closed) return NEVER
       // One that was faster has set another time, or it has changed.
-      if (!(await this.#submitted(schedule, following, task))) this.#stale = true
+      this.#firing = this.#submitted(schedule, following, task)
+      if (!(await this.#firing)) this.#stale = true
       this.#notBefore.delete(id)
       if (task !== undefined) this.#told.delete(id)
       return following
@@ -202,7 +206,8 @@ export class Schedules {
     try {
       return await this.#engine.fireSchedule(schedule, following, task)
     } catch (error) {
-      if (!(error instanceof InvalidStateError)) throw error
+      // By its code: the engine may be of another copy of this library.
+      if ((error as { readonly code?: unknown } | undefined)?.code !== 'INVALID_STATE') throw error
       this.#tell(schedule.id, error) // its id is another task's, which no waiting changes
       return this.#engine.fireSchedule(schedule, following, undefined)
     }
@@ -230,12 +235,12 @@ export class Schedules {
     this.#report(error)
   }
 
-  /** Resolves when nothing of it is under way any more. */
+  /** Resolves when the engine has done what was asked of it. Nobody waits for a schema, which may never answer. */
   async close(): Promise<void> {
     this.#closed = true
     this.#alarm?.cancel()
     this.#alarm = undefined
-    await this.#looking
+    await this.#firing?.catch(() => undefined)
   }
 }
 

@@ -50,6 +50,17 @@ describe('schedules', () => {
     assert.deepEqual(seen, ['none', undefined, 'none', undefined])
   })
 
+  it('keep no close waiting for a schema that never answers', async () => {
+    let checks = 0
+    const input = z.string().refine(() => (checks++ === 0 ? true : new Promise<boolean>(() => undefined)))
+    const clock = new VirtualClock()
+    const runner = new BackgroundRunner({ tasks: { work: defineTask({ input, run: () => {} }) }, clock })
+    await runner.schedule('a', { task: 'work', input: 'text', every: '1m' })
+    await clock.advance(60_000)
+    assert.ok(checks > 1, 'it was asked as the occurrence came')
+    await runner.close({ deadline: 0 })
+  })
+
   it('pass over, and tell of, an input that a later definition refuses', async () => {
     const path = join(folder, 'deploy.db')
     const clock = new VirtualClock()
