@@ -246,9 +246,10 @@ export class Schedules {
 
 // What a schedule must be.
 
+/** By its name: an offset knows no daylight-saving time, and not each Node knows offsets. */
 const zone: Rule<string> = rule((value) => {
   try {
-    return typeof value === 'string' && new Intl.DateTimeFormat('en', { timeZone: value }) !== undefined
+    return typeof value === 'string' && /^[A-Za-z]/.test(value) && !!new Intl.DateTimeFormat('en', { timeZone: value })
   } catch {
     return false
   }

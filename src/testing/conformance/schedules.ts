@@ -259,6 +259,7 @@ export const schedules: readonly Topic[] = [
           ['a', { task: 'work', every: '999ms' }, 'every'],
           ['a', { task: 'work', every: 'often', overlap: 'maybe', when: 1 }, 'every', 'overlap', 'when'],
           ['a', { task: 'work', cron: 5, timezone: 'Europe/Atlantis' }, 'cron', 'timezone'],
+          ['a', { task: 'work', cron: '0 3 * * *', timezone: '+02:00' }, 'timezone'],
           ['a', { task: 'work', cron: 'often' }, 'cron'],
           ['a', { task: 'work', cron: '60 * * * *' }, 'cron'],
           ['a', { task: 'work', cron: '* * * *' }, 'cron'],
