@@ -7,6 +7,7 @@
 const STOREYS = {
   leaf: [
     'clock',
+    'cron',
     'duration',
     'elsewhere',
     'error-record',
@@ -24,6 +25,7 @@ const STOREYS = {
     'rules',
     'runtime',
     'saved-state',
+    'schedule',
     'schema',
     'thenable',
     'within',
@@ -34,7 +36,7 @@ const STOREYS = {
   executor: ['executor', 'handler-context', 'work'],
   attempt: ['attempt'],
   options: ['options'],
-  verbs: ['handle', 'idlers', 'shutdown', 'submission', 'waiters'],
+  verbs: ['handle', 'idlers', 'schedules', 'shutdown', 'submission', 'waiters'],
   runner: ['runner'],
   surface: ['index'],
 }
@@ -52,6 +54,7 @@ const FOLDERS = {
 const PACKAGES = {
   'p-queue': '^src/local/local-engine\\.ts$',
   eventemitter3: '^src/events\\.ts$',
+  croner: '^src/cron\\.ts$',
   nodemailer: '^src/email/',
   tinypool: '^src/isolation/',
 }

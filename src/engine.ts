@@ -20,6 +20,7 @@ import type { Explanation } from './explanation.js'
 import type { Json } from './json.js'
 import type { NameLimits } from './limits.js'
 import type { Hold, SerializedError, StoredTask, TaskExtras, TaskRecord, TaskState } from './record.js'
+import type { ScheduleRecord } from './schedule.js'
 
 export type MaybePromise<T> = T | Promise<T>
 
@@ -51,6 +52,22 @@ export interface Engine {
   holds(): MaybePromise<readonly Hold[]>
   /** Why it does not run now. An engine may do without. @throws {TaskNotFoundError} */
   explain?(id: string): MaybePromise<Explanation>
+  /**
+   * Stores a schedule. One that is there with the same spec (`specText`) stays as it is; one that has another spec is
+   * replaced, and keeps its `last` and `lastTask`. These four are of an engine that keeps schedules.
+   */
+  putSchedule?(schedule: ScheduleRecord): MaybePromise<void>
+  /** False: there was none. */
+  removeSchedule?(id: string): MaybePromise<boolean>
+  /** All of them, by id. */
+  schedules?(): MaybePromise<readonly ScheduleRecord[]>
+  /**
+   * If the schedule is still as it was read, spec and `next`: sets `next` to `following` and enqueues `task`, in one step;
+   * its occurrence is `last` now. Without a task it is passed over. False: another process was faster, or it has changed.
+   *
+   * @throws {QueueFullError} {InvalidStateError} as `enqueue`, and nothing is changed
+   */
+  fireSchedule?(schedule: ScheduleRecord, following: number, task: NewTask | undefined): MaybePromise<boolean>
   /** Holds, or releases, the whole engine; what runs goes on. */
   pause(paused: boolean): MaybePromise<void>
   /**
@@ -78,6 +95,8 @@ export interface Capabilities {
   readonly limits: 'global' | 'process'
   /** It keeps keyed `concurrency`, `rateLimit` and `requires`, for all processes together. */
   readonly quotas: boolean
+  /** It keeps schedules, and fires each occurrence once, however many processes there are. */
+  readonly schedules: boolean
 }
 
 /** What the runner is to its engine. */
@@ -91,6 +110,8 @@ export interface EngineHost {
   changed(event: TaskEvent, record: TaskRecord): void
   /** A verdict of this process has begun or prolonged the hold of a name; undefined: has lifted it. Told after its task's event. */
   hold(name: string, hold: Hold | undefined): void
+  /** Another process has changed a schedule. */
+  rescheduled?(): void
   /** Nothing is queued, scheduled or running any more, as far as the engine can see. */
   idle(): void
   /**

@@ -58,6 +58,8 @@ export {
   type ListOptions,
   type SubmitArguments,
 } from './runner.js'
+export type { ScheduleRecord, ScheduleSpec } from './schedule.js'
+export type { ScheduleOptions } from './schedules.js'
 export type { StandardSchema } from './schema.js'
 export type { SubmitOptions } from './submission.js'
 export {

@@ -2,8 +2,10 @@
  * The runner: the verbs. It knows no clock, queue or store: what is submitted is checked in submission.ts, where it lives
  * is the engine's business, and how one attempt runs is told in attempt.ts.
  */
+import { AsyncResource } from 'node:async_hooks'
 import { Attempt, type AttemptEnvironment } from './attempt.js'
 import type { Duration } from './duration.js'
+import { elsewhere } from './elsewhere.js'
 import type {
   CancelRequest,
   Engine,
@@ -49,6 +51,8 @@ import {
   text,
   whole,
 } from './rules.js'
+import type { ScheduleRecord } from './schedule.js'
+import type { ScheduleEngine, ScheduleOptions, Schedules } from './schedules.js'
 import { stopWork, tearDown } from './shutdown.js'
 import { Submission, type SubmitOptions } from './submission.js'
 import type { InputOf, OutputOf, TaskMap } from './task.js'
@@ -95,6 +99,10 @@ export class BackgroundRunner<const Tasks extends TaskMap = TaskMap> extends Iso
   readonly #submission: Submission
   readonly #waiters: Waiters
   readonly #idlers: Idlers
+  /** A scheduled task is submitted in the context of the runner's maker, not of whoever made the schedule. */
+  readonly #scope: AsyncResource = new AsyncResource('BackgroundRunner')
+  /** Once there are any. */
+  #schedules: Promise<Schedules> | undefined
   #concurrency: number
   /** Until the engine is open. */
   #opening: Promise<void> | undefined
@@ -135,6 +143,7 @@ export class BackgroundRunner<const Tasks extends TaskMap = TaskMap> extends Iso
         if (hold === undefined) this.emit('unheld', { name })
         else this.emit('held', hold)
       },
+      rescheduled: () => this.#lookAtSchedules(),
       idle: () => {
         this.emit('idle')
         this.#idlers.look()
@@ -144,13 +153,18 @@ export class BackgroundRunner<const Tasks extends TaskMap = TaskMap> extends Iso
         if (forGood !== true) return
         this.#waiters.fail(error)
         this.#idlers.fail(error)
+        void this.#schedules?.then((schedules) => schedules.close())
       },
     }
     const opening = this.#engine.start(host)
-    if (!(opening instanceof Promise)) return
+    if (!(opening instanceof Promise)) {
+      this.#meetSchedules()
+      return
+    }
     this.#opening = opening.then(
       () => {
         this.#opening = undefined
+        this.#meetSchedules()
       },
       (error: unknown) => {
         throw asEngineError(error)
@@ -334,6 +348,75 @@ export class BackgroundRunner<const Tasks extends TaskMap = TaskMap> extends Iso
     return engine.explain(id)
   }
 
+  /**
+   * Submits a task again and again: at the times of a cron pattern, or `every` so often; each occurrence once, however
+   * many processes there are. With what it was called before it changes nothing; a changed schedule counts from now.
+   *
+   * @throws {InvalidInputError} {UnknownTaskError} {MissingDependencyError} cron needs croner {UnsupportedByEngineError}
+   */
+  schedule<Name extends keyof Tasks & string>(
+    id: string,
+    options: ScheduleOptions<Name, InputOf<Tasks[Name]>>,
+  ): Promise<void>
+  async schedule(id: string, options: ScheduleOptions): Promise<void> {
+    await this.#scheduling()
+    if (this.#closing !== undefined) throw new RunnerClosedError()
+    await (await this.#loadSchedules()).put(id, options)
+  }
+
+  /** Ends a schedule; what it has submitted goes on. False: there is none. @throws {UnsupportedByEngineError} */
+  async unschedule(id: string): Promise<boolean> {
+    const engine = await this.#scheduling()
+    const removed = typeof id === 'string' && (await engine.removeSchedule(id))
+    this.#lookAtSchedules()
+    return removed
+  }
+
+  /** The schedules, by id. @throws {UnsupportedByEngineError} */
+  async schedules(): Promise<readonly ScheduleRecord[]> {
+    return (await this.#scheduling()).schedules()
+  }
+
+  async #scheduling(): Promise<ScheduleEngine> {
+    const engine = await this.#use()
+    if (engine.capabilities.schedules) return engine as ScheduleEngine
+    throw new UnsupportedByEngineError(engine.name, 'keep schedules')
+  }
+
+  #loadSchedules(): Promise<Schedules> {
+    this.#schedules ??= elsewhere('a module', import('./schedules.js')).then(
+      ({ Schedules }) =>
+        new Schedules(
+          this.#engine as ScheduleEngine,
+          this.#options,
+          this.#submission,
+          (look) => this.#scope.runInAsyncScope(look),
+          (error) => this.fault(error),
+        ),
+    )
+    return this.#schedules
+  }
+
+  /** Those that the engine has kept. */
+  #meetSchedules(): void {
+    const { durable, shared } = this.#engine.capabilities
+    if (durable || shared) this.#lookAtSchedules()
+  }
+
+  /** Nobody waits for it: what is due is submitted, and that may take a while. */
+  #lookAtSchedules(): void {
+    const { capabilities } = this.#engine
+    if (!capabilities.schedules || !this.#options.work) return
+    this.#lookIfAny().catch((error) => {
+      if (this.#closing === undefined) this.fault(error)
+    })
+  }
+
+  async #lookIfAny(): Promise<void> {
+    if (this.#schedules === undefined && (await this.#engine.schedules?.())?.length === 0) return
+    if (this.#closing === undefined) (await this.#loadSchedules()).look()
+  }
+
   /** Holds the whole engine: no attempt starts until `resume`; what runs goes on. */
   async pause(): Promise<void> {
     await (await this.#use()).pause(true)
@@ -395,6 +478,7 @@ export class BackgroundRunner<const Tasks extends TaskMap = TaskMap> extends Iso
       return { completed: 0, returned: 0, abandoned: 0, pending: 0 }
     }
     const { clock, works } = this.#options
+    if (this.#schedules !== undefined) await (await this.#schedules).close()
     try {
       return await stopWork(this.#engine, clock, deadline, drain)
     } finally {

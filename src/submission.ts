@@ -76,8 +76,7 @@ export class Submission {
    * @throws {UnknownTaskError} {InvalidInputError}
    */
   make(name: string, input: unknown, options: SubmitOptions | undefined): NewTask | Promise<NewTask> {
-    const work = this.#options.works.get(name)
-    if (work === undefined) throw new UnknownTaskError(name, [...this.#options.works.keys()])
+    const work = this.#find(name)
     const parsed = options === undefined ? NOTHING : read('bad submit options', options, this.#rules)
     const taken = this.#take(name, input)
     const schema = work.definition.input
@@ -86,6 +85,24 @@ export class Submission {
       if (checked instanceof Promise) return checked.then(() => this.#complete(name, work, taken, parsed))
     }
     return this.#complete(name, work, taken, parsed)
+  }
+
+  /**
+   * The input as it is stored; a promise only where the definition's schema is asynchronous.
+   *
+   * @throws {UnknownTaskError} {InvalidInputError}
+   */
+  check(name: string, input: unknown): Json | undefined | Promise<Json | undefined> {
+    const { definition } = this.#find(name)
+    const taken = this.#take(name, input)
+    const checked = definition.input === undefined ? undefined : check(definition.input, taken, name)
+    return checked instanceof Promise ? checked.then(() => taken) : taken
+  }
+
+  #find(name: string): Work {
+    const work = this.#options.works.get(name)
+    if (work === undefined) throw new UnknownTaskError(name, [...this.#options.works.keys()])
+    return work
   }
 
   /** As `make`, for many inputs; in the issues the path begins with the index. */

@@ -29,6 +29,7 @@ import { type Explanation, MOST_IDS, type Reason } from '../explanation.js'
 import { copyJson, type Json } from '../json.js'
 import { isLimited } from '../limits.js'
 import { extrasOf, type Hold, type StoredTask, type TaskRecord, toRecord } from '../record.js'
+import type { ScheduleRecord } from '../schedule.js'
 import { andThen } from '../thenable.js'
 import { NameLimits } from './admission.js'
 import { Run, type RunHost, Runs } from './runs.js'
@@ -120,6 +121,7 @@ class LocalEngine<Task extends StoredTask> implements Engine, RunHost<Task> {
         else this.#tellWatchers(ids)
         this.#look()
       },
+      rescheduled: () => this.#host.rescheduled?.(),
       cancelled: (task, { reason, force = false }) =>
         this.#runs.stop({ type: 'cancel', reason, force }, (each) => each === task),
       lost: (tasks) => this.#runs.stop({ type: 'lost' }, (each) => tasks.includes(each)),
@@ -207,6 +209,26 @@ class LocalEngine<Task extends StoredTask> implements Engine, RunHost<Task> {
 
   holds(): MaybePromise<readonly Hold[]> {
     return andThen(this.#store.holds(), copyJson)
+  }
+
+  putSchedule(schedule: ScheduleRecord): MaybePromise<void> {
+    return this.#store.putSchedule?.(schedule)
+  }
+
+  removeSchedule(id: string): MaybePromise<boolean> {
+    return this.#store.removeSchedule?.(id) ?? false
+  }
+
+  schedules(): MaybePromise<readonly ScheduleRecord[]> {
+    return andThen(this.#store.schedules?.() ?? [], copyJson)
+  }
+
+  fireSchedule(schedule: ScheduleRecord, following: number, task: NewTask | undefined): MaybePromise<boolean> {
+    return andThen(this.#store.fireSchedule?.(schedule, following, task, this.#clock.now()), (inserted) => {
+      if (inserted === undefined) return false
+      this.#inserted(inserted)
+      return true
+    })
   }
 
   explain(id: string): MaybePromise<Explanation> {

@@ -26,6 +26,7 @@ import {
   type TaskState,
   toRecord,
 } from '../record.js'
+import { type ScheduleRecord, specText } from '../schedule.js'
 import { Backlog, dueBefore, type Waiting } from './backlog.js'
 import { Chain } from './chain.js'
 import { fromCursor, toCursor } from './cursor.js'
@@ -90,7 +91,14 @@ type MemorySettings = Pick<StoreSettings, 'maxPending' | 'limits' | 'resources'>
 
 export class MemoryStore implements Store<MemoryTask> {
   readonly name = 'memory'
-  readonly capabilities: Capabilities = { durable: false, shared: false, feed: 'all', limits: 'global', quotas: true }
+  readonly capabilities: Capabilities = {
+    durable: false,
+    shared: false,
+    feed: 'all',
+    limits: 'global',
+    quotas: true,
+    schedules: true,
+  }
   readonly #tasks: Map<string, MemoryTask> = new Map()
   /** name → key → task */
   readonly #keys: Map<string, Map<string, MemoryTask>> = new Map()
@@ -115,6 +123,7 @@ export class MemoryStore implements Store<MemoryTask> {
   readonly #holds: Holds<MemoryTask> = new Holds(
     ({ task, attempt }) => task.state === 'running' && task.attempt === attempt,
   )
+  readonly #schedules: Map<string, ScheduleRecord> = new Map()
   #order = 0
   #paused = false
   #maxPending = Number.POSITIVE_INFINITY
@@ -338,6 +347,39 @@ export class MemoryStore implements Store<MemoryTask> {
     life.checkRemovable(task)
     this.#forget(task)
     return true
+  }
+
+  putSchedule(schedule: ScheduleRecord): void {
+    const before = this.#schedules.get(schedule.id)
+    if (before !== undefined && specText(before) === specText(schedule)) return
+    const { last, lastTask } = before ?? {}
+    this.#schedules.set(schedule.id, { ...schedule, ...(last !== undefined && { last, lastTask: lastTask as string }) })
+  }
+
+  removeSchedule(id: string): boolean {
+    return this.#schedules.delete(id)
+  }
+
+  schedules(): readonly ScheduleRecord[] {
+    return [...this.#schedules.values()].sort((a, b) => (a.id < b.id ? -1 : 1))
+  }
+
+  fireSchedule(
+    schedule: ScheduleRecord,
+    following: number,
+    task: NewTask | undefined,
+    now: number,
+  ): readonly Inserted<MemoryTask>[] | undefined {
+    const { id, next } = schedule
+    const current = this.#schedules.get(id)
+    if (current?.next !== next || specText(current) !== specText(schedule)) return undefined
+    const inserted = task === undefined ? [] : this.insert([task], now)
+    this.#schedules.set(id, {
+      ...current,
+      next: following,
+      ...(task !== undefined && { last: next, lastTask: task.id }),
+    })
+    return inserted
   }
 
   pause(paused: boolean): void {

@@ -23,6 +23,7 @@ import type {
 import type { Reason } from '../explanation.js'
 import type { Json } from '../json.js'
 import type { Hold, StoredTask, TaskRecord } from '../record.js'
+import type { ScheduleRecord } from '../schedule.js'
 
 /** Which names may start another attempt now. */
 export interface Admission {
@@ -78,6 +79,17 @@ export interface Store<Task extends StoredTask = StoredTask> {
   explain?(task: Task, names: readonly string[], running: readonly Task[], now: number): MaybePromise<Reason[]>
   /** The names that are held. */
   holds(): MaybePromise<readonly Hold[]>
+  /** Of a store that keeps schedules; as the engine has them. */
+  putSchedule?(schedule: ScheduleRecord): MaybePromise<void>
+  removeSchedule?(id: string): MaybePromise<boolean>
+  schedules?(): MaybePromise<readonly ScheduleRecord[]>
+  /** Gives what it has inserted; undefined: it is not as it was read. */
+  fireSchedule?(
+    schedule: ScheduleRecord,
+    following: number,
+    task: NewTask | undefined,
+    now: number,
+  ): MaybePromise<readonly Inserted<Task>[] | undefined>
   /** Removes some of what is over the retention; tells which, and whether there is more. */
   prune(policy: RetentionPolicy, now: number): MaybePromise<Pruned>
   /** Makes what is due by now claimable, some of it at a time (nothing is claimed until all of it is); tells how many tasks may be claimed and when the next becomes due. */
@@ -108,6 +120,8 @@ export interface StoreSettings<Task extends StoredTask = StoredTask> {
 export interface StoreHost<Task extends StoredTask = StoredTask> {
   /** Something has changed elsewhere, or by the end of another task: these tasks, or any; and what there is to do. */
   changed(ids: readonly string[] | 'any'): void
+  /** A schedule has changed elsewhere. */
+  rescheduled?(): void
   /** A task that runs here was asked to stop elsewhere; `task` is what `claim` gave. */
   cancelled(task: Task, request: CancelRequest): void
   /** These run here no more: another process took this one for dead and has put them back. */

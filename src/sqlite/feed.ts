@@ -9,10 +9,14 @@ import type { Database, Statement } from './driver.js'
 
 /** So many rows are read, or pruned, in one go. */
 const STEP = 500
+/** In the place of an id: a schedule has changed. No task has this id. */
+const SCHEDULES = ''
 
 export interface News {
   /** Ids that others have changed. */
   readonly ids: ReadonlySet<string>
+  /** And whether a schedule is among it. */
+  readonly schedules: boolean
   /** The number of the last row. */
   readonly upTo: number
   readonly more: boolean
@@ -44,6 +48,10 @@ export class Feed {
     this.#changed.push(id)
   }
 
+  addSchedules(): void {
+    this.#changed.push(SCHEDULES)
+  }
+
   /** Within the group's transaction. */
   write(worker: number, hasReaders: boolean): void {
     if (hasReaders && this.#changed.length > 0) this.#insert.run(worker, JSON.stringify(this.#changed))
@@ -65,6 +73,7 @@ export class Feed {
     const rows = this.#after.all(read)
     for (const row of rows)
       if (row['worker'] !== worker) for (const id of JSON.parse(row['ids'] as string) as string[]) ids.add(id)
-    return { ids, upTo: (rows.at(-1)?.['n'] as number | undefined) ?? read, more: rows.length === STEP }
+    const schedules = ids.delete(SCHEDULES)
+    return { ids, schedules, upTo: (rows.at(-1)?.['n'] as number | undefined) ?? read, more: rows.length === STEP }
   }
 }

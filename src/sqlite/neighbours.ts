@@ -113,7 +113,9 @@ export class Neighbours {
     this.#group.after(() => {
       for (const task of lost) if (this.#running.get(task.seq) === task) this.#running.delete(task.seq)
       this.#settings.host.lost(lost)
-      this.#settings.host.changed('any') // while we had no row nothing was written for us
+      // While we had no row nothing was written for us.
+      this.#settings.host.changed('any')
+      this.#settings.host.rescheduled?.()
     })
   }
 
@@ -164,6 +166,7 @@ export class Neighbours {
     this.#read = news.upTo
     for (const { task, current } of running) this.#passOnCancel(task, current)
     this.#settings.host.changed([...news.ids])
+    if (news.schedules) this.#settings.host.rescheduled?.()
     return news.more
   }
 

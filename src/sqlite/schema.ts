@@ -136,6 +136,15 @@ const MIGRATIONS: readonly string[] = [
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX calls_rate ON calls (name, rate);
   CREATE INDEX calls_until ON calls (until);
+
+  -- What and when as JSON; next and last are occurrences, epoch ms; last_task: the id of the task that last submitted.
+  CREATE TABLE schedules (
+    id TEXT PRIMARY KEY,
+    spec TEXT NOT NULL,
+    next INTEGER NOT NULL,
+    last INTEGER,
+    last_task TEXT
+  ) STRICT, WITHOUT ROWID;
   `,
 ]
 

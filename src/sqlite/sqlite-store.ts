@@ -35,6 +35,7 @@ import type {
   StoreSettings,
 } from '../local/store.js'
 import { extrasOf, type Hold, type TaskRecord, toRecord } from '../record.js'
+import type { ScheduleRecord } from '../schedule.js'
 import { andThen } from '../thenable.js'
 import { Checkpoints } from './checkpoint.js'
 import type { Database } from './driver.js'
@@ -43,6 +44,7 @@ import { listPage } from './list.js'
 import { Neighbours } from './neighbours.js'
 import { type Durability, openFile } from './open.js'
 import { draftOf, isSameAttempt, type SqliteTask } from './rows.js'
+import { ScheduleTable } from './schedule-table.js'
 import { TaskTable } from './task-table.js'
 
 /** So many scheduled tasks become due, or finished ones go, in one transaction. */
@@ -57,10 +59,18 @@ export interface SqliteSettings {
 
 export class SqliteStore implements Store<SqliteTask> {
   readonly name = 'sqlite'
-  readonly capabilities: Capabilities = { durable: true, shared: true, feed: 'all', limits: 'process', quotas: true }
+  readonly capabilities: Capabilities = {
+    durable: true,
+    shared: true,
+    feed: 'all',
+    limits: 'process',
+    quotas: true,
+    schedules: true,
+  }
   readonly #settings: SqliteSettings
   #database!: Database
   #table!: TaskTable
+  #schedules!: ScheduleTable
   #group!: GroupCommit
   #checkpoints!: Checkpoints
   #maxPending = Number.POSITIVE_INFINITY
@@ -94,6 +104,7 @@ export class SqliteStore implements Store<SqliteTask> {
         life.hasEnded(record.state) ? host.recovered('cancelled', record) : host.changed([record.id])
       this.#group.after(() => nextTurn(tell)) // after what brought it about
     })
+    this.#schedules = new ScheduleTable(database, () => this.#table.feed.addSchedules())
     this.#checkpoints = new Checkpoints(database)
     this.#group = new GroupCommit(database, path, random, {
       check: () => watch.check(),
@@ -126,12 +137,14 @@ export class SqliteStore implements Store<SqliteTask> {
   // Submitting.
 
   insert(tasks: readonly NewTask[], now: number): Promise<readonly Inserted<SqliteTask>[]> {
-    return this.#group.write(() => {
-      const one = tasks.length === 1 && tasks[0]?.idIsNew === true && tasks[0].extras?.key === undefined
-      if (tasks.some(({ extras }) => extras?.after !== undefined)) checkParents(tasks, (id) => this.#table.byId(id))
-      this.#checkRoom(one ? 1 : rehearse(tasks, (task) => this.#existing(task)))
-      return tasks.map((task) => this.#insertOne(task, now))
-    })
+    return this.#group.write(() => this.#insert(tasks, now))
+  }
+
+  #insert(tasks: readonly NewTask[], now: number): readonly Inserted<SqliteTask>[] {
+    const one = tasks.length === 1 && tasks[0]?.idIsNew === true && tasks[0].extras?.key === undefined
+    if (tasks.some(({ extras }) => extras?.after !== undefined)) checkParents(tasks, (id) => this.#table.byId(id))
+    this.#checkRoom(one ? 1 : rehearse(tasks, (task) => this.#existing(task)))
+    return tasks.map((task) => this.#insertOne(task, now))
   }
 
   #insertOne(from: NewTask, now: number): Inserted<SqliteTask> {
@@ -150,6 +163,34 @@ export class SqliteStore implements Store<SqliteTask> {
     if (more === 0 || this.#maxPending === Number.POSITIVE_INFINITY) return
     const { queued, scheduled } = this.#table.tally.total()
     if (queued + scheduled + more > this.#maxPending) throw new QueueFullError(queued + scheduled, this.#maxPending)
+  }
+
+  // Schedules.
+
+  putSchedule(schedule: ScheduleRecord): Promise<void> {
+    return this.#group.write(() => this.#schedules.put(schedule))
+  }
+
+  removeSchedule(id: string): Promise<boolean> {
+    return this.#group.write(() => this.#schedules.remove(id))
+  }
+
+  schedules(): MaybePromise<readonly ScheduleRecord[]> {
+    return this.#read(() => this.#schedules.all())
+  }
+
+  fireSchedule(
+    schedule: ScheduleRecord,
+    following: number,
+    task: NewTask | undefined,
+    now: number,
+  ): Promise<readonly Inserted<SqliteTask>[] | undefined> {
+    return this.#group.write(() => {
+      if (!this.#schedules.isAsRead(schedule)) return undefined
+      const inserted = task === undefined ? [] : this.#insert([task], now)
+      this.#schedules.fired(schedule, following, task?.id)
+      return inserted
+    })
   }
 
   // Working.

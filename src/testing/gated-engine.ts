@@ -18,6 +18,7 @@ import {
   type ListQuery,
   memory,
   type NewTask,
+  type ScheduleRecord,
   type StopReport,
   type StopRequest,
   type StoredTask,
@@ -114,10 +115,31 @@ export class GatedEngine implements Engine {
   mayKeep = false
 
   enqueue(tasks: readonly NewTask[]): Answer<readonly Enqueued[]> {
+    this.#see(tasks)
+    return this.#inner.enqueue(tasks)
+  }
+
+  #see(tasks: readonly NewTask[]): void {
     this.mayKeep ||= tasks.some(({ extras: { after, slot, rate, requires } = {} }) =>
       [after, slot, rate, requires].some((each) => each !== undefined),
     )
-    return this.#inner.enqueue(tasks)
+  }
+
+  putSchedule(schedule: ScheduleRecord): Answer<void> {
+    return this.#inner.putSchedule?.(schedule)
+  }
+
+  removeSchedule(id: string): Answer<boolean> {
+    return this.#inner.removeSchedule?.(id) ?? false
+  }
+
+  schedules(): Answer<readonly ScheduleRecord[]> {
+    return this.#inner.schedules?.() ?? []
+  }
+
+  fireSchedule(schedule: ScheduleRecord, following: number, task: NewTask | undefined): Answer<boolean> {
+    if (task !== undefined) this.#see([task])
+    return this.#inner.fireSchedule?.(schedule, following, task) ?? false
   }
 
   get(id: string): Answer<TaskRecord | undefined> {

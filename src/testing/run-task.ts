@@ -224,7 +224,14 @@ const NOTHING: StopReport = { completed: 0, returned: 0, abandoned: 0, pending: 
 /** An engine that keeps the one task that is submitted, and leaves the attempt to the test. */
 class OneAttempt implements Engine {
   readonly name = 'one attempt'
-  readonly capabilities = { durable: false, shared: false, feed: 'local', limits: 'process', quotas: true } as const
+  readonly capabilities = {
+    durable: false,
+    shared: false,
+    feed: 'local',
+    limits: 'process',
+    quotas: true,
+    schedules: false,
+  } as const
   host!: EngineHost
   #task!: NewTask
 

@@ -41,6 +41,7 @@ class Member {
   readonly #watchers: Set<(ids: readonly string[]) => void> = new Set()
   #names: ReadonlyMap<string, number> = new Map()
   #concurrency = 1
+  #rescheduled: () => void = () => {}
 
   constructor(common: Common, capabilities: Capabilities) {
     this.#common = common
@@ -50,6 +51,7 @@ class Member {
     engine.start = (host) => {
       this.#names = host.settings.names
       this.#concurrency = host.settings.concurrency
+      this.#rescheduled = () => host.rescheduled?.()
       common.members.add(this)
       return start.call(engine, {
         ...host,
@@ -114,6 +116,20 @@ class Member {
         changed([id])
         return cancelled
       },
+      putSchedule: (schedule) => {
+        void store.putSchedule?.(schedule)
+        common.tell(this, (member) => member.#rescheduled())
+      },
+      removeSchedule: (id) => {
+        common.tell(this, (member) => member.#rescheduled())
+        return store.removeSchedule?.(id) ?? false
+      },
+      fireSchedule: (schedule, following, task, now) => {
+        const fired = store.fireSchedule?.(schedule, following, task, now)
+        common.tell(this, (member) => member.#rescheduled())
+        if (task !== undefined) changed([task.id])
+        return fired
+      },
       pause: (paused) => {
         void store.pause(paused)
         changed([])
@@ -143,5 +159,6 @@ class Member {
 export function sharedMemory(limits: Capabilities['limits']): (storage: string) => Engine {
   const common = perStorage(() => new Common())
   return (storage) =>
-    new Member(common(storage), { durable: true, shared: true, feed: 'all', limits, quotas: false }).engine
+    new Member(common(storage), { durable: true, shared: true, feed: 'all', limits, quotas: false, schedules: true })
+      .engine
 }

@@ -81,7 +81,7 @@ export function histories(mortal: boolean): fc.Arbitrary<History> {
 }
 
 /** A failure prints its seed and its history at once; SEED repeats it, SHRINK=1 makes the history short, which takes a while. */
-export function parameters(part: number, runs: number): fc.Parameters<[History]> {
+export function parameters<Of = [History]>(part: number, runs: number): fc.Parameters<Of> {
   if (part === 1) console.log(`property seed: SEED=${SEED}`)
   return { numRuns: runs, endOnFailure: process.env['SHRINK'] === undefined, seed: (SEED + part) | 0 }
 }

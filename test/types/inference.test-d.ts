@@ -3,6 +3,7 @@ import {
   BackgroundRunner,
   defineTask,
   type Json,
+  type ScheduleRecord,
   type TaskDefinition,
   type TaskHandle,
   type TaskRecord,
@@ -43,6 +44,30 @@ enum Level {
 }
 
 const runner = new BackgroundRunner({ tasks })
+
+describe('schedule', () => {
+  it('takes the input of the task that it names', () => {
+    expectTypeOf(
+      runner.schedule('a', { task: 'resize', input: { path: 'a.png' }, every: '1d' }),
+    ).resolves.toEqualTypeOf<void>()
+    runner.schedule('a', { task: 'ping', cron: '0 3 * * *', timezone: 'Europe/Berlin', overlap: 'queue' })
+    runner.schedule('a', { task: 'remind', input: { at: '2030-01-01' }, every: 5_000 })
+    // @ts-expect-error: it has a path
+    runner.schedule('a', { task: 'resize', input: {}, every: '1d' })
+    // @ts-expect-error: it takes an input
+    runner.schedule('a', { task: 'resize', every: '1d' })
+    // @ts-expect-error: it takes none
+    runner.schedule('a', { task: 'ping', input: 5, every: '1d' })
+    // @ts-expect-error: no task has this name
+    runner.schedule('a', { task: 'nobody', every: '1d' })
+    // @ts-expect-error: it is 'skip' or 'queue'
+    runner.schedule('a', { task: 'ping', every: '1d', overlap: 'maybe' })
+    // @ts-expect-error: no unit
+    runner.schedule('a', { task: 'ping', every: '1 week' })
+    expectTypeOf(runner.schedules()).resolves.toEqualTypeOf<readonly ScheduleRecord[]>()
+    expectTypeOf(runner.unschedule('a')).resolves.toEqualTypeOf<boolean>()
+  })
+})
 
 describe('submit', () => {
   it('takes the input of its task and gives a handle of its output', () => {

@@ -12,7 +12,7 @@
  * engineConformance({ describe, it }, {
  *   name: 'mine',
  *   create: (storage) => mine({ path: join(folder, storage) }),
- *   capabilities: { durable: true, shared: false, feed: 'local', limits: 'process', quotas: false },
+ *   capabilities: { durable: true, shared: false, feed: 'local', limits: 'process', quotas: false, schedules: false },
  * })
  */
 import assert from 'node:assert/strict'
@@ -45,6 +45,7 @@ import { promises } from './promises.js'
 import { quotas } from './quotas.js'
 import { retention } from './retention.js'
 import { retry } from './retry.js'
+import { schedules } from './schedules.js'
 import { schemas } from './schemas.js'
 import { shared } from './shared.js'
 import { snapshots } from './snapshots.js'
@@ -122,6 +123,7 @@ const TOPICS: readonly Topic[] = [
   ...quotas,
   ...explanations,
   after,
+  ...schedules,
 ]
 
 /** The name of every test of the suite. */

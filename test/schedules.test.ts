@@ -1,0 +1,90 @@
+/** What no engine has a part in: the optional peer, the context of what is fired, and what a deploy has changed. */
+import assert from 'node:assert/strict'
+import { AsyncLocalStorage } from 'node:async_hooks'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { BackgroundRunner, defineTask } from 'background-runner'
+import { sqlite } from 'background-runner/sqlite'
+import { createTestRunner } from 'background-runner/testing'
+import { afterAll, describe, expect, it, vi } from 'vitest'
+import { z } from 'zod'
+import { VirtualClock } from '../src/testing/virtual-clock.js'
+
+// It is not installed.
+vi.mock('croner', () => {
+  throw Object.assign(new Error("Cannot find package 'croner'"), { code: 'ERR_MODULE_NOT_FOUND' })
+})
+
+const folder = mkdtempSync(join(tmpdir(), 'background-runner-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+
+describe('schedules', () => {
+  it('need croner for a pattern alone', async () => {
+    await using t = createTestRunner({ tasks: { work: defineTask({ run: () => 1 }) } })
+    await expect(t.runner.schedule('a', { task: 'work', cron: '* * * * *' })).rejects.toMatchObject({
+      code: 'MISSING_DEPENDENCY',
+      message: 'a schedule with a cron pattern needs the package croner: npm install croner',
+    })
+    await t.runner.schedule('b', { task: 'work', every: '1m' })
+    assert.deepEqual(
+      (await t.runner.schedules()).map(({ id }) => id),
+      ['b'],
+    )
+  })
+
+  it('submit in the context of the maker of the runner, not of who made the schedule', async () => {
+    const request = new AsyncLocalStorage<string>()
+    const seen: unknown[] = []
+    await using t = createTestRunner({
+      tasks: { work: defineTask({ run: (_: undefined, { metadata }) => void seen.push(metadata) }) },
+      context: {
+        capture: () => {
+          seen.push(request.getStore() ?? 'none')
+          return null
+        },
+      },
+    })
+    await request.run('a request', () => t.runner.schedule('a', { task: 'work', every: '1m' }))
+    await t.clock.advance('2m')
+    assert.deepEqual(seen, ['none', undefined, 'none', undefined])
+  })
+
+  it('keep no close waiting for a schema that never answers', async () => {
+    let checks = 0
+    const input = z.string().refine(() => (checks++ === 0 ? true : new Promise<boolean>(() => undefined)))
+    const clock = new VirtualClock()
+    const runner = new BackgroundRunner({ tasks: { work: defineTask({ input, run: () => {} }) }, clock })
+    await runner.schedule('a', { task: 'work', input: 'text', every: '1m' })
+    await clock.advance(60_000)
+    assert.ok(checks > 1, 'it was asked as the occurrence came')
+    await runner.close({ deadline: 0 })
+  })
+
+  it('pass over, and tell of, an input that a later definition refuses', async () => {
+    const path = join(folder, 'deploy.db')
+    const clock = new VirtualClock()
+    const open = async <Input extends z.ZodType<unknown, unknown>>(input: Input) => {
+      const errors: unknown[] = []
+      const tasks = { work: defineTask({ input, run: () => {} }) }
+      const runner = new BackgroundRunner({ tasks, clock, engine: sqlite({ path }) })
+      runner.on('error', (error) => void errors.push(error))
+      await runner.ready()
+      return { runner, errors }
+    }
+    const before = await open(z.string())
+    await before.runner.schedule('a', { task: 'work', input: 'text', every: '1m' } as never)
+    await before.runner.close({ deadline: 0 })
+    const { runner, errors } = await open(z.number())
+    for (let minute = 0; minute < 3; minute++) {
+      await clock.advance(60_000)
+      await runner.schedules()
+    }
+    expect(errors).toHaveLength(1)
+    expect(errors[0]).toMatchObject({ code: 'INVALID_INPUT' })
+    expect((await runner.list()).tasks).toEqual([])
+    const closing = runner.close({ deadline: 0 })
+    await clock.advance(0)
+    await closing
+  })
+})
