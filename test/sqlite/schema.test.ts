@@ -10,6 +10,7 @@ import {
   defineTask,
   EngineError,
   type Hold,
+  type ScheduleRecord,
   type TaskContext,
   type TaskCounts,
   type TaskRecord,
@@ -167,6 +168,8 @@ describe('a stored file', () => {
       readonly tasks: readonly TaskRecord[]
       /** From the second version on. */
       readonly holds?: readonly Hold[]
+      /** From the third version on. */
+      readonly schedules?: readonly ScheduleRecord[]
     }
 
     it(`${name} is read as it was written`, async () => {
@@ -176,6 +179,7 @@ describe('a stored file', () => {
       const { tasks } = await runner.list({ limit: 1_000 })
       assert.deepEqual(tasks, expected.tasks)
       assert.deepEqual(await runner.holds(), expected.holds ?? [])
+      assert.deepEqual(await runner.schedules(), expected.schedules ?? [])
       for (const record of expected.tasks) assert.deepEqual(await runner.status(record.id), record)
       for (const [what, matches] of [
         [{ tags: ['mail'] }, (record: TaskRecord) => record.tags?.includes('mail')],
@@ -209,6 +213,8 @@ describe('a stored file', () => {
         assert.equal(await runner.result('held'), 1)
       }
       assert.deepEqual(await runner.holds(), [])
+      if (expected.schedules !== undefined)
+        assert.deepEqual(await runner.result('after-another'), { sent: ['f@example.com'] })
       const limited = expected.tasks.filter(({ name }) => name === 'limited')
       for (const { id } of limited) assert.equal((await runner.wait(id)).state, 'succeeded')
       if (limited.length > 0) {
