@@ -238,6 +238,9 @@ export class LaneTable {
     this.#sql('DELETE FROM lanes WHERE id = ?').run(id)
     this.#lanes.delete(id)
     this.#byKey.delete(JSON.stringify([name, slot, rate, resources]))
+    // It can be read again, and most keys never come again.
+    if (slot !== null) this.#used.delete(gateKey(name, 'slot', slot))
+    if (rate !== null) this.#used.delete(gateKey(name, 'rate', rate))
   }
 
   // Gates.
@@ -360,7 +363,12 @@ export class LaneTable {
   // Turns.
 
   /** The task that goes next, of the names that may start one. */
-  best(names: readonly string[], isKept: (name: string) => boolean): SqliteTask | undefined {
+  best(
+    names: readonly string[],
+    isKept: (name: string) => boolean,
+    firstOf: (name: number, resources: string) => Lane | undefined = (name, resources) =>
+      this.#firstOf(name, resources),
+  ): SqliteTask | undefined {
     /** Lines whose first task waits for resources, and what is kept for those. */
     const passed = new Set<string>()
     const reserved = new Set<string>()
@@ -372,7 +380,7 @@ export class LaneTable {
         for (const resources of this.#linesOf(number)) {
           if (passed.has(`${number} ${resources}`)) continue
           if (reserved.size > 0 && namesIn(resources).some((each) => reserved.has(each))) continue
-          const lane = this.#firstOf(number, resources)
+          const lane = firstOf(number, resources)
           if (lane !== undefined && (best === undefined || comesBefore(placeOf(lane), placeOf(best)))) best = lane
         }
       }
@@ -383,6 +391,17 @@ export class LaneTable {
       // What needs more than there ever is here waits for a process that has more, and keeps nothing from others.
       if (this.#couldFit(task)) for (const each of namesIn(best.resources)) reserved.add(each)
     }
+  }
+
+  /** Whether there is a task that goes next. It parks nothing: `park` has to come first where that is to be done. */
+  hasNext(names: readonly string[], isKept: (name: string) => boolean): boolean {
+    const next = this.best(names, isKept, (name, resources) => {
+      const lane = this.#open(name, resources)
+      if (lane === undefined || this.#gateOf(lane) === 0) return lane
+      this.unfinished = true
+      return undefined
+    })
+    return next !== undefined
   }
 
   /** The best lane of a line that no gate keeps; those that one does are parked there. */
@@ -570,9 +589,13 @@ export class LaneTable {
     return (this.#callIsOver() ?? Number.POSITIVE_INFINITY) <= now
   }
 
-  /** Epoch ms at which time may bring room for something that waits: a call is over then, whosever it is. */
-  get nextRoom(): number | undefined {
-    return this.#anyParked('rate') ? this.#callIsOver() : undefined
+  /**
+   * Epoch ms at which time may bring room for something that waits: a call is over then, whosever it is.
+   *
+   * @param apart whether something may wait that stands in no lane: a suspect
+   */
+  nextRoom(apart: boolean): number | undefined {
+    return apart || this.#anyParked('rate') ? this.#callIsOver() : undefined
   }
 
   /** Epoch ms at which the next call counts no more. */

@@ -88,10 +88,17 @@ export class SqliteStore implements Store<SqliteTask> {
     this.#names = names
     const { path, database, watch } = await openFile(this.#settings.path, durability)
     this.#database = database
-    this.#table = new TaskTable(database, { limits, resources }, (task) => {
-      const record = toRecord(task)
-      this.#group.after(() => nextTurn(() => host.recovered('cancelled', record))) // after what brought it about
-    })
+    this.#table = new TaskTable(
+      database,
+      { limits, resources },
+      {
+        ended: (task) => {
+          const record = toRecord(task)
+          this.#group.after(() => nextTurn(() => host.recovered('cancelled', record))) // after what brought it about
+        },
+        freed: () => this.#group.after(() => host.changed([])),
+      },
+    )
     this.#checkpoints = new Checkpoints(database)
     this.#group = new GroupCommit(database, path, random, {
       check: () => watch.check(),
@@ -125,7 +132,11 @@ export class SqliteStore implements Store<SqliteTask> {
   insert(tasks: readonly NewTask[], now: number): Promise<readonly Inserted<SqliteTask>[]> {
     return this.#group.write(() => {
       const one = tasks.length === 1 && tasks[0]?.idIsNew === true && tasks[0].extras?.key === undefined
-      if (tasks.some(({ extras }) => extras?.after !== undefined)) checkParents(tasks, (id) => this.#table.byId(id))
+      checkParents(
+        tasks,
+        (id) => this.#table.byId(id),
+        (task) => this.#existing(task),
+      )
       this.#checkRoom(one ? 1 : rehearse(tasks, (task) => this.#existing(task)))
       return tasks.map((task) => this.#insertOne(task, now))
     })
@@ -173,16 +184,12 @@ export class SqliteStore implements Store<SqliteTask> {
   /** The best of the names that are admitted. A suspect runs beside no other one. */
   #best(names: readonly string[], now: number): SqliteTask | undefined {
     let best: SqliteTask | undefined
-    const suspects = this.#table.tally.suspects && ![...this.#running.values()].some(life.isSuspect)
     const { holds } = this.#table
     const isKept = (name: string): boolean => holds.size > 0 && holds.keeps(name, now)
     for (const name of names) {
       if (isKept(name)) continue
-      for (const suspect of suspects ? [false, true] : [false]) {
-        const first = this.#table.best(name, suspect)
-        if (first === undefined || (suspect && !this.#table.lanes.admits(first))) continue
-        if (best === undefined || comesBefore(first, best)) best = first
-      }
+      for (const first of [this.#table.best(name, false), this.#suspect(name)])
+        if (first !== undefined && (best === undefined || comesBefore(first, best))) best = first
     }
     const limited = this.#table.lanes.hasAny ? this.#table.lanes.best(names, isKept) : undefined
     return limited !== undefined && (best === undefined || comesBefore(limited, best)) ? limited : best
@@ -320,7 +327,7 @@ export class SqliteStore implements Store<SqliteTask> {
   }
 
   explain(
-    task: SqliteTask,
+    found: SqliteTask,
     names: readonly string[],
     _running: readonly SqliteTask[],
     now: number,
@@ -328,10 +335,13 @@ export class SqliteStore implements Store<SqliteTask> {
     return this.#read(() => {
       const { tally, holds, lanes } = this.#table
       const isKept = (name: string): boolean => holds.keeps(name, now)
+      const task = this.#table.bySeq(found.seq) // it may have begun or ended since it was found, and its lane be gone
+      if (task === undefined || (task.state !== 'queued' && task.state !== 'scheduled')) return []
       const reasons: Reason[] = tally.paused ? [{ type: 'paused' }] : []
-      if (task.blocked > 0) return [...reasons, { type: 'after', tasks: this.#table.parentsOf(task, MOST_IDS) }]
+      if (task.blocked > 0) reasons.push({ type: 'after', tasks: this.#table.parentsOf(task, MOST_IDS) })
       if (isKept(task.name)) reasons.push(...holds.reasons(task.name))
       if (!this.#neighbours.knows(task.name)) reasons.push({ type: 'worker' })
+      if (task.blocked > 0 || task.state === 'scheduled') return reasons
       reasons.push(...lanes.explain(task, names, isKept, now))
       const count = this.#table.countAhead(task, MOST_AHEAD)
       if (count > 0) reasons.push({ type: 'ahead', count })
@@ -376,9 +386,11 @@ export class SqliteStore implements Store<SqliteTask> {
   #look(all: boolean, now: number): Outlook {
     const { tally, holds } = this.#table
     const { queued, scheduled, running } = tally.total()
-    const waiting = (name: string): number => (this.#names.includes(name) ? this.#ready(name) : 0)
-    const due = this.#names.reduce((sum, name) => sum + this.#ready(name), 0)
-    const next = this.#table.lanes.hasAny ? least(tally.nextDue, this.#table.lanes.nextRoom) : tally.nextDue
+    const waiting = (name: string): number => (this.#names.includes(name) ? this.#ready(name, now) : 0)
+    const due = this.#names.reduce((sum, name) => sum + this.#ready(name, now), 0)
+    const next = this.#table.lanes.hasAny
+      ? least(tally.nextDue, this.#table.lanes.nextRoom(tally.suspects))
+      : tally.nextDue
     const { ready, nextDue } = holds.sift(now, due, next, waiting)
     return {
       more: !all,
@@ -389,12 +401,28 @@ export class SqliteStore implements Store<SqliteTask> {
   }
 
   /** How many tasks of a name may be claimed, about. */
-  #ready(name: string): number {
+  #ready(name: string, now: number): number {
     const waiting = this.#table.waiting(name)
-    const { lanes, tally } = this.#table
-    if (waiting === 0 || !(lanes.hasAny || this.#table.areFamilies) || tally.suspects || this.#table.hasReady(name))
-      return waiting
+    const { lanes } = this.#table
+    if (waiting === 0 || !(lanes.hasAny || this.#table.areFamilies) || this.#table.hasReady(name)) return waiting
+    if (this.#suspect(name) !== undefined) return waiting
+    // Where nothing runs here nothing here brings room: what another process's task reserves is looked for no more.
+    if (this.#running.size === 0 && !this.#lanesGo(now)) return 0
     return Math.min(waiting, lanes.ready(name))
+  }
+
+  /** Whether any task under limits may go, of the names that are not held. */
+  #lanesGo(now: number): boolean {
+    const { holds, lanes } = this.#table
+    return lanes.hasNext(this.#names, (name) => holds.size > 0 && holds.keeps(name, now))
+  }
+
+  /** The best suspect of a name, if it may run now. */
+  #suspect(name: string): SqliteTask | undefined {
+    const { tally, lanes } = this.#table
+    if (!tally.suspects || [...this.#running.values()].some(life.isSuspect)) return undefined
+    const first = this.#table.best(name, true)
+    return first !== undefined && lanes.admits(first) ? first : undefined
   }
 
   #isDue(now: number): boolean {

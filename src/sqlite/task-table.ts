@@ -24,14 +24,23 @@ const QUEUED = 0
 const RUNNING = 2
 const SUCCEEDED = 3
 
+/** Who is told, within the group's transaction, what the end of a task means for those that come after it. */
+export interface FamilyHost {
+  /** It has ended with another one. */
+  ended(task: SqliteTask): void
+  /** Some may go on. */
+  freed(): void
+}
+
 export class TaskTable {
   readonly names: Names
   readonly tally: Tally
   readonly feed: Feed
   readonly holds: HoldTable
   readonly lanes: LaneTable
-  /** Told of what has ended with another task, within the group's transaction. */
-  readonly #ended: (task: SqliteTask) => void
+  readonly #host: FamilyHost
+  /** Tasks whose end is still to be told to those that come after them; undefined: none is being told. */
+  #ending: SqliteTask[] | undefined
   /** Whether any task comes after another one. */
   #hasFamilies: boolean | undefined
   /** Each statement by its text; those that run for each task are at hand, since the text costs as much as a column. */
@@ -51,9 +60,9 @@ export class TaskTable {
   constructor(
     database: Database,
     limits: Pick<EngineSettings, 'limits' | 'resources'>,
-    ended: (task: SqliteTask) => void = () => {},
+    host: FamilyHost = { ended: () => {}, freed: () => {} },
   ) {
-    this.#ended = ended
+    this.#host = host
     this.names = new Names(database)
     this.tally = new Tally(database)
     this.feed = new Feed(database)
@@ -317,12 +326,25 @@ export class TaskTable {
     const from = child.state
     cancel(child, { reason: reasonOf(parent) }, now)
     this.write(child, from)
-    this.#ended(child)
+    this.#host.ended(child)
   }
 
-  /** It has ended: what comes after it may go on, or ends as well. */
+  /** It has ended: what comes after it may go on, or ends as well. One after the other: a chain may be of any length. */
   #tellChildren(parent: SqliteTask): void {
     if (!this.areFamilies) return
+    if (this.#ending !== undefined) {
+      this.#ending.push(parent)
+      return
+    }
+    this.#ending = [parent]
+    try {
+      for (const each of this.#ending) this.#tellChildrenOf(each)
+    } finally {
+      this.#ending = undefined
+    }
+  }
+
+  #tellChildrenOf(parent: SqliteTask): void {
     const children = this.#statement('SELECT child FROM parents WHERE parent = ?').all(parent.seq)
     if (children.length === 0) return
     this.#statement('DELETE FROM parents WHERE parent = ?').run(parent.seq)
@@ -332,6 +354,7 @@ export class TaskTable {
       if (afterEnd(parent, child) === 'is cancelled') this.#cancelAfter(parent, child, parent.finishedAt)
       else this.write({ ...child, blocked: child.blocked - 1 }, child.state)
     }
+    this.#host.freed()
   }
 
   /** Ids of tasks that have to end before it. */
