@@ -388,11 +388,11 @@ export class TaskTable {
       ? this.#succeed.run(task.finishedAt, text(task.output), task.seq, before.worker, before.attempt).changes
       : this.#settle(task, before)
     if (changes === 0) return false
-    if (ran !== null) this.lanes.ends({ ...task, lane: ran })
     if (task.state === 'queued') {
       this.#forgetAhead()
-      if (task.lane !== null) this.lanes.came(task.lane, task)
+      if (task.lane !== null) this.lanes.came(task.lane, task) // first, or a lane of which nothing else waits would go
     }
+    if (ran !== null) this.lanes.ends({ ...task, lane: ran })
     if (hasEnded(task.state)) this.#tellChildren(task)
     this.#moved(task, 'running')
     return true
@@ -459,9 +459,9 @@ export class TaskTable {
       task.blocked,
       task.seq,
     )
-    if (left !== null && from === 'running' && task.state !== 'running') this.lanes.ends({ ...task, lane: left }, now)
-    // A suspect stands apart from the others.
+    // A suspect stands apart from the others. First, or a lane of which nothing else waits would go.
     if (task.lane !== null && task.state === 'queued' && !isSuspect(task)) this.lanes.came(task.lane, task)
+    if (left !== null && from === 'running' && task.state !== 'running') this.lanes.ends({ ...task, lane: left }, now)
     if (task.state === from) this.feed.add(task.id)
     else this.#moved(task, from)
     if (!hasEnded(task.state) || hasEnded(from)) return

@@ -410,6 +410,34 @@ export const quotas: readonly Topic[] = [
   ),
 
   topic(
+    'limits that outlive the process',
+    {
+      'what shutdown hands back comes back, also where nothing else of its key waits': async (t) => {
+        const limits = { concurrency: { max: 1, by: byTenant }, requires: { cpu: 1 } }
+        const first = t.handler()
+        const setup = { resources: { cpu: 1 }, storage: 'kept' }
+        const before = await working(t, limits, {
+          ...setup,
+          tasks: { work: defineTask({ ...limits, run: first.run }) },
+        })
+        const task = await before.runner.submit('work', { tenant: 'a' })
+        const call = await first.call(1)
+        call.ctx.signal.addEventListener('abort', () => call.reject(call.ctx.signal.reason))
+        const report = await t.closed(before.runner)
+        assert.deepEqual([report.returned, report.abandoned], [1, 0])
+        const second = t.handler()
+        const after = await working(t, limits, {
+          ...setup,
+          tasks: { work: defineTask({ ...limits, run: second.run }) },
+        })
+        ;(await second.call(1)).resolve()
+        await t.reaches(after.runner, task, 'succeeded')
+      },
+    },
+    { quotas: true, durable: true },
+  ),
+
+  topic(
     'limits of several processes',
     {
       'keys, windows and resources hold in all of them together': async (t) => {
