@@ -61,7 +61,9 @@ export class LaneTable {
   /** How much of each resource is taken. */
   #taken: Map<string, number> | undefined
   readonly #isParked: { slot: boolean | undefined; rate: boolean | undefined } = { slot: undefined, rate: undefined }
-  #turn = 0
+  /** When a lane last went, in any process. */
+  #turn: number | undefined
+  #turnIsNew = false
   #hasAny: boolean | undefined
   /** Epoch ms at which the next call counts no more; NOT_YET: there is none that was called. */
   #nextCall: number | undefined
@@ -94,6 +96,20 @@ export class LaneTable {
     this.#isParked.slot = undefined
     this.#isParked.rate = undefined
     this.#nextCall = undefined
+    this.#turn = undefined
+    this.#turnIsNew = false
+  }
+
+  /** Writes what others have to know, within the group's transaction. */
+  beforeCommit(): void {
+    if (!this.#turnIsNew) return
+    this.#turnIsNew = false
+    this.#sql("REPLACE INTO meta (key, value) VALUES ('turn', ?)").run(this.#lastTurn())
+  }
+
+  #lastTurn(): number {
+    this.#turn ??= (this.#sql("SELECT value FROM meta WHERE key = 'turn'").get()?.['value'] ?? 0) as number
+    return this.#turn
   }
 
   /** Whether anything waits or runs under limits: false nearly always, and then nobody has to ask any further. */
@@ -188,7 +204,7 @@ export class LaneTable {
     const { first } = lane
     if (first !== undefined && !comesBefore({ seq, priority, runAt }, first)) return
     lane.first = { priority, runAt, seq }
-    if (first === undefined) lane.turn = this.#turn - 1
+    if (first === undefined) lane.turn = this.#lastTurn() - 1
     // There may be room already, and another lane of its line be let out for it: the better one goes first.
     lane.parked = this.#gateOf(lane)
     this.#write(lane)
@@ -532,8 +548,9 @@ export class LaneTable {
       this.#use(name, 'rate', rate, 1)
     }
     this.#take(task.extras?.requires, 1)
-    this.#turn = Math.max(this.#turn + 2, 2 * task.startedAt)
-    lane.turn = this.#turn
+    lane.turn = Math.max(this.#lastTurn() + 2, 2 * task.startedAt)
+    this.#turn = lane.turn
+    this.#turnIsNew = true
     this.#advance(lane)
     if (lane.first === undefined) return this.#emptied(lane)
     lane.parked = this.#gateOf(lane)

@@ -117,6 +117,7 @@ export class TaskTable {
   /** Writes what was counted, within the group's transaction. */
   beforeCommit(): void {
     this.tally.write()
+    this.lanes.beforeCommit()
     this.#forgetAhead()
     this.#claimsBefore = Math.max(1, this.#claims)
     this.#claims = 0

@@ -440,6 +440,24 @@ export const quotas: readonly Topic[] = [
   topic(
     'limits of several processes',
     {
+      'new keys from a process that only submits do not go before one that has waited longer': async (t) => {
+        const work = t.handler()
+        const tasks = (run: Handler['run']): TaskMap => ({
+          work: defineTask({ concurrency: { max: 1, by: byTenant }, run }),
+        })
+        await joined(t, work.run, { tasks: tasks(work.run), concurrency: 1 })
+        const runner = await joined(t, t.handler().run, { tasks: tasks(t.handler().run), work: false })
+        await runner.submitMany('work', of('flood', 3))
+        await work.call(1)
+        await runner.submit('work', { tenant: 'a' })
+        work.calls[0]?.resolve()
+        await work.call(2)
+        await runner.submit('work', { tenant: 'b' })
+        work.calls[1]?.resolve()
+        await work.call(3)
+        assert.equal(said(work.calls), 'flood1 a flood2')
+      },
+
       'keys, windows and resources hold in all of them together': async (t) => {
         const works = [t.handler(), t.handler()]
         const tasks = (run: Handler['run']): TaskMap => ({
