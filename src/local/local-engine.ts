@@ -235,10 +235,14 @@ class LocalEngine<Task extends StoredTask> implements Engine, RunHost<Task> {
     return andThen(this.#store.find(id), (task) => {
       if (task === undefined) throw new TaskNotFoundError(id)
       const { name, state, runAt } = task
-      if (state === 'scheduled') return { id, name, state, reasons: [{ type: 'scheduled', until: runAt }] }
-      if (state !== 'queued') return { id, name, state, reasons: [] }
+      if (state !== 'queued' && state !== 'scheduled') return { id, name, state, reasons: [] }
       const known = this.#store.explain?.(task, this.#admission.open, this.#runs.tasks, this.#clock.now())
-      return andThen(known, (reasons = []) => ({ id, name, state, reasons: [...reasons, ...this.#reasonsHere(task)] }))
+      return andThen(known, (reasons = []) => {
+        if (state === 'queued') return { id, name, state, reasons: [...reasons, ...this.#reasonsHere(task)] }
+        // What else would keep it now is not what will when its time has come, but for what it comes after.
+        const after = reasons.filter(({ type }) => type === 'after')
+        return { id, name, state, reasons: [{ type: 'scheduled', until: runAt }, ...after] }
+      })
     })
   }
 

@@ -33,7 +33,7 @@ export interface Laned<Self extends Laned<Self>> extends StoredTask, Waiting<Sel
 }
 
 /** One key of one limit. */
-class Gate<Task extends Laned<Task>> implements Slotted {
+export class Gate<Task extends Laned<Task>> implements Slotted {
   readonly key: string
   readonly max: number
   /** ms for which a call counts; undefined: what runs counts. */
@@ -207,11 +207,16 @@ export class MemoryLanes<Task extends Laned<Task>> {
     return gate
   }
 
-  /** Forgets the keys of which nothing waits, runs or counts any more. */
+  /** Of its key nothing may wait, run or count any more. */
+  #drop(gate: Gate<Task>): void {
+    if (gate.lanes === 0 && gate.used === 0) this.#gates.delete(gate.key)
+  }
+
+  /** Forgets the keys of which nothing counts any more: nobody has looked at them since. */
   #sweep(): void {
     for (const gate of this.#gates.values()) {
-      this.#isFull(gate)
-      if (gate.lanes === 0 && gate.used === 0) this.#gates.delete(gate.key)
+      this.#forgetCalls(gate)
+      this.#drop(gate)
     }
     this.#sweepAt = Math.max(SWEEP, 2 * this.#gates.size)
   }
@@ -251,8 +256,11 @@ export class MemoryLanes<Task extends Laned<Task>> {
     if (lane.parkedAt === undefined) lane.line.open.remove(lane)
     else this.#unpark(lane, lane.parkedAt)
     lane.line.lanes.delete(lane.key)
-    for (const gate of lane.gates) gate.lanes--
     this.#passOn(lane)
+    for (const gate of lane.gates) {
+      gate.lanes--
+      this.#drop(gate)
+    }
   }
 
   /** Room that it does not use is another's of its line. */
@@ -281,6 +289,7 @@ export class MemoryLanes<Task extends Laned<Task>> {
   /** One more may pass. */
   #free(gate: Gate<Task>): void {
     gate.used--
+    this.#drop(gate)
     for (const line of [...gate.parked.keys()]) this.#letOut(gate, line)
   }
 

@@ -149,7 +149,11 @@ export class MemoryStore implements Store<MemoryTask> {
     )
       return [this.#insertOne(first, now)]
     this.#checkRoom(rehearse(tasks, (task) => this.#existing(task)))
-    if (tasks.some(({ extras }) => extras?.after !== undefined)) checkParents(tasks, (id) => this.#tasks.get(id))
+    checkParents(
+      tasks,
+      (id) => this.#tasks.get(id),
+      (task) => this.#existing(task),
+    )
     return tasks.map((task) => this.#insertOne(task, now))
   }
 
@@ -183,29 +187,37 @@ export class MemoryStore implements Store<MemoryTask> {
   #meetParents(task: MemoryTask, after: readonly string[], now: number): void {
     for (const id of after) {
       const parent = this.#tasks.get(id) as MemoryTask
-      if (isOver(parent) && afterEnd(parent, task) === 'is cancelled') return this.#cancelAfter(parent, task, now)
+      if (isOver(parent) && afterEnd(parent, task) === 'is cancelled') {
+        this.#cancelAfter(parent, task, now)
+        return
+      }
     }
   }
 
-  #cancelAfter(parent: MemoryTask, child: MemoryTask, now: number): void {
-    if (life.hasEnded(child.state)) return
+  /** Says whether that ends it. */
+  #cancelAfter(parent: MemoryTask, child: MemoryTask, now: number): boolean {
+    if (life.hasEnded(child.state)) return false
     const from = child.state
     life.cancel(child, { reason: reasonOf(parent) }, now)
     this.#moved(child, from)
     this.#leaveParents(child)
     const record = toRecord(child)
     queueMicrotask(() => this.#host?.recovered('cancelled', record)) // after what brought it about
-    this.#tellChildren(child, now)
+    return true
   }
 
-  /** It has ended: what comes after it may go on, or ends as well. */
+  /** It has ended: what comes after it may go on, or ends as well. One after the other: a chain may be of any length. */
   #tellChildren(parent: MemoryTask, now: number): void {
-    const children = this.#children.get(parent.id)
-    if (children === undefined) return
-    this.#children.delete(parent.id)
-    for (const child of children) {
-      if (afterEnd(parent, child) === 'is cancelled') this.#cancelAfter(parent, child, now)
-      else this.#unblock(child, parent.id)
+    const ended = [parent]
+    for (const each of ended) {
+      const children = this.#children.get(each.id)
+      if (children === undefined) continue
+      this.#children.delete(each.id)
+      for (const child of children) {
+        if (afterEnd(each, child) === 'goes on') this.#unblock(child, each.id)
+        else if (this.#cancelAfter(each, child, now)) ended.push(child)
+      }
+      this.#host?.changed([]) // more than one may go on
     }
   }
 
@@ -388,9 +400,9 @@ export class MemoryStore implements Store<MemoryTask> {
 
   explain(task: MemoryTask, names: readonly string[], running: readonly MemoryTask[], now: number): Reason[] {
     const reasons: Reason[] = this.#paused ? [{ type: 'paused' }] : []
-    if (task.waitsFor !== undefined)
-      return [...reasons, { type: 'after', tasks: [...task.waitsFor].slice(0, MOST_IDS) }]
+    if (task.waitsFor !== undefined) reasons.push({ type: 'after', tasks: [...task.waitsFor].slice(0, MOST_IDS) })
     if (this.#holds.keeps(task.name, now)) reasons.push(...this.#holds.reasons(task.name))
+    if (task.waitsFor !== undefined || task.state === 'scheduled') return reasons
     this.#lanes?.advance(now)
     const isKept = (name: string): boolean => this.#holds.keeps(name, now)
     if (task.lane !== undefined && this.#lanes !== undefined)
@@ -489,11 +501,15 @@ export class MemoryStore implements Store<MemoryTask> {
           return
         }
         if (task.lane === undefined) return this.#backlogs.get(task.name)?.remove(task, priority)
-        return task.state === 'running' ? this.#lanes?.take(task) : this.#lanes?.remove(task, priority)
+        if (task.state === 'running') return this.#lanes?.take(task)
+        this.#lanes?.remove(task, priority)
+        task.lane = undefined
+        return
       case 'scheduled':
         return this.#scheduled.remove(task)
       case 'running':
         if (task.lane !== undefined) this.#lanes?.release(task)
+        task.lane = undefined
         return
       default:
         return this.#finished[from].remove(task)

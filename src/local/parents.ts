@@ -20,17 +20,30 @@ export function reasonOf({ id, state }: StoredTask): string {
 }
 
 /**
- * The parents of each task that have to be waited for, and those that have ended.
+ * Whether all that the new ones of `tasks` come after is there. What is submitted again is answered as it is, also when
+ * what it came after is gone.
  *
- * @param find a task that is stored @throws {TaskNotFoundError} one is neither stored nor earlier among `tasks`
+ * @param find a task that is stored
+ * @param existing the stored task that a submit means
+ * @throws {TaskNotFoundError} one is neither stored nor made by an earlier one of `tasks`
  */
-export function checkParents(tasks: readonly NewTask[], find: (id: string) => unknown): void {
-  const earlier = new Set<string>()
-  for (const { id, extras } of tasks) {
+export function checkParents(
+  tasks: readonly NewTask[],
+  find: (id: string) => unknown,
+  existing: (task: NewTask) => unknown,
+): void {
+  if (!tasks.some(({ extras }) => extras?.after !== undefined)) return
+  const made = new Set<string>()
+  const keys = new Set<string>()
+  for (const task of tasks) {
+    const { id, extras } = task
+    const isAgain = made.has(id) || (extras?.key !== undefined && keys.has(extras.key)) || existing(task) !== undefined
+    if (isAgain) continue
     for (const parent of extras?.after ?? []) {
-      if (!earlier.has(parent) && find(parent) === undefined) throw new TaskNotFoundError(parent)
+      if (!made.has(parent) && find(parent) === undefined) throw new TaskNotFoundError(parent)
     }
-    earlier.add(id)
+    made.add(id)
+    if (extras?.key !== undefined) keys.add(extras.key)
   }
 }
 

@@ -71,7 +71,7 @@ export interface Store<Task extends StoredTask = StoredTask> {
   remove(id: string): MaybePromise<boolean>
   pause(paused: boolean): MaybePromise<void>
   /**
-   * What keeps a task that is queued, as far as the store knows. A store may do without.
+   * What keeps a task that waits, beside its time, as far as the store knows. A store may do without.
    *
    * @param names that may start an attempt in this process
    * @param running what runs in this process

@@ -280,6 +280,9 @@ export class LaneTable {
     this.#sql('DELETE FROM lanes WHERE id = ?').run(id)
     this.#lanes.delete(id)
     this.#byKey.delete(JSON.stringify([name, slot, rate, resources]))
+    // It can be read again, and most keys never come again.
+    if (slot !== null) this.#used.delete(gateKey(name, 'slot', slot))
+    if (rate !== null) this.#used.delete(gateKey(name, 'rate', rate))
   }
 
   // Gates.

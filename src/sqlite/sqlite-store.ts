@@ -98,12 +98,17 @@ export class SqliteStore implements Store<SqliteTask> {
     this.#names = names
     const { path, database, watch } = await openFile(this.#settings.path, durability)
     this.#database = database
-    this.#table = new TaskTable(database, { limits, resources, clock }, (task) => {
-      const record = toRecord(task)
-      const tell = (): void =>
-        life.hasEnded(record.state) ? host.recovered('cancelled', record) : host.changed([record.id])
-      this.#group.after(() => nextTurn(tell)) // after what brought it about
-    })
+    this.#table = new TaskTable(
+      database,
+      { limits, resources, clock },
+      {
+        ended: (task) => {
+          const record = toRecord(task)
+          this.#group.after(() => nextTurn(() => host.recovered('cancelled', record))) // after what brought it about
+        },
+        freed: () => this.#group.after(() => host.changed([])),
+      },
+    )
     this.#schedules = new ScheduleTable(database, () => this.#table.feed.addSchedules())
     this.#checkpoints = new Checkpoints(database)
     this.#group = new GroupCommit(database, path, random, {
@@ -142,7 +147,11 @@ export class SqliteStore implements Store<SqliteTask> {
 
   #insert(tasks: readonly NewTask[], now: number): readonly Inserted<SqliteTask>[] {
     const one = tasks.length === 1 && tasks[0]?.idIsNew === true && tasks[0].extras?.key === undefined
-    if (tasks.some(({ extras }) => extras?.after !== undefined)) checkParents(tasks, (id) => this.#table.byId(id))
+    checkParents(
+      tasks,
+      (id) => this.#table.byId(id),
+      (task) => this.#existing(task),
+    )
     this.#checkRoom(one ? 1 : rehearse(tasks, (task) => this.#existing(task)))
     return tasks.map((task) => this.#insertOne(task, now))
   }
@@ -388,7 +397,7 @@ export class SqliteStore implements Store<SqliteTask> {
   }
 
   explain(
-    task: SqliteTask,
+    found: SqliteTask,
     names: readonly string[],
     _running: readonly SqliteTask[],
     now: number,
@@ -396,10 +405,13 @@ export class SqliteStore implements Store<SqliteTask> {
     return this.#read(() => {
       const { tally, holds, lanes } = this.#table
       const isKept = (name: string): boolean => holds.keeps(name, now)
+      const task = this.#table.bySeq(found.seq) // it may have begun or ended since it was found, and its lane be gone
+      if (task === undefined || (task.state !== 'queued' && task.state !== 'scheduled')) return []
       const reasons: Reason[] = tally.paused ? [{ type: 'paused' }] : []
-      if (task.blocked > 0) return [...reasons, { type: 'after', tasks: this.#table.parentsOf(task, MOST_IDS) }]
+      if (task.blocked > 0) reasons.push({ type: 'after', tasks: this.#table.parentsOf(task, MOST_IDS) })
       if (isKept(task.name)) reasons.push(...holds.reasons(task.name))
       if (!this.#neighbours.knows(task.name)) reasons.push({ type: 'worker' })
+      if (task.blocked > 0 || task.state === 'scheduled') return reasons
       reasons.push(...lanes.explain(task, names, isKept, now))
       const count = this.#table.countAhead(task, MOST_AHEAD)
       if (count > 0) reasons.push({ type: 'ahead', count })

@@ -25,14 +25,23 @@ const QUEUED = 0
 const RUNNING = 2
 const SUCCEEDED = 3
 
+/** Who is told, within the group's transaction, what the end of a task means for those that come after it. */
+export interface FamilyHost {
+  /** It has ended with another one. */
+  ended(task: SqliteTask): void
+  /** Some may go on. */
+  freed(): void
+}
+
 export class TaskTable {
   readonly names: Names
   readonly tally: Tally
   readonly feed: Feed
   readonly holds: HoldTable
   readonly lanes: LaneTable
-  /** Told of what has ended with another task, or may go now that one has ended; within the group's transaction. */
-  readonly #follows: (task: SqliteTask) => void
+  readonly #host: FamilyHost
+  /** Tasks whose end is still to be told to those that come after them; undefined: none is being told. */
+  #ending: SqliteTask[] | undefined
   /** Whether any task comes after another one. */
   #hasFamilies: boolean | undefined
   /** Each statement by its text; those that run for each task are at hand, since the text costs as much as a column. */
@@ -49,8 +58,8 @@ export class TaskTable {
   #claims = 0
   #claimsBefore = 1
 
-  constructor(database: Database, limits: LaneSettings, follows: (task: SqliteTask) => void = () => {}) {
-    this.#follows = follows
+  constructor(database: Database, limits: LaneSettings, host: FamilyHost = { ended: () => {}, freed: () => {} }) {
+    this.#host = host
     this.names = new Names(database)
     this.tally = new Tally(database)
     this.feed = new Feed(database)
@@ -317,12 +326,25 @@ export class TaskTable {
     const from = child.state
     cancel(child, { reason: reasonOf(parent) }, now)
     this.write(child, from)
-    this.#follows(child)
+    this.#host.ended(child)
   }
 
-  /** It has ended: what comes after it may go on, or ends as well. */
+  /** It has ended: what comes after it may go on, or ends as well. One after the other: a chain may be of any length. */
   #tellChildren(parent: SqliteTask): void {
     if (!this.areFamilies) return
+    if (this.#ending !== undefined) {
+      this.#ending.push(parent)
+      return
+    }
+    this.#ending = [parent]
+    try {
+      for (const each of this.#ending) this.#tellChildrenOf(each)
+    } finally {
+      this.#ending = undefined
+    }
+  }
+
+  #tellChildrenOf(parent: SqliteTask): void {
     const children = this.#statement('SELECT child FROM parents WHERE parent = ?').all(parent.seq)
     if (children.length === 0) return
     this.#statement('DELETE FROM parents WHERE parent = ?').run(parent.seq)
@@ -330,12 +352,9 @@ export class TaskTable {
       const child = this.bySeq(row['child'] as number)
       if (child === undefined || hasEnded(child.state)) continue
       if (afterEnd(parent, child) === 'is cancelled') this.#cancelAfter(parent, child, parent.finishedAt)
-      else {
-        const less = { ...child, blocked: child.blocked - 1 }
-        this.write(less, child.state)
-        if (less.blocked === 0) this.#follows(less)
-      }
+      else this.write({ ...child, blocked: child.blocked - 1 }, child.state)
     }
+    this.#host.freed()
   }
 
   /** Ids of tasks that have to end before it. */
@@ -371,7 +390,7 @@ export class TaskTable {
     if (changes === 0) return false
     if (task.state === 'queued') {
       this.#forgetAhead()
-      if (task.lane !== null) this.lanes.came(task.lane, task)
+      if (task.lane !== null) this.lanes.came(task.lane, task) // first, or a lane of which nothing else waits would go
     }
     // After it has come back: a lane where nothing waits goes with the last that runs there.
     if (ran !== null) this.lanes.ends({ ...task, lane: ran })

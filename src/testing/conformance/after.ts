@@ -153,6 +153,58 @@ export const after: Topic = topic('after', {
     await work.call(3)
   },
 
+  'all that come after one begin when it has ended, as many as there are slots': async (t) => {
+    const { runner, work } = await working(t)
+    const a = await runner.submit('work', 'a')
+    await runner.submitMany('work', ['b', 'c', 'd'], { after: [a.id] })
+    ;(await work.call(1)).resolve()
+    await work.call(4)
+    assert.equal(work.unsettled.length, 3)
+  },
+
+  'a chain of any length ends with its first one': async (t) => {
+    const { runner } = await working(t)
+    const length = 4_000
+    await runner.submit('work', 0, { id: 'c0', delay: 60_000 })
+    await runner.submitMany(
+      'work',
+      Array.from({ length }, (_, i) => i),
+      (_input, i) => ({ id: `c${i + 1}`, after: [`c${i}`] }),
+    )
+    await runner.cancel('c0')
+    await t.settle()
+    assert.equal((await runner.counts()).cancelled, length + 1)
+    await runner.onIdle()
+  },
+
+  'what is submitted again is answered as it is, also when what it came after is gone': async (t) => {
+    const { runner, work } = await working(t)
+    work.releaseAll()
+    const a = await runner.submit('work', 'a')
+    await a.wait()
+    const b = await runner.submit('work', 'b', { key: 'b', after: [a.id] })
+    const c = await runner.submit('work', 'c', { id: 'c', after: [a.id] })
+    await Promise.all([b.wait(), c.wait()])
+    await runner.remove(a.id)
+    for (const again of [
+      await runner.submit('work', 'b', { key: 'b', after: [a.id] }),
+      await runner.submit('work', 'c', { id: 'c', after: [a.id] }),
+    ])
+      assert.equal(again.deduplicated, true)
+  },
+
+  'an id of a batch that stands for another task is an unknown one, and nothing is stored': async (t) => {
+    const { runner, work } = await working(t)
+    work.releaseAll()
+    await (await runner.submit('work', 'a', { key: 'k' })).wait()
+    const options = [{}, { id: 'new', key: 'k' }, { after: ['new'] }]
+    await refused(
+      runner.submitMany('work', [1, 2, 3], (_input, i) => options[i] ?? {}),
+      'TASK_NOT_FOUND',
+    )
+    assert.equal((await runner.list()).tasks.length, 1)
+  },
+
   'its priority may be set and it may be cancelled while it waits; then it is waited for no more': async (t) => {
     const { runner, work } = await working(t)
     const a = await runner.submit('work', 'a')

@@ -50,6 +50,29 @@ export const explanations: readonly Topic[] = [
       await work.call(2)
     },
 
+    'what it comes after, beside its time and a hold of its name': async (t) => {
+      const work = t.handler()
+      const runner = await t.runner({ tasks: { work: defineTask({ run: work.run }) } })
+      const a = await runner.submit('work', 1, { delay: 90_000 })
+      const b = await runner.submit('work', 2, { delay: 1_000, after: [a.id] })
+      const after = { type: 'after', tasks: [a.id] }
+      assert.deepEqual(await why(t, runner, b.id), [{ type: 'scheduled', until: t.clock.now() + 1_000 }, after])
+      await t.advance(1_000)
+      assert.deepEqual(await why(t, runner, b.id), [after])
+      await runner.submit('work', 3)
+      ;(await work.call(1)).reject(new RetryLaterError({ delay: 60_000, hold: true, cause: new Error('no login') }))
+      assert.equal(types(await why(t, runner, b.id)), 'after held')
+    },
+
+    'one that ends while it is asked about': async (t) => {
+      const runner = await t.runner({ tasks: { work: defineTask({ run: () => {} }) } })
+      await runner.pause()
+      const { id } = await runner.submit('work', 1)
+      const submitted = runner.submit('work', 2)
+      const [explained] = await Promise.all([runner.explain(id), runner.cancel(id), submitted])
+      assert.equal(explained.id, id)
+    },
+
     'a pause, and how many are ahead': async (t) => {
       const runner = await t.runner({ tasks: { work: defineTask({ run: () => {} }) } })
       await runner.pause()
@@ -105,6 +128,17 @@ export const explanations: readonly Topic[] = [
         const key = { type: 'key', key: 'a', max: 1, by: [first?.id as string] }
         assert.deepEqual(await why(t, runner, second?.id as string), [key])
         assert.deepEqual(await why(t, runner, third?.id as string), [key, { type: 'ahead', count: 1 }])
+      },
+
+      'a key of one that ends while it is asked about': async (t) => {
+        const by = (input: unknown): string => String(input)
+        const limits = { concurrency: { max: 1, by } }
+        const runner = await t.runner({ tasks: { work: defineTask({ ...limits, run: () => {} }) } })
+        await runner.pause()
+        const { id } = await runner.submit('work', 'a')
+        const submitted = runner.submit('work', 'b')
+        const [explained] = await Promise.all([runner.explain(id), runner.cancel(id), submitted])
+        assert.equal(explained.id, id)
       },
 
       'a rate limit, until when': async (t) => {

@@ -410,8 +410,54 @@ export const quotas: readonly Topic[] = [
   ),
 
   topic(
+    'limits that outlive the process',
+    {
+      'what shutdown hands back comes back, also where nothing else of its key waits': async (t) => {
+        const limits = { concurrency: { max: 1, by: byTenant }, requires: { cpu: 1 } }
+        const first = t.handler()
+        const setup = { resources: { cpu: 1 }, storage: 'kept' }
+        const before = await working(t, limits, {
+          ...setup,
+          tasks: { work: defineTask({ ...limits, run: first.run }) },
+        })
+        const task = await before.runner.submit('work', { tenant: 'a' })
+        const call = await first.call(1)
+        call.ctx.signal.addEventListener('abort', () => call.reject(call.ctx.signal.reason))
+        const report = await t.closed(before.runner)
+        assert.deepEqual([report.returned, report.abandoned], [1, 0])
+        const second = t.handler()
+        const after = await working(t, limits, {
+          ...setup,
+          tasks: { work: defineTask({ ...limits, run: second.run }) },
+        })
+        ;(await second.call(1)).resolve()
+        await t.reaches(after.runner, task, 'succeeded')
+      },
+    },
+    { quotas: true, durable: true },
+  ),
+
+  topic(
     'limits of several processes',
     {
+      'new keys from a process that only submits do not go before one that has waited longer': async (t) => {
+        const work = t.handler()
+        const tasks = (run: Handler['run']): TaskMap => ({
+          work: defineTask({ concurrency: { max: 1, by: byTenant }, run }),
+        })
+        await joined(t, work.run, { tasks: tasks(work.run), concurrency: 1 })
+        const runner = await joined(t, t.handler().run, { tasks: tasks(t.handler().run), work: false })
+        await runner.submitMany('work', of('flood', 3))
+        await work.call(1)
+        await runner.submit('work', { tenant: 'a' })
+        work.calls[0]?.resolve()
+        await work.call(2)
+        await runner.submit('work', { tenant: 'b' })
+        work.calls[1]?.resolve()
+        await work.call(3)
+        assert.equal(said(work.calls), 'flood1 a flood2')
+      },
+
       'keys, windows and resources hold in all of them together': async (t) => {
         const works = [t.handler(), t.handler()]
         const tasks = (run: Handler['run']): TaskMap => ({
