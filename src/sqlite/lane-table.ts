@@ -51,7 +51,7 @@ export class LaneTable {
   readonly #names: Names
   readonly #limits: EngineSettings['limits']
   readonly #resources: ReadonlyMap<string, number>
-  readonly #read: (seq: number) => SqliteTask
+  readonly #read: (seq: number) => SqliteTask | undefined
   readonly #sql: (text: string) => Statement
   // What was read since another connection last wrote.
   readonly #lanes: Map<number, Lane> = new Map()
@@ -82,7 +82,7 @@ export class LaneTable {
     database: Database,
     names: Names,
     { limits, resources, clock }: LaneSettings,
-    read: (seq: number) => SqliteTask,
+    read: (seq: number) => SqliteTask | undefined,
   ) {
     this.#names = names
     this.#clock = clock
@@ -180,9 +180,15 @@ export class LaneTable {
   }
 
   #lane(id: number): Lane {
+    return this.#laneIfThere(id) as Lane
+  }
+
+  /** Outside of a transaction it may have gone since its task was read. */
+  #laneIfThere(id: number): Lane | undefined {
     const lane = this.#lanes.get(id)
     if (lane !== undefined) return lane
-    return this.#keep(this.#sql('SELECT * FROM lanes WHERE id = ?').get(id) as Row)
+    const row = this.#sql('SELECT * FROM lanes WHERE id = ?').get(id)
+    return row && this.#keep(row)
   }
 
   /** One and the same object for a row, as long as it is remembered. */
@@ -413,6 +419,12 @@ export class LaneTable {
     return this.#isThere(task, (resource) => this.#takenNow().get(resource) ?? 0)
   }
 
+  /** Whether the first task of a lane does. */
+  #fitsAt(lane: Lane): boolean {
+    const task = this.#read(placeOf(lane).seq)
+    return task !== undefined && this.#fits(task)
+  }
+
   #couldFit(task: SqliteTask): boolean {
     return this.#isThere(task, () => 0)
   }
@@ -465,8 +477,9 @@ export class LaneTable {
       }
       if (best === undefined) return undefined
       const task = this.#read(placeOf(best).seq)
-      if (this.#fits(task)) return task
+      if (task !== undefined && this.#fits(task)) return task
       passed.add(`${best.name} ${best.resources}`)
+      if (task === undefined) continue // it has gone while this was read
       // What needs more than there ever is here waits for a process that has more, and keeps nothing from others.
       if (this.#couldFit(task)) for (const each of namesIn(best.resources)) reserved.add(each)
     }
@@ -497,8 +510,8 @@ export class LaneTable {
 
   /** What keeps a task that waits. */
   explain(task: SqliteTask, names: readonly string[], isKept: (name: string) => boolean, now: number): Reason[] {
-    if (task.lane === null) return []
-    const lane = this.#lane(task.lane)
+    const lane = task.lane === null ? undefined : this.#laneIfThere(task.lane)
+    if (lane === undefined) return []
     const { slots, rate } = this.#limits.get(task.name) ?? {}
     const reasons: Reason[] = []
     if (lane.slot !== null && slots !== undefined && this.#isFull(lane, 'slot'))
@@ -580,13 +593,14 @@ export class LaneTable {
   /** Whether its limits let it begin, whose turn it ever is. */
   admits(task: SqliteTask): boolean {
     if (task.lane === null) return true
-    const lane = this.#lane(task.lane)
-    return !this.#isFull(lane, 'slot') && !this.#isFull(lane, 'rate') && this.#fits(task)
+    const lane = this.#laneIfThere(task.lane)
+    return lane !== undefined && this.#gateOf(lane) === 0 && this.#fits(task)
   }
 
   /** What a task keeps for itself that stands apart, if it waits for nothing else. */
   keeps(task: SqliteTask): readonly string[] {
-    if (task.lane === null || this.#gateOf(this.#lane(task.lane)) !== 0) return []
+    const lane = task.lane === null ? undefined : this.#laneIfThere(task.lane)
+    if (lane === undefined || this.#gateOf(lane) !== 0) return []
     return this.#fits(task) || !this.#couldFit(task) ? [] : Object.keys(task.extras?.requires ?? {})
   }
 
@@ -706,7 +720,7 @@ export class LaneTable {
       const first = this.#open(number, resources)
       if (first === undefined) continue
       if (this.#gateOf(first) !== 0) this.unfinished = true
-      else if (resources === '[]' || this.#fits(this.#read(placeOf(first).seq))) {
+      else if (resources === '[]' || this.#fitsAt(first)) {
         const { slots = ENOUGH, rate } = this.#limits.get(name) ?? {}
         sum += this.#countOpen(number, resources) * Math.min(slots, rate?.max ?? ENOUGH)
       }
@@ -714,12 +728,17 @@ export class LaneTable {
     return sum
   }
 
+  /**
+   * What is read outside of a transaction may be of two states of the file, if another connection writes just then: what
+   * does not fit together is left out, and the news of that commit will have all looked at again.
+   */
   #open(name: number, resources: string): Lane | undefined {
     const row = this.#sql(
       `SELECT * FROM lanes INDEXED BY lanes_open WHERE parked = 0 AND priority IS NOT NULL AND name = ? AND resources = ?
        ORDER BY priority DESC, turn, run_at, first LIMIT 1`,
     ).get(name, resources)
-    return row && this.#keep(row)
+    const lane = row && this.#keep(row)
+    return lane?.first === undefined ? undefined : lane
   }
 
   #countOpen(name: number, resources: string): number {

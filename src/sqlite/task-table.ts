@@ -129,9 +129,9 @@ export class TaskTable {
   }
 
   /** One that is queued, and no suspect. */
-  #waitingTask(seq: number): SqliteTask {
-    const row = this.#statement(`SELECT ${WAITING}, name, lane FROM tasks WHERE seq = ?`).get(seq) as Row
-    return toWaitingTask(row, this.names.name(row['name'] as number), this.#input(row))
+  #waitingTask(seq: number): SqliteTask | undefined {
+    const row = this.#statement(`SELECT ${WAITING}, name, lane FROM tasks WHERE seq = ?`).get(seq)
+    return row && toWaitingTask(row, this.names.name(row['name'] as number), this.#input(row))
   }
 
   byId(id: string): SqliteTask | undefined {
