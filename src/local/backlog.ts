@@ -22,6 +22,11 @@ export function dueBefore<Task extends Waiting<Task>>(a: Task, b: Task): boolean
   return a.runAt < b.runAt || (a.runAt === b.runAt && a.order < b.order)
 }
 
+/** Whether `a` goes before `b`: priority, then when it became due, then submission. */
+export function comesBefore<Task extends Waiting<Task>>(a: Task, b: Task): boolean {
+  return a.priority > b.priority || (a.priority === b.priority && dueBefore(a, b))
+}
+
 class Level<Task extends Waiting<Task>> implements Slotted {
   readonly priority: number
   slot = -1

@@ -19,7 +19,7 @@
 import type { EngineSettings } from '../engine.js'
 import { MOST_IDS, type Reason } from '../explanation.js'
 import type { StoredTask } from '../record.js'
-import { Backlog, dueBefore, type Waiting } from './backlog.js'
+import { Backlog, comesBefore, dueBefore, type Waiting } from './backlog.js'
 import { getOrMake } from './get-or-make.js'
 import { Heap, type Slotted } from './heap.js'
 import { Queue } from './queue.js'
@@ -466,8 +466,4 @@ export class MemoryLanes<Task extends Laned<Task>> {
 
 function nextRoom<Task extends Laned<Task>>({ calls }: Gate<Task>): number {
   return calls.at(0) ?? Number.POSITIVE_INFINITY
-}
-
-function comesBefore<Task extends Laned<Task>>(a: Task, b: Task): boolean {
-  return a.priority > b.priority || (a.priority === b.priority && dueBefore(a, b))
 }

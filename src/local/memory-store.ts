@@ -27,9 +27,10 @@ import {
   toRecord,
 } from '../record.js'
 import { type ScheduleRecord, specText } from '../schedule.js'
-import { Backlog, dueBefore, type Waiting } from './backlog.js'
+import { Backlog, comesBefore, dueBefore, type Waiting } from './backlog.js'
 import { Chain } from './chain.js'
 import { fromCursor, toCursor } from './cursor.js'
+import { earliest } from './earliest.js'
 import { getOrMake } from './get-or-make.js'
 import { Heap } from './heap.js'
 import { Holds } from './holds.js'
@@ -441,7 +442,7 @@ export class MemoryStore implements Store<MemoryTask> {
     const lanes = this.#lanes
     lanes?.advance(now)
     const free = queued - this.#blocked - (lanes === undefined ? 0 : lanes.size - lanes.ready())
-    const next = least(this.#scheduled.first?.runAt, lanes?.nextRoom)
+    const next = earliest(this.#scheduled.first?.runAt, lanes?.nextRoom)
     const waiting = (name: string): number => (this.#backlogs.get(name)?.size ?? 0) + (lanes?.ready(name) ?? 0)
     const { ready, nextDue } = this.#holds.sift(now, free, next, waiting)
     return {
@@ -539,12 +540,4 @@ export class MemoryStore implements Store<MemoryTask> {
     }
     this.#bySubmission.remove(task)
   }
-}
-
-function comesBefore(a: MemoryTask, b: MemoryTask): boolean {
-  return a.priority > b.priority || (a.priority === b.priority && dueBefore(a, b))
-}
-
-function least(a: number | undefined, b: number | undefined): number | undefined {
-  return a === undefined ? b : b === undefined ? a : Math.min(a, b)
 }

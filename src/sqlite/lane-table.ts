@@ -766,7 +766,8 @@ function placeOf(lane: Lane): Place {
   return lane.first as Place
 }
 
-function comesBefore(a: Place, b: Place): boolean {
+/** Whether `a` goes before `b`: priority, then when it became due, then submission. */
+export function comesBefore(a: Place, b: Place): boolean {
   if (a.priority !== b.priority) return a.priority > b.priority
   return a.runAt < b.runAt || (a.runAt === b.runAt && a.seq < b.seq)
 }

@@ -22,6 +22,7 @@ import { InvalidStateError, QueueFullError, show, TaskNotFoundError } from '../e
 import { MOST_AHEAD, MOST_IDS, type Reason } from '../explanation.js'
 import type { Json } from '../json.js'
 import * as life from '../lifecycle.js'
+import { earliest } from '../local/earliest.js'
 import { rehearse, sameTask } from '../local/identity.js'
 import { checkParents } from '../local/parents.js'
 import type {
@@ -40,6 +41,7 @@ import { andThen } from '../thenable.js'
 import { Checkpoints } from './checkpoint.js'
 import type { Database } from './driver.js'
 import { GroupCommit } from './group-commit.js'
+import { comesBefore } from './lane-table.js'
 import { listPage } from './list.js'
 import { Neighbours } from './neighbours.js'
 import { type Durability, openFile } from './open.js'
@@ -461,7 +463,7 @@ export class SqliteStore implements Store<SqliteTask> {
     const waiting = (name: string): number => (this.#names.includes(name) ? this.#ready(name, limited) : 0)
     const due = this.#names.reduce((sum, name) => sum + this.#ready(name, limited), 0)
     const room = lanes.hasAny ? (tally.suspects ? lanes.nextCall : lanes.nextRoom) : undefined
-    const next = least(tally.nextDue, room)
+    const next = earliest(tally.nextDue, room)
     const { ready, nextDue } = holds.sift(now, due, next, waiting)
     return {
       more: !all,
@@ -509,13 +511,4 @@ export class SqliteStore implements Store<SqliteTask> {
     if (await this.#group.close()) this.#checkpoints.all()
     this.#database.close()
   }
-}
-
-function comesBefore(a: SqliteTask, b: SqliteTask): boolean {
-  if (a.priority !== b.priority) return a.priority > b.priority
-  return a.runAt < b.runAt || (a.runAt === b.runAt && a.seq < b.seq)
-}
-
-function least(a: number | undefined, b: number | undefined): number | undefined {
-  return a === undefined ? b : b === undefined ? a : Math.min(a, b)
 }
