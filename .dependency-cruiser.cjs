@@ -46,6 +46,7 @@ const FOLDERS = {
   local: ['leaf', 'seam', 'life'],
   email: ['leaf', 'life', 'definition'],
   sqlite: ['local', 'leaf', 'seam', 'life'],
+  bullmq: ['local', 'leaf', 'seam', 'life'],
   isolation: ['leaf', 'definition', 'executor'],
   testing: ['surface'],
 }
@@ -57,6 +58,8 @@ const PACKAGES = {
   croner: '^src/cron\\.ts$',
   nodemailer: '^src/email/',
   tinypool: '^src/isolation/',
+  ioredis: '^src/bullmq/',
+  bullmq: '^src/bullmq/',
 }
 
 const names = Object.keys(STOREYS)

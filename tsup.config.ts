@@ -9,6 +9,7 @@ const subPaths = {
   'email/index': 'src/email/index.ts',
   'testing/index': 'src/testing/index.ts',
   'sqlite/index': 'src/sqlite/index.ts',
+  'bullmq/index': 'src/bullmq/index.ts',
 }
 
 /** And what the executor loads when it is asked for. */

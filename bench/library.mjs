@@ -9,3 +9,4 @@ const subPath = (name) => new URL(`${name}/${basename(library.pathname)}`, libra
 export const library = process.env.BENCH_LIBRARY ? pathToFileURL(process.env.BENCH_LIBRARY) : built
 export const email = subPath('email')
 export const sqlite = subPath('sqlite')
+export const bullmq = subPath('bullmq')

@@ -267,8 +267,11 @@ class LocalEngine<Task extends StoredTask> implements Engine, RunHost<Task> {
   }
 
   watch(listener: (ids: readonly string[]) => void): () => void {
+    if (this.#watchers.size === 0) this.#store.watched?.(true)
     this.#watchers.add(listener)
-    return () => this.#watchers.delete(listener)
+    return () => {
+      if (this.#watchers.delete(listener) && this.#watchers.size === 0) this.#store.watched?.(false)
+    }
   }
 
   setConcurrency(concurrency: number): void {
@@ -476,11 +479,12 @@ class LocalEngine<Task extends StoredTask> implements Engine, RunHost<Task> {
     this.#pruneAlarm?.cancel()
     this.#keepAlive.set(false)
     this.#runs.stop({ type: 'abandon' })
+    const waiting = await this.#waiting() // after what was asked before: a cancel that is under way counts
     return {
       completed: this.#completed,
       returned: this.#returned.size,
       abandoned: this.#runs.size,
-      pending: Math.max(0, (await this.#waiting()) - this.#returned.size),
+      pending: Math.max(0, waiting - this.#returned.size),
     }
   }
 

@@ -90,6 +90,8 @@ export interface Store<Task extends StoredTask = StoredTask> {
     task: NewTask | undefined,
     now: number,
   ): MaybePromise<readonly Inserted<Task>[] | undefined>
+  /** Whether anybody watches now: a store that has to ask for news may spare itself that. */
+  watched?(on: boolean): void
   /** Removes some of what is over the retention; tells which, and whether there is more. */
   prune(policy: RetentionPolicy, now: number): MaybePromise<Pruned>
   /** Makes what is due by now claimable, some of it at a time (nothing is claimed until all of it is); tells how many tasks may be claimed and when the next becomes due. */

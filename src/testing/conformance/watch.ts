@@ -111,9 +111,8 @@ export const watch: Topic = topic('watch', {
       const task = await runner.submit('work')
       await t.until(() => seen.includes(task.id), 'the last one is told')
     })
-    assert.deepEqual(t.faults.map(({ error }) => (error as Error).message).sort(), [
-      'watcher rejected',
-      'watcher threw',
-    ])
+    // An engine may tell more often than once.
+    const reached = new Set(t.faults.map(({ error }) => (error as Error).message))
+    assert.deepEqual([...reached].sort(), ['watcher rejected', 'watcher threw'])
   },
 })

@@ -1,0 +1,46 @@
+/** Working off a backlog of no-op tasks that stands in Redis: µs a task. */
+import { withRedis } from '../../redis.mjs'
+import { stopwatch } from '../../stopwatch.mjs'
+
+const TASKS = 20_000
+const CHUNK = 1_000
+
+export const title = `${TASKS} no-op tasks worked off, that stood in Redis`
+export const unit = 'µs a task'
+
+function draining(adapter, concurrency) {
+  return withRedis(async (prefix) => {
+    const { createRunner } = await import(`../../adapters/${adapter}.mjs`)
+    let ran = 0
+    const { submitMany, drain, close } = await createRunner({
+      prefix,
+      concurrency,
+      work: false,
+      handler: async () => void ran++,
+    })
+    for (let i = 0; i < TASKS; i += CHUNK)
+      await submitMany(Array.from({ length: CHUNK }, (_, n) => ({ user: i + n, template: 'welcome' })))
+    const read = stopwatch()
+    await drain(TASKS)
+    const spent = read(TASKS)
+    if (ran !== TASKS) throw new Error(`${adapter}: ${ran} of ${TASKS} ran`)
+    await close()
+    return spent
+  })
+}
+
+const CONCURRENCIES = [10, 50]
+
+export const cases = Object.fromEntries(
+  CONCURRENCIES.flatMap((concurrency) => [
+    [`background-runner at concurrency ${concurrency}`, () => draining('background-runner-bullmq', concurrency)],
+    [`bare BullMQ at concurrency ${concurrency}`, () => draining('bullmq', concurrency)],
+  ]),
+)
+
+export const targets = CONCURRENCIES.map((concurrency) => ({
+  say: `throughput of bare BullMQ over ours, time, concurrency ${concurrency}`,
+  ratio: [`bare BullMQ at concurrency ${concurrency}`, `background-runner at concurrency ${concurrency}`],
+  by: 'wall',
+  atLeast: 0.85,
+}))

@@ -1,0 +1,40 @@
+/** From `submit` to its acknowledgement, one at a time, nobody works: the median of 2 000. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { withRedis } from '../../redis.mjs'
+import { median } from '../../statistics.mjs'
+
+const SAMPLES = 2_000
+const WARM_UP = 300
+
+export const title = 'submit acknowledged by Redis, p50'
+export const unit = 'µs'
+
+function sampled(adapter) {
+  return withRedis(async (prefix) => {
+    const { createRunner } = await import(`../../adapters/${adapter}.mjs`)
+    const { submit, close } = await createRunner({ prefix, work: false })
+    const samples = []
+    for (let i = 0; i < WARM_UP + SAMPLES; i++) {
+      await sleep(1)
+      const start = performance.now()
+      await submit({ user: i, template: 'welcome' })
+      if (i >= WARM_UP) samples.push((performance.now() - start) * 1_000)
+    }
+    await close()
+    return { value: median(samples) }
+  })
+}
+
+export const cases = {
+  'background-runner': () => sampled('background-runner-bullmq'),
+  'queue.add of bare BullMQ': () => sampled('bullmq'),
+}
+
+export const targets = [
+  {
+    say: 'time of a submit over queue.add',
+    ratio: ['background-runner', 'queue.add of bare BullMQ'],
+    by: 'value',
+    atMost: 1.3,
+  },
+]

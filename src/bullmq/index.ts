@@ -1,0 +1,65 @@
+/** The public surface of `background-runner/bullmq`, and nothing else. */
+import type { Duration } from '../duration.js'
+import type { Engine } from '../engine.js'
+import { localEngine } from '../local/local-engine.js'
+import { fields, type Rule, read, required, rule, span } from '../rules.js'
+import type { Connection } from './redis.js'
+import { RedisStore } from './redis-store.js'
+
+export interface BullmqOptions {
+  /** Where Redis is: a `redis://` URL, options of ioredis, or the app's own client, of which copies are made. */
+  readonly connection: Connection
+  /** Runners of the same name share their tasks; its queues are `<name>.<task>`. @default 'tasks' */
+  readonly name?: string
+  /** Before BullMQ's keys; in braces for Redis Cluster: `'{bull}'`. @default 'bull' */
+  readonly prefix?: string
+  /**
+   * While Redis is away, a verb rejects with an `EngineError` within 5 s, or waits until it is back. @default 'fail'
+   */
+  readonly offline?: 'fail' | 'wait'
+  /** How long a process may be silent before its tasks are taken over. @default '15s' */
+  readonly lease?: Duration
+}
+
+const isName = (value: unknown): boolean => typeof value === 'string' && /^[^\s:]{1,100}$/.test(value)
+
+const connection: Rule<Connection> = rule(
+  (value) => (typeof value === 'string' ? /^rediss?:\/\//.test(value) : typeof value === 'object' && value !== null),
+  'must be a redis:// URL, options of ioredis, or a client of ioredis',
+)
+
+/** A shorter one is over before its process has had a chance to show that it lives, ms. */
+const SHORTEST_LEASE = 500
+
+const lease: Rule<number> = (value, path, issues) => {
+  const ms = span(value, path, issues)
+  if (ms < SHORTEST_LEASE) issues.push({ path, message: `must be at least ${SHORTEST_LEASE} ms, got ${ms}` })
+  return ms
+}
+
+const OPTIONS = fields({
+  connection: required(connection),
+  name: rule<string>(isName, 'must have 1 to 100 characters, no colon and no white space'),
+  prefix: rule<string>(isName, 'must have 1 to 100 characters, no colon and no white space'),
+  offline: rule<'fail' | 'wait'>((value) => value === 'fail' || value === 'wait', "must be 'fail' or 'wait'"),
+  lease,
+})
+
+/**
+ * The distributed engine: every task is a job of BullMQ in Redis, which many machines may share.
+ *
+ * @throws {InvalidInputError} naming each option that is wrong
+ * @throws {EngineError} {MissingDependencyError} from `runner.ready()`: Redis does not answer, or bullmq or ioredis is not installed
+ */
+export function bullmq(options: BullmqOptions): Engine {
+  const {
+    connection,
+    name = 'tasks',
+    prefix = 'bull',
+    offline = 'fail',
+    lease = 15_000,
+  } = read('bad bullmq options', options, OPTIONS)
+  return localEngine(new RedisStore({ connection, name, prefix, lease, isPatient: offline === 'wait' }))
+}
+
+export type { Connection } from './redis.js'

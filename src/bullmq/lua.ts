@@ -1,0 +1,770 @@
+/**
+ * The scripts that run inside Redis. BullMQ's own are taken as they are, each as a function (`bull.…`), so that what we
+ * add to a job happens in one step with what BullMQ does: `scripts.ts` puts them together.
+ *
+ * Keys. BullMQ keeps a queue for each task name, `<prefix>:<queue>:…`, and a job for each task. Ours are
+ *   <base>queues             set: the queues there are
+ *   <base>seq                counter: the order of submission
+ *   <base>paused             there while the whole engine is paused
+ *   <base>holds              set: the queues that are held; hash <base>hold:<queue>: until, error, probe, attempt
+ *   <base>after:<job key>    list: the jobs that come after this one, `queue job`
+ *   <base>telling            list: ended jobs whose followers are still to be told, `queue job state`
+ *   <base>schedules          hash: id → JSON
+ * and, beside BullMQ's in a queue,
+ *   br:index                 sorted set: job → its place in the order of submission
+ *   br:tag:<tag>             sorted set, the same, of those that have it
+ *   br:keys                  hash: idempotency key → job
+ *   br:cancelled             sorted set: those of `failed` that were cancelled
+ * and in a job
+ *   br                       JSON: what was submitted beside the input and is no field of BullMQ's
+ *   br:now                   JSON: what became of it, where it is more than BullMQ's fields say
+ *   br:saved, br:cancel      JSON: the saved state; a cancel that was asked for
+ *   br:died                  `attempt:startedAt:kind:time,…`: attempts that ended with their process, since the last verdict
+ *   br:left                  its worker gave up on it: its end is no death
+ *   br:blocked               how many tasks have to end before it
+ *   br:end                   `state id`: what it came after, and how that ended
+ *   br:null                  its output is null, and not none
+ */
+
+/** Every script begins with it. KEYS: base. ARGV: prefix, now, worker, parameters as JSON; what follows is raw. */
+export const PRELUDE = `
+local B, P, now, me = KEYS[1], ARGV[1], tonumber(ARGV[2]), ARGV[3]
+local p = cjson.decode(ARGV[4])
+local call = redis.call
+local SLOT = 0x100000000
+local bull = {}
+
+local function base(queue) return P .. queue .. ':' end
+local function told(id) call('PUBLISH', B .. 'changed', me .. ' ' .. id) end
+local function isPaused(k) return call('HEXISTS', k .. 'meta', 'paused') == 1 end
+local function mark(k) if not isPaused(k) then call('ZADD', k .. 'marker', 0, '0') end end
+local function event(k, name, id, prev) call('XADD', k .. 'events', '*', 'event', name, 'jobId', id, 'prev', prev) end
+
+local function stateOf(k, id)
+  if call('ZSCORE', k .. 'completed', id) then return 'succeeded' end
+  if call('ZSCORE', k .. 'failed', id) then
+    return call('ZSCORE', k .. 'br:cancelled', id) and 'cancelled' or 'failed'
+  end
+  if call('ZSCORE', k .. 'prioritized', id) then return 'queued' end
+  if call('ZSCORE', k .. 'delayed', id) then return 'scheduled' end
+  if call('EXISTS', k .. id) == 0 then return false end
+  if call('ZSCORE', k .. 'waiting-children', id) or call('LPOS', k .. 'wait', id) then return 'queued' end
+  return 'running'
+end
+
+local function hasEnded(state) return state == 'succeeded' or state == 'failed' or state == 'cancelled' end
+
+-- The queue of a job, wherever it is.
+local function find(id)
+  for _, queue in ipairs(call('SMEMBERS', B .. 'queues')) do
+    if call('EXISTS', base(queue) .. id) == 1 then return queue end
+  end
+end
+
+-- Where one waits that nothing keeps.
+local function wait(k, id, priority)
+  if priority == 0 then call('LPUSH', k .. 'wait', id)
+  else call('ZADD', k .. 'prioritized', priority * SLOT + call('INCR', k .. 'pc') % SLOT, id) end
+  mark(k)
+end
+
+-- As BullMQ does it within a claim: what is due waits, but for what comes after others.
+local function promote(k, most)
+  local due = call('ZRANGEBYSCORE', k .. 'delayed', 0, (now + 1) * 0x1000 - 1, 'LIMIT', 0, most)
+  for _, id in ipairs(due) do
+    call('ZREM', k .. 'delayed', id)
+    local fields = call('HMGET', k .. id, 'priority', 'br:blocked')
+    call('HSET', k .. id, 'delay', 0)
+    if (tonumber(fields[2]) or 0) > 0 then call('ZADD', k .. 'waiting-children', now, id)
+    else
+      wait(k, id, tonumber(fields[1]) or 0)
+      event(k, 'waiting', id, 'delayed')
+    end
+    told(id)
+  end
+  return #due < most
+end
+
+local function later(k, id, at)
+  call('HSET', k .. id, 'delay', at - now)
+  call('ZADD', k .. 'delayed', at * 0x1000, id)
+  call('ZADD', k .. 'marker', at, '1')
+  event(k, 'delayed', id, 'waiting')
+end
+
+local function waiting(k)
+  return call('ZCARD', k .. 'prioritized') + call('LLEN', k .. 'wait') + call('ZCARD', k .. 'waiting-children')
+end
+
+-- The next of a queue, and BullMQ's priority of it.
+local function head(k)
+  local id = call('LINDEX', k .. 'wait', -1)
+  if id then return id, tonumber(call('HGET', k .. id, 'priority')) or 0 end
+  local first = call('ZRANGE', k .. 'prioritized', 0, 0, 'WITHSCORES')
+  if first[1] then return first[1], math.floor(tonumber(first[2]) / SLOT) end
+end
+
+-- When it became due, and its place in the order of submission.
+local function rank(k, id)
+  local fields = call('HMGET', k .. id, 'timestamp', 'opts', 'br:now')
+  local state = fields[3] and cjson.decode(fields[3]) or {}
+  local due = state.runAt or tonumber(fields[1]) + (cjson.decode(fields[2]).delay or 0)
+  return due, tonumber(call('ZSCORE', k .. 'br:index', id)) or 0
+end
+
+-- local/holds.ts has the rules.
+local function isHeld(queue)
+  local hold = call('HMGET', B .. 'hold:' .. queue, 'until', 'probe', 'attempt')
+  if not hold[1] then return false end
+  if now < tonumber(hold[1]) then return true end
+  if not hold[2] then return false end
+  local k = base(queue) .. hold[2]
+  return call('EXISTS', k .. ':lock') == 1 and call('HGET', k, 'ats') == hold[3]
+end
+
+-- It has ended: who comes after it is still to be told.
+local function ended(queue, id, state)
+  if call('EXISTS', B .. 'after:' .. base(queue) .. id) == 1 then
+    call('RPUSH', B .. 'telling', queue .. ' ' .. id .. ' ' .. state)
+    return 1
+  end
+  return 0
+end
+
+-- One that waits ends as cancelled.
+local function endWaiting(queue, id, why)
+  local k = base(queue)
+  call('ZREM', k .. 'prioritized', id)
+  call('ZREM', k .. 'delayed', id)
+  call('ZREM', k .. 'waiting-children', id)
+  call('LREM', k .. 'wait', 0, id)
+  call('HSET', k .. id, 'finishedOn', now, 'failedReason', why)
+  call('ZADD', k .. 'failed', now, id)
+  call('ZADD', k .. 'br:cancelled', now, id)
+  event(k, 'failed', id, 'waiting')
+  told(id)
+  return ended(queue, id, 'cancelled')
+end
+
+-- Comes after those of \`ids\` that have not ended; says how many, and gives one that has ended otherwise than well.
+local function follow(queue, id, ids)
+  local blocked, failed = 0, nil
+  for _, parent in ipairs(ids) do
+    local at = find(parent)
+    local state = at and stateOf(base(at), parent)
+    if state and not hasEnded(state) then
+      call('RPUSH', B .. 'after:' .. base(at) .. parent, queue .. ' ' .. id)
+      blocked = blocked + 1
+    elseif state and state ~= 'succeeded' then failed = failed or (state .. ' ' .. parent) end
+  end
+  return blocked, failed
+end
+
+-- What is kept of it beside BullMQ's job.
+local function forget(queue, id)
+  local k = base(queue)
+  call('ZREM', k .. 'br:index', id)
+  call('ZREM', k .. 'br:cancelled', id)
+  local json = call('HGET', k .. id, 'br')
+  if not json then return end
+  local task = cjson.decode(json)
+  if task.key and call('HGET', k .. 'br:keys', task.key) == id then call('HDEL', k .. 'br:keys', task.key) end
+  for _, tag in ipairs(task.tags or {}) do call('ZREM', k .. 'br:tag:' .. tag, id) end
+end
+
+local function row(queue, id)
+  local k = base(queue)
+  local state = stateOf(k, id)
+  if not state then return false end
+  return { queue, id, state, call('HGETALL', k .. id) }
+end
+`
+
+/** Takes the best of `queues`: `{ queue, job, 'running', fields }`, false if none waits, or 'declined' where BullMQ gives none. */
+export const CLAIM = `
+local function claim(queues, token, lock)
+  if call('EXISTS', B .. 'paused') == 1 then return false end
+  local held = call('EXISTS', B .. 'holds') == 1
+  local best, bestId, bestPriority, bestDue, bestSeq
+  for _, queue in ipairs(queues) do
+    if not (held and isHeld(queue)) then
+      local k = base(queue)
+      promote(k, 1000)
+      local id, priority = head(k)
+      if id and not isPaused(k) then
+        local better = best == nil or priority < bestPriority
+        if best ~= nil and priority == bestPriority then
+          if bestDue == nil then bestDue, bestSeq = rank(base(best), bestId) end
+          local due, seq = rank(k, id)
+          better = due < bestDue or (due == bestDue and seq < bestSeq)
+          if better then bestDue, bestSeq = due, seq end
+        elseif better then bestDue, bestSeq = nil, nil end
+        if better then best, bestId, bestPriority = queue, id, priority end
+      end
+    end
+  end
+  if best == nil then return false end
+  local k = base(best)
+  local active = bull.moveToActive(
+    { k .. 'wait', k .. 'active', k .. 'prioritized', k .. 'events', k .. 'stalled', k .. 'limiter', k .. 'delayed',
+      k .. 'paused', k .. 'meta', k .. 'pc', k .. 'marker' },
+    { k, ARGV[2], cmsgpack.pack({ token = token, lockDuration = lock, name = me }) })
+  local id = active[2]
+  if id == 0 then return 'declined' end
+  if held and call('SISMEMBER', B .. 'holds', best) == 1 then
+    call('HSET', B .. 'hold:' .. best, 'probe', id, 'attempt', call('HGET', k .. id, 'ats'))
+  end
+  told(id)
+  return { best, id, 'running', active[1] }
+end
+`
+
+/** All or none. Parameters: `tasks`, `maxPending`, and `schedule` as it was read and as it will be. Raw: input and `br` of each. */
+export const INSERT = `
+if p.schedule then
+  if call('HGET', B .. 'schedules', p.schedule.id) ~= ARGV[5] then return { 'changed' } end
+end
+local raw = p.schedule and 6 or 4
+local made, keys, fresh, found = {}, {}, 0, {}
+for i, task in ipairs(p.tasks) do
+  local id, k = task.id, base(task.queue)
+  local byId, byKey
+  if not task.new then
+    byId = made[id] or find(id)
+    if byId and byId ~= task.queue then return { 'name', id, byId } end
+  end
+  if task.key then byKey = keys[task.queue .. ' ' .. task.key] or call('HGET', k .. 'br:keys', task.key) end
+  if byId and byKey and byKey ~= id then return { 'key', id } end
+  local same = byKey or (byId and id)
+  if same then found[i] = same
+  else
+    for _, parent in ipairs(task.after or {}) do
+      if not made[parent] and not find(parent) then return { 'unknown', parent } end
+    end
+    fresh = fresh + 1
+    made[id] = task.queue
+    if task.key then keys[task.queue .. ' ' .. task.key] = id end
+  end
+end
+if p.maxPending and fresh > 0 then
+  local pending = 0
+  for _, queue in ipairs(call('SMEMBERS', B .. 'queues')) do
+    pending = pending + waiting(base(queue)) + call('ZCARD', base(queue) .. 'delayed')
+  end
+  if pending + fresh > p.maxPending then return { 'full', pending } end
+end
+local known = {}
+local answer = { 'stored' }
+local cancelled, telling = {}, 0
+for i, task in ipairs(p.tasks) do
+  local id, queue = task.id, task.queue
+  local k = base(queue)
+  if found[i] then answer[#answer + 1] = { found[i], 1 }
+  else
+    if not known[queue] then
+      known[queue] = true
+      if call('SADD', B .. 'queues', queue) == 1 then
+        if call('EXISTS', B .. 'paused') == 1 then call('HSET', k .. 'meta', 'paused', 1) end
+        call('PUBLISH', B .. 'all', me .. ' queues')
+      end
+      promote(k, 1000)
+    end
+    local delayed = task.delay > 0
+    local blocked, failed = 0, nil
+    if task.after then blocked, failed = follow(queue, id, task.after) end
+    local args = cmsgpack.pack({ k, id, task.name, now })
+    local opts = cmsgpack.pack({ priority = task.priority, attempts = task.attempts, delay = delayed and task.delay or nil })
+    local argv = { args, ARGV[raw + 2 * i - 1], opts }
+    if delayed then
+      bull.addDelayedJob({ k .. 'marker', k .. 'meta', k .. 'id', k .. 'delayed', k .. 'completed', k .. 'events' }, argv)
+    elseif blocked > 0 then
+      bull.addParentJob({ k .. 'meta', k .. 'id', k .. 'delayed', k .. 'waiting-children', k .. 'completed', k .. 'events' }, argv)
+    else
+      bull.addPrioritizedJob({ k .. 'marker', k .. 'meta', k .. 'id', k .. 'prioritized', k .. 'delayed', k .. 'completed',
+        k .. 'active', k .. 'events', k .. 'pc' }, argv)
+    end
+    local seq = call('INCR', B .. 'seq')
+    call('ZADD', k .. 'br:index', seq, id)
+    local br = ARGV[raw + 2 * i]
+    if br ~= '' then call('HSET', k .. id, 'br', br) end
+    if blocked > 0 then call('HSET', k .. id, 'br:blocked', blocked) end
+    if task.key then call('HSET', k .. 'br:keys', task.key, id) end
+    for _, tag in ipairs(task.tags or {}) do call('ZADD', k .. 'br:tag:' .. tag, seq, id) end
+    if failed and not task.run then
+      call('HSET', k .. id, 'br:end', failed)
+      endWaiting(queue, id, 'cancelled')
+      cancelled[#cancelled + 1] = queue .. ' ' .. id
+    else told(id) end
+    answer[#answer + 1] = { id, 0 }
+  end
+end
+if p.schedule then
+  call('HSET', B .. 'schedules', p.schedule.id, ARGV[6])
+  call('PUBLISH', B .. 'all', me .. ' schedules')
+end
+answer[#answer + 1] = cancelled
+return answer
+`
+
+/** Parameters: queues, token, lock. */
+export const CLAIM_ONE = `
+return claim(p.queues, p.token, p.lock)
+`
+
+/**
+ * Writes a verdict and, with `next`, takes the next task in the same step. Raw: the cancel that the verdict knows of, what
+ * becomes of `br:now`, and the output or the reason. Gives `{ 'settled' | 'cancel' | 'lost', hold, told, next }`.
+ */
+export const SETTLE = `
+local k = base(p.queue)
+local id, job = p.id, base(p.queue) .. p.id
+local function answer(word, hold, telling)
+  local following = false
+  if p.next then following = claim(p.next.queues, p.next.token, p.next.lock) end
+  -- Perhaps all is done, and somebody waits for that.
+  if not following and call('LLEN', k .. 'active') == 0 then call('PUBLISH', B .. 'all', me .. ' drained') end
+  return { word, hold or false, telling or 0, following }
+end
+if call('GET', job .. ':lock') ~= p.token then
+  -- Written already, and only the answer was lost: no other attempt has begun since, and this one is over.
+  local state = stateOf(k, id)
+  local same = state and call('HGET', job, 'ats') == tostring(p.attempt)
+  if same and (hasEnded(state) or (p.to == 'delayed' and state == 'scheduled')) then return answer('settled') end
+  return answer('lost')
+end
+if p.to ~= 'completed' then
+  local cancel = call('HGET', job, 'br:cancel') or ''
+  if cancel ~= ARGV[5] then return { 'cancel', cancel } end
+end
+if ARGV[6] ~= '-' then call('HSET', job, 'br:now', ARGV[6]) end
+call('HDEL', job, 'br:died', 'br:left')
+local over = 0
+if p.to == 'completed' or p.to == 'failed' then
+  if p.null then call('HSET', job, 'br:null', 1) end
+  local code = bull.moveToFinished(
+    { k .. 'wait', k .. 'active', k .. 'prioritized', k .. 'events', k .. 'stalled', k .. 'limiter', k .. 'delayed',
+      k .. 'paused', k .. 'meta', k .. 'pc', k .. p.to, job, k .. 'metrics:' .. p.to, k .. 'marker' },
+    { id, ARGV[2], p.to == 'completed' and 'returnvalue' or 'failedReason', ARGV[7], p.to, 0, k,
+      cmsgpack.pack({ token = p.token, keepJobs = { count = -1 }, lockDuration = 0, attempts = p.maxAttempts,
+        maxMetricsSize = '', fpof = false, cpof = false, idof = false, rdof = false }) })
+  if type(code) == 'number' and code < 0 then return answer('lost') end
+  if p.cancelled then call('ZADD', k .. 'br:cancelled', now, id) end
+  over = ended(p.queue, id, p.to == 'completed' and 'succeeded' or (p.cancelled and 'cancelled' or 'failed'))
+elseif p.to == 'delayed' then
+  bull.moveToDelayed(
+    { k .. 'marker', k .. 'active', k .. 'prioritized', k .. 'delayed', job, k .. 'events', k .. 'meta', k .. 'stalled',
+      k .. 'wait', k .. 'limiter', k .. 'pc' },
+    { k, ARGV[2], id, p.token, p.delay, '1', nil, 0 })
+else
+  if p.unrun then call('HINCRBY', job, 'ats', -1) end
+  bull.moveJobFromActiveToWait(
+    { k .. 'active', k .. 'wait', k .. 'stalled', k .. 'paused', k .. 'meta', k .. 'limiter', k .. 'prioritized',
+      k .. 'marker', k .. 'events' }, { id, p.token, job })
+  mark(k)
+end
+told(id)
+local hold = false
+if p.hold then
+  local key = B .. 'hold:' .. p.queue
+  local till = tonumber(call('HGET', key, 'until'))
+  if p.hold['until'] then
+    if not till or p.hold['until'] > till then
+      call('SADD', B .. 'holds', p.queue)
+      call('HSET', key, 'until', p.hold['until'], 'error', ARGV[8], 'name', p.name)
+      hold = 'held'
+    end
+  elseif till then
+    local probe = call('HMGET', key, 'probe', 'attempt')
+    if probe[1] == id and probe[2] == tostring(p.attempt) and p.hold.says then
+      call('SREM', B .. 'holds', p.queue)
+      call('DEL', key)
+      hold = 'lifted'
+    end
+  end
+  if hold then call('PUBLISH', B .. 'all', me .. ' holds') end
+end
+return answer('settled', hold, over)
+`
+
+/** Rows of `ids`, wherever they are; of `jobs`, where they are known to be. */
+export const READ = `
+local rows = {}
+for i, id in ipairs(p.ids or {}) do
+  local queue = find(id)
+  rows[i] = queue and row(queue, id) or false
+end
+for i, job in ipairs(p.jobs or {}) do rows[#rows + 1] = row(job[1], job[2]) end
+return rows
+`
+
+/** Writes one field of a running job, while its attempt is still this worker's. Raw: the value. */
+export const PUT = `
+local job = base(p.queue) .. p.id
+if call('GET', job .. ':lock') ~= p.token then return 0 end
+call('HSET', job, p.field, ARGV[5])
+if p.field == 'progress' then
+  call('XADD', base(p.queue) .. 'events', '*', 'event', 'progress', 'jobId', p.id, 'data', ARGV[5])
+end
+told(p.id)
+return 1
+`
+
+/**
+ * One step of a task's life by a verb, if it is still as it was read: in `state`, at `attempt`, with the `br:now` and the
+ * cancel of ARGV 5 and 6. ARGV 7: the new `br:now`; 8: the cancel. False: it is not.
+ */
+export const AMEND = `
+local queue, id = p.queue, p.id
+local k, job = base(p.queue), base(p.queue) .. p.id
+if stateOf(k, id) ~= p.state then return false end
+local is = call('HMGET', job, 'br:now', 'br:cancel', 'ats')
+if (is[1] or '') ~= ARGV[5] or (is[2] or '') ~= ARGV[6] or (tonumber(is[3]) or 0) ~= p.attempt then return false end
+if p.op == 'mark' then
+  call('HSET', job, 'br:cancel', ARGV[8])
+  local worker = call('HGET', job, 'pb')
+  if worker then call('PUBLISH', B .. 'w:' .. worker, 'cancel ' .. id) end
+  told(id)
+  return { 0 }
+end
+if ARGV[7] ~= '' then call('HSET', job, 'br:now', ARGV[7]) end
+if p.op == 'cancel' or p.op == 'fail' then call('HDEL', job, 'br:died') end
+if p.op == 'cancel' then
+  call('HSET', job, 'br:cancel', ARGV[8])
+  return { endWaiting(queue, id, 'cancelled') }
+elseif p.op == 'fail' then
+  local over = endWaiting(queue, id, p.reason)
+  call('ZREM', k .. 'br:cancelled', id)
+  return { over }
+elseif p.op == 'priority' then
+  local score = call('ZSCORE', k .. 'prioritized', id)
+  if score then call('ZADD', k .. 'prioritized', p.priority * SLOT + tonumber(score) % SLOT, id) end
+  call('HSET', job, 'priority', p.priority)
+  told(id)
+elseif p.op == 'retry' then
+  call('HDEL', job, 'br:cancel', 'br:end', 'br:died', 'br:blocked', 'progress')
+  call('ZREM', k .. 'br:cancelled', id)
+  promote(k, 1000)
+  bull.reprocessJob(
+    { job, k .. 'events', k .. 'failed', k .. 'wait', k .. 'meta', k .. 'active', k .. 'marker', k .. 'prioritized', k .. 'pc' },
+    { id, 'LPUSH', 'failedReason', 'failed', '1', '0' })
+  local blocked = 0
+  if p.after then blocked = follow(queue, id, p.after) end
+  if blocked > 0 then call('HSET', job, 'br:blocked', blocked) end
+  if p.runAt > now or blocked > 0 then
+    call('ZREM', k .. 'prioritized', id)
+    call('LREM', k .. 'wait', 0, id)
+    if p.runAt > now then later(k, id, p.runAt) else call('ZADD', k .. 'waiting-children', now, id) end
+  end
+  told(id)
+elseif p.op == 'remove' then
+  forget(queue, id)
+  bull.removeJob({ job, k .. 'repeat' }, { id, 0, k })
+  told(id)
+end
+return { 0 }
+`
+
+/** Tells those that come after ended jobs, \`most\` of them: which were cancelled, whether any was freed, and whether more are left. */
+export const TELL = `
+local left, freed, cancelled = p.most, 0, {}
+while left > 0 do
+  local entry = call('LINDEX', B .. 'telling', 0)
+  if not entry then break end
+  local parentQueue, parent, state = string.match(entry, '^(%S+) (%S+) (%S+)$')
+  local list = B .. 'after:' .. base(parentQueue) .. parent
+  local children = call('LRANGE', list, 0, left - 1)
+  if #children > 0 then call('LTRIM', list, #children, -1) end
+  for _, each in ipairs(children) do
+    local queue, id = string.match(each, '^(%S+) (%S+)$')
+    local k = base(queue)
+    local fields = call('HMGET', k .. id, 'br:blocked', 'priority', 'br')
+    local blocked = tonumber(fields[1]) or 0
+    local isDelayed = call('ZSCORE', k .. 'delayed', id)
+    if blocked > 0 and (isDelayed or call('ZSCORE', k .. 'waiting-children', id)) then
+      local run = state == 'succeeded' or cjson.decode(fields[3]).onParentFailure == 'run'
+      if not run then
+        call('HSET', k .. id, 'br:end', state .. ' ' .. parent)
+        endWaiting(queue, id, 'cancelled')
+        cancelled[#cancelled + 1] = each
+      else
+        call('HSET', k .. id, 'br:blocked', blocked - 1)
+        if blocked == 1 and not isDelayed then
+          call('ZREM', k .. 'waiting-children', id)
+          wait(k, id, tonumber(fields[2]) or 0)
+          event(k, 'waiting', id, 'waiting-children')
+          freed = freed + 1
+        end
+        told(id)
+      end
+    end
+  end
+  left = left - #children - 1
+  if call('EXISTS', list) == 0 then call('LPOP', B .. 'telling') end
+end
+return { cancelled, freed, call('LLEN', B .. 'telling') }
+`
+
+/** Keeps the locks of \`jobs\` ({ queue, job, token }): whether each is still held, and the cancel that was asked for. */
+export const RENEW = `
+local answers = {}
+for i, job in ipairs(p.jobs) do
+  local k, id = base(job[1]), job[2]
+  local renewed = bull.extendLock({ k .. id .. ':lock', k .. 'stalled' }, { job[3], p.lock, id })
+  answers[i] = { renewed, call('HGET', k .. id, 'br:cancel') or '' }
+end
+return answers
+`
+
+/** Looks for jobs whose worker is gone, at most once an interval for all workers together, and puts them back. */
+export const BURY = `
+local stalled = {}
+for _, queue in ipairs(call('SMEMBERS', B .. 'queues')) do
+  local k = base(queue)
+  -- Its worker gave up on it, and is gone: nobody keeps it any more.
+  for _, id in ipairs(call('LRANGE', k .. 'active', 0, -1)) do
+    local fields = call('HMGET', k .. id, 'br:left', 'pb')
+    if fields[1] and call('PUBSUB', 'NUMSUB', B .. 'w:' .. fields[2])[2] == 0 then
+      call('DEL', k .. id .. ':lock', k .. 'stalled-check')
+      call('SADD', k .. 'stalled', id)
+    end
+  end
+  if call('EXISTS', k .. 'stalled-check') == 0 then
+    for _, id in ipairs(call('SMEMBERS', k .. 'stalled')) do
+      if call('EXISTS', k .. id .. ':lock') == 0 and call('EXISTS', k .. id) == 1 and call('LPOS', k .. 'active', id) then
+        local fields = call('HMGET', k .. id, 'ats', 'processedOn', 'br:died', 'br:left')
+        local line = fields[1] .. ':' .. fields[2] .. ':' .. (fields[4] and 'left' or 'died') .. ':' .. now
+        call('HSET', k .. id, 'br:died', fields[3] and (fields[3] .. ',' .. line) or line)
+        call('HDEL', k .. id, 'br:left')
+      end
+    end
+    local ids = bull.moveStalledJobsToWait(
+      { k .. 'stalled', k .. 'wait', k .. 'active', k .. 'stalled-check', k .. 'meta', k .. 'paused', k .. 'marker',
+        k .. 'events', k .. 'repeat' }, { 1000000000, k, ARGV[2], p.interval })
+    for _, id in ipairs(ids) do
+      told(id)
+      stalled[#stalled + 1] = { queue, id }
+    end
+  end
+end
+return stalled
+`
+
+/**
+ * What there is to do: `{ ready, next, busy, more, telling }`. `next` is '' where nothing is to come; `busy` is 3 where any
+ * runs, 2 where any waits, 1 where any is scheduled.
+ */
+export const OUTLOOK = `
+local paused = call('EXISTS', B .. 'paused') == 1
+local held = call('EXISTS', B .. 'holds') == 1
+local ready, nextDue, busy, more = 0, nil, 0, false
+local mine = {}
+for _, queue in ipairs(p.queues) do mine[queue] = true end
+for _, queue in ipairs(call('SMEMBERS', B .. 'queues')) do
+  local k = base(queue)
+  if not promote(k, 200) then more = true end
+  local first = call('ZRANGE', k .. 'delayed', 0, 0, 'WITHSCORES')[2]
+  local due = call('ZCARD', k .. 'prioritized') + call('LLEN', k .. 'wait')
+  if call('LLEN', k .. 'active') > 0 then busy = 3
+  elseif busy < 2 and (due > 0 or call('EXISTS', k .. 'waiting-children') == 1) then busy = 2
+  elseif busy < 1 and first then busy = 1 end
+  if mine[queue] then
+    if first then
+      local at = math.floor(tonumber(first) / 0x1000)
+      if not nextDue or at < nextDue then nextDue = at end
+    end
+    if due > 0 and held and call('SISMEMBER', B .. 'holds', queue) == 1 then
+      local till = tonumber(call('HGET', B .. 'hold:' .. queue, 'until'))
+      if till > now and (not nextDue or till < nextDue) then nextDue = till end
+      due = isHeld(queue) and 0 or 1
+    end
+    if not isPaused(k) then ready = ready + due end
+  end
+end
+if paused or more then ready = 0 end
+return { ready, nextDue or '', busy, more and 1 or 0, call('LLEN', B .. 'telling') }
+`
+
+/** How many are in each state: queued, scheduled, running, succeeded, failed, cancelled. */
+export const COUNTS = `
+local sums = { 0, 0, 0, 0, 0, 0 }
+for _, queue in ipairs(call('SMEMBERS', B .. 'queues')) do
+  local k = base(queue)
+  local cancelled = call('ZCARD', k .. 'br:cancelled')
+  sums[1] = sums[1] + waiting(k)
+  sums[2] = sums[2] + call('ZCARD', k .. 'delayed')
+  sums[3] = sums[3] + call('LLEN', k .. 'active')
+  sums[4] = sums[4] + call('ZCARD', k .. 'completed')
+  sums[5] = sums[5] + call('ZCARD', k .. 'failed') - cancelled
+  sums[6] = sums[6] + cancelled
+end
+return sums
+`
+
+/**
+ * Part of a page, newest first: `{ { seq, queue, job }…, reached }`. What it has not looked at yet lies below \`reached\`
+ * (0: nothing). Each call looks at no more than a few thousand jobs, so that nobody else waits for long.
+ */
+export const LIST = `
+local hits, reached = {}, 0
+local wanted = {}
+for _, state in ipairs(p.states or {}) do wanted[state] = true end
+local tags = p.tags or {}
+local queues = p.queues or call('SMEMBERS', B .. 'queues')
+local budget = math.max(p.limit, math.floor(4000 / math.max(1, #queues)))
+local function fits(k, id)
+  for _, tag in ipairs(tags) do if not call('ZSCORE', k .. 'br:tag:' .. tag, id) then return false end end
+  local state = stateOf(k, id)
+  return state and (not p.states or wanted[state])
+end
+local SETS = { scheduled = { 'delayed' }, succeeded = { 'completed' }, failed = { 'failed' }, cancelled = { 'br:cancelled' },
+  queued = { 'prioritized', 'waiting-children' } }
+local LISTS = { queued = 'wait', running = 'active' }
+for _, queue in ipairs(queues) do
+  local k = base(queue)
+  local size = 0
+  for state in pairs(wanted) do
+    for _, set in ipairs(SETS[state] or {}) do size = size + call('ZCARD', k .. set) end
+    if LISTS[state] then size = size + call('LLEN', k .. LISTS[state]) end
+  end
+  if p.states and size <= 1000 then
+    local function look(ids)
+      for _, id in ipairs(ids) do
+        local seq = tonumber(call('ZSCORE', k .. 'br:index', id))
+        if seq and seq < p.before and fits(k, id) then hits[#hits + 1] = { seq, queue, id } end
+      end
+    end
+    for state in pairs(wanted) do
+      for _, set in ipairs(SETS[state] or {}) do look(call('ZRANGE', k .. set, 0, -1)) end
+      if LISTS[state] then look(call('LRANGE', k .. LISTS[state], 0, -1)) end
+    end
+  else
+    local index = k .. 'br:index'
+    for _, tag in ipairs(tags) do
+      if call('ZCARD', k .. 'br:tag:' .. tag) < call('ZCARD', index) then index = k .. 'br:tag:' .. tag end
+    end
+    local before, looked, found = p.before, 0, 0
+    while found < p.limit do
+      local ids = call('ZREVRANGEBYSCORE', index, '(' .. before, '-inf', 'WITHSCORES', 'LIMIT', 0, 200)
+      for i = 1, #ids, 2 do
+        before = tonumber(ids[i + 1])
+        if found < p.limit and fits(k, ids[i]) then
+          hits[#hits + 1] = { before, queue, ids[i] }
+          found = found + 1
+        end
+      end
+      if #ids < 400 then before = 0 break end
+      looked = looked + 200
+      if looked >= budget then break end
+    end
+    if found >= p.limit then before = hits[#hits][1] end
+    if before > reached then reached = before end
+  end
+end
+hits[#hits + 1] = reached
+return hits
+`
+
+/** Removes some of what is over the retention: the ids. Parameters: until when each state is over, \`count\`, \`most\`. */
+export const PRUNE = `
+local gone = {}
+local queues = call('SMEMBERS', B .. 'queues')
+local function remove(queue, id)
+  local k = base(queue)
+  forget(queue, id)
+  bull.removeJob({ k .. id, k .. 'repeat' }, { id, 0, k })
+  told(id)
+  gone[#gone + 1] = id
+end
+local function over(queue, set, till, cancelled)
+  local k = base(queue)
+  for _, id in ipairs(call('ZRANGEBYSCORE', k .. set, '-inf', till, 'LIMIT', 0, p.most)) do
+    if #gone >= p.most then return end
+    if cancelled or not call('ZSCORE', k .. 'br:cancelled', id) then remove(queue, id) end
+  end
+end
+for _, queue in ipairs(queues) do
+  over(queue, 'completed', p.succeeded, true)
+  over(queue, 'br:cancelled', p.cancelled, true)
+  over(queue, 'failed', p.failed, false)
+end
+if p.count and #gone == 0 then
+  local finished = 0
+  for _, queue in ipairs(queues) do
+    finished = finished + call('ZCARD', base(queue) .. 'completed') + call('ZCARD', base(queue) .. 'failed')
+  end
+  while finished > p.count and #gone < p.most do
+    local first, firstQueue, at
+    for _, queue in ipairs(queues) do
+      for _, set in ipairs({ 'completed', 'failed' }) do
+        local oldest = call('ZRANGE', base(queue) .. set, 0, 0, 'WITHSCORES')
+        if oldest[1] and (not at or tonumber(oldest[2]) < at) then
+          first, firstQueue, at = oldest[1], queue, tonumber(oldest[2])
+        end
+      end
+    end
+    remove(firstQueue, first)
+    finished = finished - 1
+  end
+end
+return gone
+`
+
+/** The whole engine, and BullMQ's own pause of each queue, which its dashboards show. */
+export const PAUSE = `
+if p.paused then call('SET', B .. 'paused', 1) else call('DEL', B .. 'paused') end
+for _, queue in ipairs(call('SMEMBERS', B .. 'queues')) do
+  local k = base(queue)
+  bull.pause(
+    { k .. (p.paused and 'wait' or 'paused'), k .. (p.paused and 'paused' or 'wait'), k .. 'meta', k .. 'prioritized',
+      k .. 'events', k .. 'delayed', k .. 'marker' }, { p.paused and 'paused' or 'resumed', '1' })
+end
+call('PUBLISH', B .. 'all', me .. ' paused')
+return 1
+`
+
+/** Each queue that is held: name, until, error. */
+export const HOLDS = `
+local holds = {}
+for i, queue in ipairs(call('SMEMBERS', B .. 'holds')) do
+  holds[i] = call('HMGET', B .. 'hold:' .. queue, 'name', 'until', 'error')
+end
+return holds
+`
+
+/** What keeps a task that waits. */
+export const EXPLAIN = `
+local k = base(p.queue)
+local id = p.id
+local ahead = 0
+local score = call('ZSCORE', k .. 'prioritized', id)
+if score then ahead = call('ZRANK', k .. 'prioritized', id) + call('LLEN', k .. 'wait')
+else ahead = call('LLEN', k .. 'wait') - 1 - (call('LPOS', k .. 'wait', id) or -1) end
+local after = {}
+if (tonumber(call('HGET', k .. id, 'br:blocked')) or 0) > 0 then
+  for _, parent in ipairs(cjson.decode(call('HGET', k .. id, 'br')).after) do
+    local queue = find('t-' .. parent)
+    if queue and not hasEnded(stateOf(base(queue), 't-' .. parent)) then after[#after + 1] = parent end
+  end
+end
+local hold = isHeld(p.queue) and call('HMGET', B .. 'hold:' .. p.queue, 'until', 'error') or false
+-- Who knows a name listens on a channel of it.
+local workers = call('PUBSUB', 'NUMSUB', B .. 'knows:' .. p.queue)[2]
+return { call('EXISTS', B .. 'paused') == 1 and 1 or (isPaused(k) and 1 or 0), after, hold, workers, ahead }
+`
+
+/** Swaps one field of a hash if it is as it was read ('' : not there). Raw: as it was, as it will be ('': gone). */
+export const SWAP = `
+if (call('HGET', B .. p.key, p.field) or '') ~= ARGV[5] then return 0 end
+if ARGV[6] == '' then call('HDEL', B .. p.key, p.field) else call('HSET', B .. p.key, p.field, ARGV[6]) end
+call('PUBLISH', B .. 'all', me .. ' ' .. p.key)
+return 1
+`
+
+/** Its worker gives up on these ({ queue, job, token }): what comes of them is no death. */
+export const LEAVE = `
+for _, job in ipairs(p.jobs) do
+  local key = base(job[1]) .. job[2]
+  if call('GET', key .. ':lock') == job[3] then call('HSET', key, 'br:left', 1) end
+end
+return 1
+`
