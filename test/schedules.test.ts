@@ -61,6 +61,49 @@ describe('schedules', () => {
     await runner.close({ deadline: 0 })
   })
 
+  it('are not kept waiting by the schema of another, which never answers', async () => {
+    let answers = true
+    const input = z.string().refine(() => answers || new Promise<boolean>(() => undefined))
+    const seen: (readonly [unknown, number])[] = []
+    const run = (of: string | undefined): void => void seen.push([of, (t.clock.now() - start) / 60_000])
+    await using t = createTestRunner({ tasks: { hangs: defineTask({ input, run }), work: defineTask({ run }) } })
+    const start = t.clock.now()
+    await t.runner.schedule('a', { task: 'hangs', input: 'text', every: '1m' })
+    await t.runner.schedule('b', { task: 'work', input: 'b', every: '1m' })
+    answers = false
+    await t.clock.advance('2m')
+    answers = true
+    await t.runner.schedule('a', { task: 'hangs', input: 'another', every: '1m' })
+    await t.clock.advance('1m')
+    assert.deepEqual(seen, [
+      ['b', 1],
+      ['b', 2],
+      ['another', 3],
+      ['b', 3],
+    ])
+  })
+
+  it('hold the event loop for some ms at most, where very many are due at once', async () => {
+    const clock = new VirtualClock()
+    const tasks = { work: defineTask({ run: () => {} }) }
+    await using runner = new BackgroundRunner({ tasks, clock, concurrency: 1 })
+    await runner.pause()
+    for (let n = 0; n < 1_000; n++) await runner.schedule(`s${n}`, { task: 'work', every: '1m' })
+    let turns = 0
+    let counting = true
+    const turn = (): void => {
+      turns++
+      if (counting) setImmediate(turn)
+    }
+    const advancing = clock.advance(60_000)
+    turn()
+    while ((await runner.counts()).queued < 1_000) await new Promise(setImmediate)
+    counting = false
+    assert.ok(turns >= 10, `it turned ${turns} times`)
+    await advancing
+    await runner.close({ deadline: 0, drain: false })
+  })
+
   it('pass over, and tell of, an input that a later definition refuses', async () => {
     const path = join(folder, 'deploy.db')
     const clock = new VirtualClock()
