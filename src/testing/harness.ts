@@ -26,6 +26,9 @@ interface Run extends Call {
 
 const NONE_BEGINS = ': tasks are due and none begins; are the timers of Node faked?'
 
+/** A task that was tried so often while a `submit` waits for its end has none: it asks for another attempt each time. */
+const MOST_ATTEMPTS = 5_000
+
 /** Reasons of `explain` for which a task that is due does not begin, whatever else the test does not do. */
 const KEEP: ReadonlySet<string> = new Set(['after', 'key', 'rateLimit', 'resource', 'reserved'])
 
@@ -45,6 +48,8 @@ export class Harness implements Observer {
   readonly #open: Set<string> = new Set()
   /** What the `finish` that goes on does not wait for: it was there before, or a schedule has submitted it. */
   #others: Set<string> = new Set()
+  /** The attempt that is one too many, of what it waits for. */
+  #tooMany: Run | undefined
   /** What the drive that goes on has begun, and the verdicts, where it gives them. */
   #begun: Run[] = []
   #verdicts: TaskRecord[] | undefined
@@ -80,6 +85,7 @@ export class Harness implements Observer {
     this.#runs.set(id, run)
     this.driver.began(run)
     this.#begun.push(run)
+    if (task.attempt > MOST_ATTEMPTS && !this.#others.has(id)) this.#tooMany = run
     if (this.#one) this.engine.hold(true)
     return {
       run: () => this.driver.activity.within(run, () => attempt.run()),
@@ -235,11 +241,16 @@ export class Harness implements Observer {
   finish(ids: readonly string[]): Promise<void> {
     return this.#drive('submit', async () => {
       const wanted = new Set(ids)
-      this.#others = new Set(this.#open)
+      this.#others = new Set([...this.#open].filter((id) => !wanted.has(id)))
+      this.#tooMany = undefined
       const open = (): string[] => [...this.#open].filter((id) => wanted.has(id) || !this.#others.has(id))
       const hopeless = (): readonly Call[] | undefined => {
         const runs = open().map((id) => this.#runs.get(id))
         const waiting = runs.includes(undefined)
+        if (this.#tooMany !== undefined)
+          throw fail(
+            `${this.#tooMany.title} was not the last one: it has been tried ${MOST_ATTEMPTS} times without an end`,
+          )
         if (!this.engine.works && runs.every((run) => run === undefined))
           throw fail('what was submitted cannot run to its end: the runner is paused, or was made with work: false')
         if (!waiting) return runs.some((run) => run && this.driver.canTimeOut(run)) ? undefined : (runs as Run[])
