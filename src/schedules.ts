@@ -245,6 +245,7 @@ export class Schedules {
       const following = await this.#following(isDue ? schedule : { ...schedule, next: now }, now)
       const task = isDue ? await this.#taskOf(schedule) : undefined
       if (this.#closed) return NEVER
+      if (!isDue) this.#shown = Number.POSITIVE_INFINITY // it is looked at once more: the write may fail
       // One that was faster has set another time, or it has changed.
       if (!(await this.#written(this.#submitted(schedule, following, task)))) this.look()
       this.#notBefore.delete(id)
@@ -253,7 +254,7 @@ export class Schedules {
     } catch (error) {
       if (this.#closed) return NEVER
       this.#tell(id, error)
-      const again = now + FAULT_DELAY
+      const again = this.#options.clock.now() + FAULT_DELAY
       this.#notBefore.set(id, again)
       return again
     }

@@ -4,7 +4,7 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { BackgroundRunner, defineTask } from 'background-runner'
+import { BackgroundRunner, defineTask, memory } from 'background-runner'
 import { sqlite } from 'background-runner/sqlite'
 import { createTestRunner } from 'background-runner/testing'
 import { afterAll, describe, expect, it, vi } from 'vitest'
@@ -102,6 +102,28 @@ describe('schedules', () => {
     assert.ok(turns >= 10, `it turned ${turns} times`)
     await advancing
     await runner.close({ deadline: 0, drain: false })
+  })
+
+  it('count a next time anew again, where the clock was set back and the engine had a fault', async () => {
+    const clock = new VirtualClock()
+    const engine = memory()
+    const fire = engine.fireSchedule?.bind(engine)
+    let faults = 0
+    engine.fireSchedule = (...args) => {
+      if (faults-- > 0) throw new Error('a fault')
+      return fire?.(...args) ?? false
+    }
+    const tasks = { work: defineTask({ run: () => {} }) }
+    await using runner = new BackgroundRunner({ tasks, clock, engine })
+    runner.on('error', () => {})
+    await runner.schedule('a', { task: 'work', every: '1h' })
+    await clock.advance(60_000)
+    clock.setWall(clock.now() - 24 * 60 * 60_000)
+    faults = 1
+    await clock.advance(120_000)
+    assert.equal(faults, -1, 'it was tried twice')
+    const [a] = await runner.schedules()
+    assert.ok(a !== undefined && a.next < clock.now() + 60 * 60_000)
   })
 
   it('pass over, and tell of, an input that a later definition refuses', async () => {
