@@ -2,7 +2,7 @@
 import { MissingDependencyError } from './errors.js'
 
 /** When a pattern comes next, strictly after a time; undefined: never. Times are epoch ms. */
-export type NextOf = (time: number) => number | undefined
+type NextOf = (time: number) => number | undefined
 
 /** Reads a pattern. Throws where it is none. */
 export type ReadCron = (pattern: string, timezone: string) => NextOf

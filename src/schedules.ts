@@ -6,8 +6,8 @@
  * alarm for the first of them, and fires what is due by compare-and-set: of several one is the first, which submits the
  * task and sets the next time in one step. An occurrence that nobody was there for is fired late, once.
  */
-import { type Alarm, at } from './clock.js'
-import { loadCron, type NextOf, type ReadCron } from './cron.js'
+import { type Alarm, at, nextTurn } from './clock.js'
+import { loadCron, type ReadCron } from './cron.js'
 import type { Duration } from './duration.js'
 import type { Engine, NewTask } from './engine.js'
 import { type InputIssue, InvalidInputError, RunnerClosedError, show } from './errors.js'
@@ -43,6 +43,10 @@ const SUBJECT = 'bad schedule'
 const FAULT_DELAY = 10_000
 /** The last moment of a Date. */
 const NEVER = 8.64e15
+/** A clock that is off by no more than this, ms, is right; two processes may differ by it. */
+const SKEW = 60_000
+/** After so many that are due the event loop turns. */
+const STEP = 100
 /** The task's id has a dash and up to 16 digits more. */
 const isId = (value: unknown): boolean => typeof value === 'string' && /^[A-Za-z0-9_-]{1,100}$/.test(value)
 const ID = rule<string>(isId, 'must be 1 to 100 of A-Z a-z 0-9 _ -')
@@ -53,14 +57,19 @@ export class Schedules {
   readonly #submission: Submission
   readonly #within: (look: () => void) => void
   readonly #report: (error: unknown) => void
-  readonly #patterns: Map<string, NextOf> = new Map()
   #readCron: ReadCron | undefined
   #alarm: Alarm | undefined
+  /** When it rings. */
+  #wake = NEVER
   #looking = false
-  /** What goes on in the engine. */
-  #firing: Promise<boolean> | undefined
   /** Something has changed since it read the schedules. */
   #stale = false
+  /** What the clock showed at the last look. Before the first one it may have shown anything. */
+  #shown = Number.POSITIVE_INFINITY
+  /** What is being fired, by schedule and time: a schema may take long, and the other schedules do not wait for it. */
+  readonly #firing: Set<string> = new Set()
+  /** What goes on in the engine. */
+  readonly #writing: Set<Promise<boolean>> = new Set()
   #closed = false
   /** Before this what is due is not tried again: it failed. By schedule. */
   readonly #notBefore: Map<string, number> = new Map()
@@ -108,21 +117,12 @@ export class Schedules {
     this.#readCron ??= await loadCron()
     let next: number | undefined
     try {
-      next = this.#nextOf(cron, timezone, this.#readCron)(now)
+      next = this.#readCron(cron, timezone)(now)
     } catch (error) {
       throw refuse(`must be a cron pattern of 5 or 6 fields, got ${show(cron)}`, error)
     }
     if (next === undefined) throw refuse(`never comes: ${show(cron)}`)
     return next
-  }
-
-  #nextOf(cron: string, timezone: string, readCron: ReadCron): NextOf {
-    const key = `${timezone} ${cron}`
-    const known = this.#patterns.get(key)
-    if (known !== undefined) return known
-    const nextOf = readCron(cron, timezone)
-    this.#patterns.set(key, nextOf)
-    return nextOf
   }
 
   /** Its first occurrence after now. */
@@ -132,7 +132,8 @@ export class Schedules {
       return next + (Math.floor(Math.max(0, now - next) / step) + 1) * step
     }
     this.#readCron ??= await loadCron()
-    return this.#nextOf(cron, timezone, this.#readCron)(Math.max(now, next)) ?? NEVER
+    // Read anew each time: a pattern that is read takes 85 kB, and to read it 0.1 ms.
+    return this.#readCron(cron, timezone)(Math.max(now, next)) ?? NEVER
   }
 
   /** Fires what is due, and sets the alarm for what comes next. */
@@ -145,34 +146,49 @@ export class Schedules {
   /** Never rejects. */
   async #lookOn(): Promise<void> {
     this.#looking = true
-    let wake = NEVER
     while (this.#stale && !this.#closed) {
       this.#stale = false
-      wake = await this.#round()
+      this.#sleep()
+      this.#wakeAt(await this.#round())
     }
     this.#looking = false // in the step that has found nothing stale
-    this.#alarm?.cancel()
-    this.#alarm = undefined
-    if (this.#closed || wake >= NEVER) return
-    this.#alarm = at(this.#options.clock, wake, () => {
-      this.#alarm = undefined
-      this.look()
-    })
   }
 
-  /** Gives when there is something to do again. */
+  /** Without an alarm. */
+  #sleep(): void {
+    this.#alarm?.cancel()
+    this.#alarm = undefined
+    this.#wake = NEVER
+  }
+
+  #wakeAt(time: number): void {
+    if (this.#closed || time >= this.#wake) return
+    this.#alarm?.cancel()
+    this.#wake = time
+    this.#alarm = at(this.#options.clock, time, () => this.look())
+  }
+
+  /** Begins with what is due. Gives when something else is. */
   async #round(): Promise<number> {
     const { clock, works } = this.#options
     let wake = NEVER
     try {
-      for (const schedule of await this.#engine.schedules()) {
+      const schedules = await this.#engine.schedules()
+      const wasSetBack = this.#wasSetBack(clock.now())
+      this.#forget(schedules)
+      let begun = 0
+      for (const schedule of schedules) {
         if (this.#closed) break
-        if (!works.has(schedule.task)) continue
-        const due = Math.max(schedule.next, this.#notBefore.get(schedule.id) ?? 0)
+        const { id, next } = schedule
+        if (!works.has(schedule.task) || this.#firing.has(`${id} ${next}`)) continue
+        const due = Math.max(next, this.#notBefore.get(id) ?? 0)
         const now = clock.now()
-        wake = Math.min(wake, due > now ? due : await this.#fire(schedule, now))
+        if (due > now && !wasSetBack) wake = Math.min(wake, due)
+        else {
+          void this.#begin(schedule, now)
+          if (++begun % STEP === 0) await new Promise<void>(nextTurn)
+        }
       }
-      this.#told.delete('')
     } catch (error) {
       if (!this.#closed) this.#tell('', error)
       wake = clock.now() + FAULT_DELAY
@@ -180,25 +196,65 @@ export class Schedules {
     return wake
   }
 
-  /** Gives when it is looked at again. */
+  /** Whether the times that are kept may be of a clock that was far ahead. */
+  #wasSetBack(now: number): boolean {
+    const wasSetBack = now + SKEW < this.#shown
+    this.#shown = now
+    if (wasSetBack) this.#notBefore.clear()
+    return wasSetBack
+  }
+
+  /** What was told of schedules that are gone; and that they could not be read. */
+  #forget(schedules: readonly ScheduleRecord[]): void {
+    if (this.#told.size === 0) return
+    const ids = new Set(schedules.map(({ id }) => id))
+    for (const id of this.#told.keys()) {
+      if (ids.has(id)) continue
+      this.#told.delete(id)
+      this.#notBefore.delete(id)
+    }
+  }
+
+  async #begin(schedule: ScheduleRecord, now: number): Promise<void> {
+    const firing = `${schedule.id} ${schedule.next}`
+    this.#firing.add(firing)
+    const again = await this.#fire(schedule, now)
+    this.#firing.delete(firing)
+    this.#wakeAt(again)
+  }
+
+  /** Gives when it is looked at again. Never rejects. */
   async #fire(schedule: ScheduleRecord, now: number): Promise<number> {
-    const { id } = schedule
+    const { id, next } = schedule
     try {
-      const following = await this.#following(schedule, now)
-      const task = await this.#taskOf(schedule)
+      const isDue = next <= now
+      const soon = now + SKEW
+      if (!isDue && next <= (await this.#following({ ...schedule, next: soon }, soon))) return next
+      // One that is not due was made by a clock that was far ahead: it is passed over.
+      const following = await this.#following(isDue ? schedule : { ...schedule, next: now }, now)
+      const task = isDue ? await this.#taskOf(schedule) : undefined
       if (this.#closed) return NEVER
+      if (!isDue) this.#shown = Number.POSITIVE_INFINITY // it is looked at once more: the write may fail
       // One that was faster has set another time, or it has changed.
-      this.#firing = this.#submitted(schedule, following, task)
-      if (!(await this.#firing)) this.#stale = true
+      if (!(await this.#written(this.#submitted(schedule, following, task)))) this.look()
       this.#notBefore.delete(id)
       if (task !== undefined) this.#told.delete(id)
       return following
     } catch (error) {
       if (this.#closed) return NEVER
       this.#tell(id, error)
-      const again = now + FAULT_DELAY
+      const again = this.#options.clock.now() + FAULT_DELAY
       this.#notBefore.set(id, again)
       return again
+    }
+  }
+
+  async #written(writing: Promise<boolean>): Promise<boolean> {
+    this.#writing.add(writing)
+    try {
+      return await writing
+    } finally {
+      this.#writing.delete(writing)
     }
   }
 
@@ -238,9 +294,8 @@ export class Schedules {
   /** Resolves when the engine has done what was asked of it. Nobody waits for a schema, which may never answer. */
   async close(): Promise<void> {
     this.#closed = true
-    this.#alarm?.cancel()
-    this.#alarm = undefined
-    await this.#firing?.catch(() => undefined)
+    this.#sleep()
+    await Promise.allSettled(this.#writing)
   }
 }
 

@@ -4,7 +4,7 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { BackgroundRunner, defineTask } from 'background-runner'
+import { BackgroundRunner, defineTask, memory } from 'background-runner'
 import { sqlite } from 'background-runner/sqlite'
 import { createTestRunner } from 'background-runner/testing'
 import { afterAll, describe, expect, it, vi } from 'vitest'
@@ -59,6 +59,71 @@ describe('schedules', () => {
     await clock.advance(60_000)
     assert.ok(checks > 1, 'it was asked as the occurrence came')
     await runner.close({ deadline: 0 })
+  })
+
+  it('are not kept waiting by the schema of another, which never answers', async () => {
+    let answers = true
+    const input = z.string().refine(() => answers || new Promise<boolean>(() => undefined))
+    const seen: (readonly [unknown, number])[] = []
+    const run = (of: string | undefined): void => void seen.push([of, (t.clock.now() - start) / 60_000])
+    await using t = createTestRunner({ tasks: { hangs: defineTask({ input, run }), work: defineTask({ run }) } })
+    const start = t.clock.now()
+    await t.runner.schedule('a', { task: 'hangs', input: 'text', every: '1m' })
+    await t.runner.schedule('b', { task: 'work', input: 'b', every: '1m' })
+    answers = false
+    await t.clock.advance('2m')
+    answers = true
+    await t.runner.schedule('a', { task: 'hangs', input: 'another', every: '1m' })
+    await t.clock.advance('1m')
+    assert.deepEqual(seen, [
+      ['b', 1],
+      ['b', 2],
+      ['another', 3],
+      ['b', 3],
+    ])
+  })
+
+  it('hold the event loop for some ms at most, where very many are due at once', async () => {
+    const clock = new VirtualClock()
+    const tasks = { work: defineTask({ run: () => {} }) }
+    await using runner = new BackgroundRunner({ tasks, clock, concurrency: 1 })
+    await runner.pause()
+    for (let n = 0; n < 1_000; n++) await runner.schedule(`s${n}`, { task: 'work', every: '1m' })
+    let turns = 0
+    let counting = true
+    const turn = (): void => {
+      turns++
+      if (counting) setImmediate(turn)
+    }
+    const advancing = clock.advance(60_000)
+    turn()
+    while ((await runner.counts()).queued < 1_000) await new Promise(setImmediate)
+    counting = false
+    assert.ok(turns >= 10, `it turned ${turns} times`)
+    await advancing
+    await runner.close({ deadline: 0, drain: false })
+  })
+
+  it('count a next time anew again, where the clock was set back and the engine had a fault', async () => {
+    const clock = new VirtualClock()
+    const engine = memory()
+    const fire = engine.fireSchedule?.bind(engine)
+    let faults = 0
+    engine.fireSchedule = (...args) => {
+      if (faults-- > 0) throw new Error('a fault')
+      return fire?.(...args) ?? false
+    }
+    const tasks = { work: defineTask({ run: () => {} }) }
+    await using runner = new BackgroundRunner({ tasks, clock, engine })
+    runner.on('error', () => {})
+    await runner.schedule('a', { task: 'work', every: '1h' })
+    await clock.advance(60_000)
+    clock.setWall(clock.now() - 24 * 60 * 60_000)
+    faults = 1
+    await clock.advance(120_000)
+    assert.equal(faults, -1, 'it was tried twice')
+    const [a] = await runner.schedules()
+    assert.ok(a !== undefined && a.next < clock.now() + 60 * 60_000)
   })
 
   it('pass over, and tell of, an input that a later definition refuses', async () => {

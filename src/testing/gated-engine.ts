@@ -35,6 +35,8 @@ export interface Observer {
   /** What an attempt has saved is stored. */
   saved?(task: StoredTask): void
   changed(event: TaskEvent, record: TaskRecord): void
+  /** A schedule submits the task of this id. */
+  fired?(id: string): void
   hold(name: string, hold: Hold | undefined): void
   idle(): void
   /** Calls `tell`, which calls listeners. */
@@ -138,7 +140,10 @@ export class GatedEngine implements Engine {
   }
 
   fireSchedule(schedule: ScheduleRecord, following: number, task: NewTask | undefined): Answer<boolean> {
-    if (task !== undefined) this.#see([task])
+    if (task !== undefined) {
+      this.#see([task])
+      this.#observer.fired?.(task.id)
+    }
     return this.#inner.fireSchedule?.(schedule, following, task) ?? false
   }
 

@@ -26,6 +26,9 @@ interface Run extends Call {
 
 const NONE_BEGINS = ': tasks are due and none begins; are the timers of Node faked?'
 
+/** A task that was tried so often while a `submit` waits for its end has none: it asks for another attempt each time. */
+const MOST_ATTEMPTS = 5_000
+
 /** Reasons of `explain` for which a task that is due does not begin, whatever else the test does not do. */
 const KEEP: ReadonlySet<string> = new Set(['after', 'key', 'rateLimit', 'resource', 'reserved'])
 
@@ -43,6 +46,10 @@ export class Harness implements Observer {
   readonly #submitted: Map<string, TaskRecord> = new Map()
   /** Ids of what was submitted and has not ended. */
   readonly #open: Set<string> = new Set()
+  /** What the `finish` that goes on does not wait for: it was there before, or a schedule has submitted it. */
+  #others: Set<string> = new Set()
+  /** The attempt that is one too many, of what it waits for. */
+  #tooMany: Run | undefined
   /** What the drive that goes on has begun, and the verdicts, where it gives them. */
   #begun: Run[] = []
   #verdicts: TaskRecord[] | undefined
@@ -78,6 +85,7 @@ export class Harness implements Observer {
     this.#runs.set(id, run)
     this.driver.began(run)
     this.#begun.push(run)
+    if (task.attempt > MOST_ATTEMPTS && !this.#others.has(id)) this.#tooMany = run
     if (this.#one) this.engine.hold(true)
     return {
       run: () => this.driver.activity.within(run, () => attempt.run()),
@@ -98,6 +106,10 @@ export class Harness implements Observer {
     if (hasEnded(record)) this.#open.delete(id)
     else this.#open.add(id)
     this.#writer.changed(event, record)
+  }
+
+  fired(id: string): void {
+    this.#others.add(id)
   }
 
   hold(name: string, hold: Hold | undefined): void {
@@ -225,21 +237,40 @@ export class Harness implements Observer {
     })
   }
 
-  /** Moves the clock on until these tasks have ended, and those that are submitted meanwhile. */
+  /** Moves the clock on until these tasks have ended, and those that tasks submit meanwhile. */
   finish(ids: readonly string[]): Promise<void> {
     return this.#drive('submit', async () => {
       const wanted = new Set(ids)
-      const before = new Set(this.#open)
-      const open = (): string[] => [...this.#open].filter((id) => wanted.has(id) || !before.has(id))
+      this.#others = new Set([...this.#open].filter((id) => !wanted.has(id)))
+      this.#tooMany = undefined
+      const open = (): string[] => [...this.#open].filter((id) => wanted.has(id) || !this.#others.has(id))
       const hopeless = (): readonly Call[] | undefined => {
         const runs = open().map((id) => this.#runs.get(id))
         const waiting = runs.includes(undefined)
+        if (this.#tooMany !== undefined)
+          throw fail(
+            `${this.#tooMany.title} was not the last one: it has been tried ${MOST_ATTEMPTS} times without an end`,
+          )
         if (!this.engine.works && runs.every((run) => run === undefined))
           throw fail('what was submitted cannot run to its end: the runner is paused, or was made with work: false')
-        return waiting || runs.some((run) => run && this.driver.canTimeOut(run)) ? undefined : (runs as Run[])
+        if (!waiting) return runs.some((run) => run && this.driver.canTimeOut(run)) ? undefined : (runs as Run[])
+        return this.#timeHelps() ? undefined : this.driver.running // a schedule has a timer for ever
       }
       await this.driver.until(() => this.#over() || open().length === 0, hopeless)
     })
+  }
+
+  /** Whether time brings on any task that has not ended: its own time, the end of its hold, room in its window, its timeout. */
+  #timeHelps(): boolean {
+    const now = this.clock.now()
+    for (const id of this.#open) {
+      const run = this.#runs.get(id)
+      if (run !== undefined && this.driver.canTimeOut(run)) return true
+      if (run !== undefined) continue
+      const { reasons } = this.engine.explain(id) as Explanation
+      if (reasons.some((reason) => 'until' in reason && reason.until !== undefined && reason.until > now)) return true
+    }
+    return false
   }
 
   /** Closes the runner by `close`, moving the clock over its deadlines. A drive that goes on ends here. */

@@ -41,7 +41,8 @@ export interface TestRunnerOptions<Tasks extends TaskMap>
   readonly seed?: number | string
   /**
    * `manual`: nothing runs until `drain`, `runNext` or `clock.advance`. `inline`: `submit` and `submitMany` answer when
-   * what they submitted has ended; the clock moves as far as that takes. @default 'manual'
+   * what they submitted has ended; the clock moves as far as that takes, and nobody waits for what a schedule submits on
+   * the way. @default 'manual'
    */
   readonly mode?: 'manual' | 'inline'
   /** Real time for which something is waited for that does not come. @default '2s'; where it is `isolated`, '10s' */

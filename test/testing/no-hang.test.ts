@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { defineTask, type TaskContext } from 'background-runner'
+import { defineTask, RetryLaterError, type TaskContext } from 'background-runner'
 import { createTestRunner, type TestRunner } from 'background-runner/testing'
 import { describe, it, vi } from 'vitest'
 
@@ -139,6 +139,16 @@ describe('a drive that nothing can end', () => {
       await failure(t.runner.submit('limited', undefined, { id: 'x' })),
       "the handler of limited (task 'x', attempt 1) has not settled within 60ms of real time; its timeout has passed and it does not listen: to stop, a handler must reject when ctx.signal aborts",
     )
+  })
+
+  it('names the task that asks for another attempt each time', async () => {
+    const later = defineTask({ run: () => Promise.reject(new RetryLaterError({ delay: '1m' })) })
+    const t = createTestRunner({ tasks: { later }, mode: 'inline' })
+    assert.equal(
+      await failure(t.runner.submit('later', undefined, { id: 'x' })),
+      "the handler of later (task 'x', attempt 5001) was not the last one: it has been tried 5000 times without an end",
+    )
+    await t.runner.close({ drain: false })
   })
 
   it('names the handler that is at work for too long, and what it waits for', async () => {

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { defineTask } from 'background-runner'
 import { createTestRunner } from 'background-runner/testing'
 import { describe, it } from 'vitest'
+import { DAWN } from '../../src/testing/virtual-clock.js'
 
 describe('a test runner with schedules', () => {
   it('fires each occurrence at its instant as the clock moves on, over a change of the clocks', async () => {
@@ -40,6 +41,53 @@ describe('a test runner with schedules', () => {
     assert.equal(await t.runner.unschedule('quick'), true)
     await t.clock.advance('1m')
     assert.deepEqual(order.slice(5), [60])
+  })
+
+  it('inline, gives up on what waits for ever, though a schedule goes on for ever', async () => {
+    const never = (): Promise<void> => new Promise(() => undefined)
+    const t = createTestRunner({
+      tasks: {
+        never: defineTask({ run: never }),
+        keyed: defineTask({ concurrency: { max: 1, by: () => 'a' }, run: never }),
+        late: defineTask({ retry: { attempts: 2, backoff: { type: 'fixed', delay: '1h' } }, run: late }),
+        tick: defineTask({ run: () => {} }),
+      },
+      mode: 'inline',
+      realTimeout: '100ms',
+      concurrency: 3,
+    })
+    async function late(_: undefined, { attempt }: { attempt: number }): Promise<void> {
+      if (attempt === 1) throw new Error('not yet')
+    }
+    await t.runner.schedule('tick', { task: 'tick', every: '1m' })
+    const hopeless = /has no timeout: nothing will end it/
+    await assert.rejects(t.runner.submit('never', undefined, { id: 'parent' }), hopeless)
+    await assert.rejects(t.runner.submit('tick', undefined, { after: ['parent'] }), hopeless)
+    await assert.rejects(t.runner.submit('keyed'), hopeless)
+    await assert.rejects(t.runner.submit('keyed'), hopeless)
+    assert.equal(t.clock.now(), DAWN)
+    assert.equal(await (await t.runner.submit('late')).status().then((task) => task?.state), 'succeeded')
+    assert.equal(t.clock.now(), DAWN + 60 * 60_000)
+    await assert.rejects(t.runner.submit('never'), hopeless) // the last slot
+    await assert.rejects(t.runner.submit('tick'), hopeless)
+    await t.runner.close({ deadline: 0, drain: false })
+  })
+
+  it('inline, does not wait for what a schedule submits', async () => {
+    await using t = createTestRunner({
+      tasks: {
+        flop: defineTask({
+          retry: { backoff: { type: 'fixed', delay: '5m' } },
+          run: () => Promise.reject(new Error()),
+        }),
+        work: defineTask({ run: () => {} }),
+      },
+      mode: 'inline',
+    })
+    await t.runner.schedule('tick', { task: 'flop', every: '1m', overlap: 'queue' })
+    await t.runner.submit('work', undefined, { delay: '3m' })
+    assert.equal(t.clock.now(), DAWN + 3 * 60_000)
+    await t.runner.unschedule('tick')
   })
 
   it('tells when a handler is at work for so long that occurrences are passed over', async () => {

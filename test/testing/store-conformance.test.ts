@@ -109,6 +109,10 @@ const WRONG: Readonly<Record<string, [own: (store: Store) => Partial<Store>, see
     ({ outlook }) => ({ outlook: (now) => ({ ...(outlook(now) as never as object), more: false }) as never }),
     'very many that become due at one moment may take several looks, and nothing is claimed before the last',
   ],
+  'fires a schedule that has changed': [
+    ({ insert }) => ({ fireSchedule: (_schedule, _following, task, now) => insert(task ? [task] : [], now) }),
+    'of many that fire one schedule at one moment one does; as does none where it has changed or is gone',
+  ],
   'never says when the next is due': [
     ({ outlook }) => ({ outlook: (now) => ({ ...(outlook(now) as never as object), nextDue: undefined }) as never }),
     'outlook tells how many may be claimed, when the next becomes due, and whether anything is left',

@@ -227,6 +227,26 @@ export const schedules: readonly Topic[] = [
         assert.deepEqual(times, ['2030-01-01T00:10:01Z', '2030-01-01T00:11:00Z'])
       },
 
+      'a clock that was far ahead and is set back stops no schedule': async (t) => {
+        const { runner, times } = await noting(t)
+        const start = t.clock.now()
+        await runner.schedule('tick', { task: 'work', every: '1h' })
+        if (await readsCron(runner)) await runner.schedule('cron', { task: 'work', cron: '30 * * * *' })
+        const expected = (await runner.schedules()).length
+        t.clock.setWall(start + 400 * DAY)
+        await t.advance(MINUTE) // it is noticed by then
+        assert.equal(times.length, expected, 'what fell due meanwhile came late')
+        t.clock.setWall(start)
+        await t.advance(MINUTE)
+        assert.ok(
+          (await runner.schedules()).every(({ next }) => next <= start + HOUR + MINUTE),
+          'the next times are of the clock as it is',
+        )
+        await t.advance(2 * HOUR)
+        // Of the pattern the first one is the task that is there.
+        assert.equal(times.length, expected + 2 + (expected - 1))
+      },
+
       'what a full queue refuses is told, and comes when there is room': async (t) => {
         const { runner, work } = await working(t, { concurrency: 1, maxPending: 1, faults: 'expected' })
         await runner.submitMany('work', ['running'])
@@ -396,6 +416,20 @@ export const schedules: readonly Topic[] = [
         const second = await working(t, { storage: 'kept' })
         await second.runner.schedule('night', options)
         assert.deepEqual(await second.runner.schedules(), before)
+      },
+
+      'made by a clock that was far ahead, they come by the clock as it is': async (t) => {
+        const start = t.clock.now()
+        t.clock.setWall(start + 400 * DAY)
+        const first = await working(t, { storage: 'kept' })
+        await first.runner.schedule('tick', { task: 'work', every: '1h' })
+        await t.closed(first.runner)
+        t.clock.setWall(start)
+        const second = await working(t, { storage: 'kept' })
+        await t.settle()
+        second.work.wasCalled(0)
+        await t.advance(HOUR)
+        await second.work.call(1)
       },
 
       'one whose task is not known is left to those who know it': async (t) => {

@@ -15,6 +15,7 @@ import type { Store } from '../../index.js'
 import { claim } from './store/claim.js'
 import { holds } from './store/holds.js'
 import { insert } from './store/insert.js'
+import { schedules } from './store/schedules.js'
 import { settle } from './store/settle.js'
 import { Shelf, type ShelfBody } from './store/shelf.js'
 import { steer } from './store/steer.js'
@@ -40,8 +41,15 @@ const TOPICS: Readonly<Record<string, Readonly<Record<string, ShelfBody>>>> = {
   holds,
   'list and the verbs': steer,
   'prune and close': upkeep,
+  schedules,
   'a durable store': restart,
 }
+
+/** Those topics that are about what a store need not promise. */
+const PROMISES: ReadonlyMap<unknown, 'durable' | 'schedules'> = new Map([
+  [schedules, 'schedules'],
+  [restart, 'durable'],
+] as const)
 
 /** The name of every test of the suite. */
 export const STORE_TESTS: readonly string[] = Object.values(TOPICS).flatMap(Object.keys)
@@ -65,7 +73,8 @@ export function storeConformance({ describe, it }: Framework, { name, create, sk
           if (skipped.has(sentence)) continue
           it(sentence, async () => {
             // Asked as the test runs: what a store promises is told by the store alone.
-            if (tests === restart && !(await create(newStorage())).capabilities.durable) return
+            const promise = PROMISES.get(tests)
+            if (promise !== undefined && !(await create(newStorage())).capabilities[promise]) return
             const shelf = new Shelf(create)
             try {
               await body(shelf)
