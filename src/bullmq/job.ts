@@ -17,11 +17,11 @@ export interface BullTask extends StoredTask {
   readonly queue: string
   /** Of BullMQ: ids of tasks would meet the names of its keys. */
   readonly job: string
-  /** Of the lock of its attempt. */
-  token: string
   /** `br:now` and `br:cancel` as they were read; '' where there is none. */
   now: string
   cancel: string
+  /** Attempts have died since the last verdict, and nothing says so but `br:died`. */
+  died: boolean
 }
 
 /** `{ queue, job, state, fields }`, as scripts answer; the fields one after the other. */
@@ -115,9 +115,9 @@ export function newTask(from: NewTask, queue: string, now: number): BullTask {
     extras: from.extras,
     queue,
     job: jobOf(from.id),
-    token: '',
     now: '',
     cancel: '',
+    died: false,
   }
 }
 
@@ -152,9 +152,9 @@ export function toTask([queue, job, state, flat]: Row): BullTask {
     extras: Object.keys(extras).length === 0 ? undefined : extras,
     queue,
     job,
-    token: '',
     now: fields['br:now'] ?? '',
     cancel: fields['br:cancel'] ?? '',
+    died: fields['br:died'] !== undefined,
   }
   if (state === 'succeeded') {
     const output = fields['returnvalue']

@@ -20,26 +20,37 @@
  *   br:now                   JSON: what became of it, where it is more than BullMQ's fields say
  *   br:saved, br:cancel      JSON: the saved state; a cancel that was asked for
  *   br:died                  `attempt:startedAt:kind:time,…`: attempts that ended with their process, since the last verdict
- *   br:left                  its worker gave up on it: its end is no death
+ *   br:left                  the worker that gave up on it: its end is no death
  *   br:blocked               how many tasks have to end before it
  *   br:end                   `state id`: what it came after, and how that ended
  *   br:null                  its output is null, and not none
  */
 
-/** Every script begins with it. KEYS: base. ARGV: prefix, now, worker, parameters as JSON; what follows is raw. */
-export const PRELUDE = `
+/** Every script begins with it. KEYS: base. ARGV: prefix, now, worker; then parameters as JSON, and what follows is raw. */
+export const HEAD = `
 local B, P, now, me = KEYS[1], ARGV[1], tonumber(ARGV[2]), ARGV[3]
-local p = cjson.decode(ARGV[4])
 local call = redis.call
 local SLOT = 0x100000000
 local bull = {}
+-- Told once, at the end of the script.
+local changed = {}
+`
 
-local function base(queue) return P .. queue .. ':' end
-local function told(id) call('PUBLISH', B .. 'changed', me .. ' ' .. id) end
-local function isPaused(k) return call('HEXISTS', k .. 'meta', 'paused') == 1 end
-local function mark(k) if not isPaused(k) then call('ZADD', k .. 'marker', 0, '0') end end
-local function event(k, name, id, prev) call('XADD', k .. 'events', '*', 'event', name, 'jobId', id, 'prev', prev) end
-
+/** What several scripts use; each gets what it names, and what that names. Later ones use earlier ones. */
+export const FUNCTIONS: Readonly<Record<string, string>> = {
+  p: `
+local p = cjson.decode(ARGV[4])`,
+  base: `
+local function base(queue) return P .. queue .. ':' end`,
+  told: `
+local function told(id) changed[#changed + 1] = id end`,
+  isPaused: `
+local function isPaused(k) return call('HEXISTS', k .. 'meta', 'paused') == 1 end`,
+  mark: `
+local function mark(k) if not isPaused(k) then call('ZADD', k .. 'marker', 0, '0') end end`,
+  event: `
+local function event(k, name, id, prev) call('XADD', k .. 'events', '*', 'event', name, 'jobId', id, 'prev', prev) end`,
+  stateOf: `
 local function stateOf(k, id)
   if call('ZSCORE', k .. 'completed', id) then return 'succeeded' end
   if call('ZSCORE', k .. 'failed', id) then
@@ -50,24 +61,24 @@ local function stateOf(k, id)
   if call('EXISTS', k .. id) == 0 then return false end
   if call('ZSCORE', k .. 'waiting-children', id) or call('LPOS', k .. 'wait', id) then return 'queued' end
   return 'running'
-end
-
-local function hasEnded(state) return state == 'succeeded' or state == 'failed' or state == 'cancelled' end
-
+end`,
+  hasEnded: `
+local function hasEnded(state) return state == 'succeeded' or state == 'failed' or state == 'cancelled' end`,
+  find: `
 -- The queue of a job, wherever it is.
 local function find(id)
   for _, queue in ipairs(call('SMEMBERS', B .. 'queues')) do
     if call('EXISTS', base(queue) .. id) == 1 then return queue end
   end
-end
-
+end`,
+  wait: `
 -- Where one waits that nothing keeps.
 local function wait(k, id, priority)
   if priority == 0 then call('LPUSH', k .. 'wait', id)
   else call('ZADD', k .. 'prioritized', priority * SLOT + call('INCR', k .. 'pc') % SLOT, id) end
   mark(k)
-end
-
+end`,
+  promote: `
 -- As BullMQ does it within a claim: what is due waits, but for what comes after others.
 local function promote(k, most)
   local due = call('ZRANGEBYSCORE', k .. 'delayed', 0, (now + 1) * 0x1000 - 1, 'LIMIT', 0, most)
@@ -83,35 +94,35 @@ local function promote(k, most)
     told(id)
   end
   return #due < most
-end
-
+end`,
+  later: `
 local function later(k, id, at)
   call('HSET', k .. id, 'delay', at - now)
   call('ZADD', k .. 'delayed', at * 0x1000, id)
   call('ZADD', k .. 'marker', at, '1')
   event(k, 'delayed', id, 'waiting')
-end
-
+end`,
+  waiting: `
 local function waiting(k)
   return call('ZCARD', k .. 'prioritized') + call('LLEN', k .. 'wait') + call('ZCARD', k .. 'waiting-children')
-end
-
+end`,
+  head: `
 -- The next of a queue, and BullMQ's priority of it.
 local function head(k)
   local id = call('LINDEX', k .. 'wait', -1)
   if id then return id, tonumber(call('HGET', k .. id, 'priority')) or 0 end
   local first = call('ZRANGE', k .. 'prioritized', 0, 0, 'WITHSCORES')
   if first[1] then return first[1], math.floor(tonumber(first[2]) / SLOT) end
-end
-
+end`,
+  rank: `
 -- When it became due, and its place in the order of submission.
 local function rank(k, id)
   local fields = call('HMGET', k .. id, 'timestamp', 'opts', 'br:now')
   local state = fields[3] and cjson.decode(fields[3]) or {}
   local due = state.runAt or tonumber(fields[1]) + (cjson.decode(fields[2]).delay or 0)
   return due, tonumber(call('ZSCORE', k .. 'br:index', id)) or 0
-end
-
+end`,
+  isHeld: `
 -- local/holds.ts has the rules.
 local function isHeld(queue)
   local hold = call('HMGET', B .. 'hold:' .. queue, 'until', 'probe', 'attempt')
@@ -120,8 +131,8 @@ local function isHeld(queue)
   if not hold[2] then return false end
   local k = base(queue) .. hold[2]
   return call('EXISTS', k .. ':lock') == 1 and call('HGET', k, 'ats') == hold[3]
-end
-
+end`,
+  ended: `
 -- It has ended: who comes after it is still to be told.
 local function ended(queue, id, state)
   if call('EXISTS', B .. 'after:' .. base(queue) .. id) == 1 then
@@ -129,8 +140,8 @@ local function ended(queue, id, state)
     return 1
   end
   return 0
-end
-
+end`,
+  endWaiting: `
 -- One that waits ends as cancelled.
 local function endWaiting(queue, id, why)
   local k = base(queue)
@@ -144,8 +155,8 @@ local function endWaiting(queue, id, why)
   event(k, 'failed', id, 'waiting')
   told(id)
   return ended(queue, id, 'cancelled')
-end
-
+end`,
+  follow: `
 -- Comes after those of \`ids\` that have not ended; says how many, and gives one that has ended otherwise than well.
 local function follow(queue, id, ids)
   local blocked, failed = 0, nil
@@ -158,8 +169,8 @@ local function follow(queue, id, ids)
     elseif state and state ~= 'succeeded' then failed = failed or (state .. ' ' .. parent) end
   end
   return blocked, failed
-end
-
+end`,
+  forget: `
 -- What is kept of it beside BullMQ's job.
 local function forget(queue, id)
   local k = base(queue)
@@ -170,28 +181,24 @@ local function forget(queue, id)
   local task = cjson.decode(json)
   if task.key and call('HGET', k .. 'br:keys', task.key) == id then call('HDEL', k .. 'br:keys', task.key) end
   for _, tag in ipairs(task.tags or {}) do call('ZREM', k .. 'br:tag:' .. tag, id) end
-end
-
+end`,
+  row: `
 local function row(queue, id)
   local k = base(queue)
   local state = stateOf(k, id)
   if not state then return false end
   return { queue, id, state, call('HGETALL', k .. id) }
-end
-`
-
-/** Takes the best of `queues`: `{ queue, job, 'running', fields }`, false if none waits, or 'declined' where BullMQ gives none. */
-export const CLAIM = `
-local function claim(queues, token, lock)
-  if call('EXISTS', B .. 'paused') == 1 then return false end
-  local held = call('EXISTS', B .. 'holds') == 1
+end`,
+  best: `
+-- The queue whose next one goes first.
+local function best(queues)
   local best, bestId, bestPriority, bestDue, bestSeq
   for _, queue in ipairs(queues) do
-    if not (held and isHeld(queue)) then
-      local k = base(queue)
+    local k = base(queue)
+    if not isHeld(queue) and not isPaused(k) then
       promote(k, 1000)
       local id, priority = head(k)
-      if id and not isPaused(k) then
+      if id then
         local better = best == nil or priority < bestPriority
         if best ~= nil and priority == bestPriority then
           if bestDue == nil then bestDue, bestSeq = rank(base(best), bestId) end
@@ -203,20 +210,39 @@ local function claim(queues, token, lock)
       end
     end
   end
-  if best == nil then return false end
-  local k = base(best)
+  return best
+end`,
+  // Takes the best of `queues`: `{ queue, job, 'running', fields }`, false if none waits, or 'declined' where BullMQ gives none.
+  claim: `
+local function taken(queue, id, fields)
+  if call('EXISTS', B .. 'hold:' .. queue) == 1 then
+    call('HSET', B .. 'hold:' .. queue, 'probe', id, 'attempt', call('HGET', base(queue) .. id, 'ats'))
+  end
+  told(id)
+  return { queue, id, 'running', fields }
+end
+
+local function claim(queues, lock)
+  local queue = queues[1]
+  if queues[2] then queue = best(queues)
+  elseif isHeld(queue) then queue = nil
+  else promote(base(queue), 1000) end
+  if queue == nil then return false end
+  local k = base(queue)
   local active = bull.moveToActive(
     { k .. 'wait', k .. 'active', k .. 'prioritized', k .. 'events', k .. 'stalled', k .. 'limiter', k .. 'delayed',
       k .. 'paused', k .. 'meta', k .. 'pc', k .. 'marker' },
-    { k, ARGV[2], cmsgpack.pack({ token = token, lockDuration = lock, name = me }) })
-  local id = active[2]
-  if id == 0 then return 'declined' end
-  if held and call('SISMEMBER', B .. 'holds', best) == 1 then
-    call('HSET', B .. 'hold:' .. best, 'probe', id, 'attempt', call('HGET', k .. id, 'ats'))
-  end
-  told(id)
-  return { best, id, 'running', active[1] }
-end
+    { k, ARGV[2], cmsgpack.pack({ token = me, lockDuration = lock }) })
+  if active[2] == 0 then return head(k) and not isPaused(k) and 'declined' or false end
+  return taken(queue, active[2], active[1])
+end`,
+}
+
+/** And every script ends with it. */
+export const END = `
+local answer = main()
+if changed[1] then call('PUBLISH', B .. 'changed', me .. ' ' .. table.concat(changed, ' ')) end
+return answer
 `
 
 /** All or none. Parameters: `tasks`, `maxPending`, and `schedule` as it was read and as it will be. Raw: input and `br` of each. */
@@ -306,84 +332,129 @@ answer[#answer + 1] = cancelled
 return answer
 `
 
-/** Parameters: queues, token, lock. */
-export const CLAIM_ONE = `
-return claim(p.queues, p.token, p.lock)
+/** ARGV from 4 on: the lock's ms, the queues. */
+export const CLAIM = `
+return claim({ select(5, unpack(ARGV)) }, ARGV[4])
 `
 
 /**
- * Writes a verdict and, with `next`, takes the next task in the same step. Raw: the cancel that the verdict knows of, what
- * becomes of `br:now`, and the output or the reason. Gives `{ 'settled' | 'cancel' | 'lost', hold, told, next }`.
+ * Writes a verdict and, if asked to, takes the next task in the same step. ARGV from 4 on: queue, job, attempt,
+ * the last attempt, where to (`completed`, `failed`, `delayed`, `wait`), flags, ms of delay, until when its name is held,
+ * the name; the cancel that the verdict knows of, what becomes of `br:now` (`-`: it stays), the output or the reason, the
+ * error of the hold; and as for a claim, or an empty text. Gives `{ 'settled' | 'cancel' | 'lost', hold, told, next }`.
+ *
+ * Flags: c cancelled, n the output is null, d attempts have died, s the verdict says something of what all of its name need,
+ * u it has not run.
  */
 export const SETTLE = `
-local k = base(p.queue)
-local id, job = p.id, base(p.queue) .. p.id
+local queue, id, attempt, to, flags = ARGV[4], ARGV[5], ARGV[6], ARGV[8], ARGV[9]
+local k = base(queue)
+local job = k .. id
+local function flag(letter) return flags ~= '' and string.find(flags, letter, 1, true) ~= nil end
+
 local function answer(word, hold, telling)
   local following = false
-  if p.next then following = claim(p.next.queues, p.next.token, p.next.lock) end
+  if ARGV[17] ~= '' then following = claim({ select(18, unpack(ARGV)) }, ARGV[17]) end
   -- Perhaps all is done, and somebody waits for that.
   if not following and call('LLEN', k .. 'active') == 0 then call('PUBLISH', B .. 'all', me .. ' drained') end
   return { word, hold or false, telling or 0, following }
 end
-if call('GET', job .. ':lock') ~= p.token then
+
+local function lost()
   -- Written already, and only the answer was lost: no other attempt has begun since, and this one is over.
   local state = stateOf(k, id)
-  local same = state and call('HGET', job, 'ats') == tostring(p.attempt)
-  if same and (hasEnded(state) or (p.to == 'delayed' and state == 'scheduled')) then return answer('settled') end
+  local same = state and call('HGET', job, 'ats') == attempt
+  if same and (hasEnded(state) or (to == 'delayed' and state == 'scheduled')) then return answer('settled') end
   return answer('lost')
 end
-if p.to ~= 'completed' then
+
+if call('GET', job .. ':lock') ~= me then return lost() end
+if to ~= 'completed' then
   local cancel = call('HGET', job, 'br:cancel') or ''
-  if cancel ~= ARGV[5] then return { 'cancel', cancel } end
+  if cancel ~= ARGV[13] then return { 'cancel', cancel } end
 end
-if ARGV[6] ~= '-' then call('HSET', job, 'br:now', ARGV[6]) end
-call('HDEL', job, 'br:died', 'br:left')
+if ARGV[14] ~= '-' then call('HSET', job, 'br:now', ARGV[14]) end
+if flag('d') then call('HDEL', job, 'br:died', 'br:left') end
 local over = 0
-if p.to == 'completed' or p.to == 'failed' then
-  if p.null then call('HSET', job, 'br:null', 1) end
-  local code = bull.moveToFinished(
+if to == 'completed' or to == 'failed' then
+  if flag('n') then call('HSET', job, 'br:null', 1) end
+  local result = bull.moveToFinished(
     { k .. 'wait', k .. 'active', k .. 'prioritized', k .. 'events', k .. 'stalled', k .. 'limiter', k .. 'delayed',
-      k .. 'paused', k .. 'meta', k .. 'pc', k .. p.to, job, k .. 'metrics:' .. p.to, k .. 'marker' },
-    { id, ARGV[2], p.to == 'completed' and 'returnvalue' or 'failedReason', ARGV[7], p.to, 0, k,
-      cmsgpack.pack({ token = p.token, keepJobs = { count = -1 }, lockDuration = 0, attempts = p.maxAttempts,
-        maxMetricsSize = '', fpof = false, cpof = false, idof = false, rdof = false }) })
-  if type(code) == 'number' and code < 0 then return answer('lost') end
-  if p.cancelled then call('ZADD', k .. 'br:cancelled', now, id) end
-  over = ended(p.queue, id, p.to == 'completed' and 'succeeded' or (p.cancelled and 'cancelled' or 'failed'))
-elseif p.to == 'delayed' then
+      k .. 'paused', k .. 'meta', k .. 'pc', k .. to, job, '', k .. 'marker' },
+    { id, ARGV[2], to == 'completed' and 'returnvalue' or 'failedReason', ARGV[15], to, '0', k,
+      cmsgpack.pack({ token = me, keepJobs = { count = -1 }, attempts = ARGV[7], maxMetricsSize = '' }) })
+  if result < 0 then return lost() end
+  if flag('c') then call('ZADD', k .. 'br:cancelled', now, id) end
+  over = ended(queue, id, to == 'completed' and 'succeeded' or (flag('c') and 'cancelled' or 'failed'))
+elseif to == 'delayed' then
   bull.moveToDelayed(
     { k .. 'marker', k .. 'active', k .. 'prioritized', k .. 'delayed', job, k .. 'events', k .. 'meta', k .. 'stalled',
       k .. 'wait', k .. 'limiter', k .. 'pc' },
-    { k, ARGV[2], id, p.token, p.delay, '1', nil, 0 })
+    { k, ARGV[2], id, me, ARGV[10], '1', nil, 0 })
 else
-  if p.unrun then call('HINCRBY', job, 'ats', -1) end
+  if flag('u') then call('HINCRBY', job, 'ats', -1) end
   bull.moveJobFromActiveToWait(
     { k .. 'active', k .. 'wait', k .. 'stalled', k .. 'paused', k .. 'meta', k .. 'limiter', k .. 'prioritized',
-      k .. 'marker', k .. 'events' }, { id, p.token, job })
+      k .. 'marker', k .. 'events' }, { id, me, job })
   mark(k)
 end
 told(id)
 local hold = false
-if p.hold then
-  local key = B .. 'hold:' .. p.queue
-  local till = tonumber(call('HGET', key, 'until'))
-  if p.hold['until'] then
-    if not till or p.hold['until'] > till then
-      call('SADD', B .. 'holds', p.queue)
-      call('HSET', key, 'until', p.hold['until'], 'error', ARGV[8], 'name', p.name)
+local key = B .. 'hold:' .. queue
+local till = tonumber(call('HGET', key, 'until'))
+if till or ARGV[11] ~= '' then
+  if ARGV[11] ~= '' then
+    if not till or tonumber(ARGV[11]) > till then
+      call('SADD', B .. 'holds', queue)
+      call('HSET', key, 'until', ARGV[11], 'error', ARGV[16], 'name', ARGV[12])
       hold = 'held'
     end
   elseif till then
     local probe = call('HMGET', key, 'probe', 'attempt')
-    if probe[1] == id and probe[2] == tostring(p.attempt) and p.hold.says then
-      call('SREM', B .. 'holds', p.queue)
+    if probe[1] == id and probe[2] == attempt and flag('s') then
+      call('SREM', B .. 'holds', queue)
       call('DEL', key)
       hold = 'lifted'
     end
   end
-  if hold then call('PUBLISH', B .. 'all', me .. ' holds') end
+  if hold then
+    call('PUBLISH', B .. 'all', me .. ' holds')
+  end
 end
 return answer('settled', hold, over)
+`
+
+/**
+ * What `settle` tries first: a plain success while nobody comes after it and nothing is scheduled or held, and the next task
+ * of the same queue, which BullMQ fetches in one go, under a lock of the same worker. So is nearly every task.
+ */
+export const SETTLE_PLAIN = `
+local function plain()
+  local queue, id = ARGV[4], ARGV[5]
+  local k = P .. queue .. ':'
+  local job = k .. id
+  if call('EXISTS', B .. 'holds', B .. 'after:' .. job, k .. 'delayed') > 0 then return end
+  local result = bull.moveToFinished(
+    { k .. 'wait', k .. 'active', k .. 'prioritized', k .. 'events', k .. 'stalled', k .. 'limiter', k .. 'delayed',
+      k .. 'paused', k .. 'meta', k .. 'pc', k .. 'completed', job, '', k .. 'marker' },
+    { id, ARGV[2], 'returnvalue', ARGV[15], 'completed', ARGV[17] == '' and '0' or '1', k,
+      cmsgpack.pack({ token = me, keepJobs = { count = -1 }, attempts = ARGV[7], maxMetricsSize = '', lockDuration = ARGV[17] }) })
+  if type(result) ~= 'table' or result[2] == 0 then
+    if result == 0 or type(result) == 'table' then
+      call('PUBLISH', B .. 'changed', me .. ' ' .. id)
+      if call('LLEN', k .. 'active') == 0 then call('PUBLISH', B .. 'all', me .. ' drained') end
+      return { 'settled', false, 0, false }
+    end
+    return
+  end
+  call('PUBLISH', B .. 'changed', me .. ' ' .. id .. ' ' .. result[2])
+  return { 'settled', false, 0, { queue, result[2], 'running', result[1] } }
+end
+if ARGV[8] == 'completed' and ARGV[9] == 's' and ARGV[11] == '' and ARGV[14] == '-' and not ARGV[19]
+  and (ARGV[17] == '' or ARGV[18] == ARGV[4]) then
+  local done = plain()
+  if done then return done end
+end
 `
 
 /** Rows of `ids`, wherever they are; of `jobs`, where they are known to be. */
@@ -400,7 +471,7 @@ return rows
 /** Writes one field of a running job, while its attempt is still this worker's. Raw: the value. */
 export const PUT = `
 local job = base(p.queue) .. p.id
-if call('GET', job .. ':lock') ~= p.token then return 0 end
+if call('GET', job .. ':lock') ~= me then return 0 end
 call('HSET', job, p.field, ARGV[5])
 if p.field == 'progress' then
   call('XADD', base(p.queue) .. 'events', '*', 'event', 'progress', 'jobId', p.id, 'data', ARGV[5])
@@ -421,7 +492,7 @@ local is = call('HMGET', job, 'br:now', 'br:cancel', 'ats')
 if (is[1] or '') ~= ARGV[5] or (is[2] or '') ~= ARGV[6] or (tonumber(is[3]) or 0) ~= p.attempt then return false end
 if p.op == 'mark' then
   call('HSET', job, 'br:cancel', ARGV[8])
-  local worker = call('HGET', job, 'pb')
+  local worker = call('GET', job .. ':lock')
   if worker then call('PUBLISH', B .. 'w:' .. worker, 'cancel ' .. id) end
   told(id)
   return { 0 }
@@ -504,12 +575,12 @@ end
 return { cancelled, freed, call('LLEN', B .. 'telling') }
 `
 
-/** Keeps the locks of \`jobs\` ({ queue, job, token }): whether each is still held, and the cancel that was asked for. */
+/** Keeps the locks of \`jobs\` ({ queue, job }): whether each is still held, and the cancel that was asked for. */
 export const RENEW = `
 local answers = {}
 for i, job in ipairs(p.jobs) do
   local k, id = base(job[1]), job[2]
-  local renewed = bull.extendLock({ k .. id .. ':lock', k .. 'stalled' }, { job[3], p.lock, id })
+  local renewed = bull.extendLock({ k .. id .. ':lock', k .. 'stalled' }, { me, p.lock, id })
   answers[i] = { renewed, call('HGET', k .. id, 'br:cancel') or '' }
 end
 return answers
@@ -522,8 +593,8 @@ for _, queue in ipairs(call('SMEMBERS', B .. 'queues')) do
   local k = base(queue)
   -- Its worker gave up on it, and is gone: nobody keeps it any more.
   for _, id in ipairs(call('LRANGE', k .. 'active', 0, -1)) do
-    local fields = call('HMGET', k .. id, 'br:left', 'pb')
-    if fields[1] and call('PUBSUB', 'NUMSUB', B .. 'w:' .. fields[2])[2] == 0 then
+    local worker = call('HGET', k .. id, 'br:left')
+    if worker and call('PUBSUB', 'NUMSUB', B .. 'w:' .. worker)[2] == 0 then
       call('DEL', k .. id .. ':lock', k .. 'stalled-check')
       call('SADD', k .. 'stalled', id)
     end
@@ -760,11 +831,11 @@ call('PUBLISH', B .. 'all', me .. ' ' .. p.key)
 return 1
 `
 
-/** Its worker gives up on these ({ queue, job, token }): what comes of them is no death. */
+/** Its worker gives up on these ({ queue, job }): what comes of them is no death. */
 export const LEAVE = `
 for _, job in ipairs(p.jobs) do
   local key = base(job[1]) .. job[2]
-  if call('GET', key .. ':lock') == job[3] then call('HSET', key, 'br:left', 1) end
+  if call('GET', key .. ':lock') == me then call('HSET', key, 'br:left', me) end
 end
 return 1
 `

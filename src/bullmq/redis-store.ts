@@ -62,7 +62,15 @@ const DECLINED = 1_000
 const SUSPENDED = 1_000
 /** So many followers of ended tasks are told, or finished tasks removed, in one script. */
 const STEP = 500
-const NOTHING = '-'
+/** Of `br:now`. */
+const UNCHANGED = '-'
+const WHERE = {
+  succeeded: 'completed',
+  failed: 'failed',
+  cancelled: 'failed',
+  scheduled: 'delayed',
+  queued: 'wait',
+} as const
 
 export interface RedisSettings {
   readonly connection: Connection
@@ -76,8 +84,18 @@ export interface RedisSettings {
 /** A claim that is asked for together with a verdict. */
 interface Claiming {
   readonly queues: readonly string[]
-  readonly token: string
   readonly lock: number
+}
+
+/** A verdict as the script `settle` takes it. */
+interface Verdict {
+  readonly to: (typeof WHERE)[keyof typeof WHERE]
+  readonly flags: string
+  readonly delay?: number
+  readonly hold?: number
+  readonly text?: string
+  readonly reason?: string | undefined
+  readonly error?: string
 }
 
 /** A verdict that waits until the end of the turn for the claim that may follow it. */
@@ -108,7 +126,6 @@ export class RedisStore implements Store<BullTask> {
   #maxPending: number | undefined
   /** What this process runs, by job. */
   readonly #running: Map<string, BullTask> = new Map()
-  #claims = 0
   /** The verdict that waits for the claim that may follow it at once. */
   #settling: Settling | undefined
   #declinedUntil = 0
@@ -243,7 +260,6 @@ export class RedisStore implements Store<BullTask> {
     for (const name of reserved) admission.take(name)
     const next: Claiming = {
       queues: reserved.map((name) => this.#queue(name)),
-      token: `${this.#me}:${++this.#claims}`,
       lock: this.#settings.lease,
     }
     let claimed: Claimed = null
@@ -255,8 +271,8 @@ export class RedisStore implements Store<BullTask> {
         claimed = await new Promise<Claimed>((resolve, reject) => {
           this.#following.set(next, { resolve, reject })
         })
-      } else claimed = (await this.#redis.work('claim', now, next)) as Claimed
-      task = await this.#taken(claimed, next.token, now)
+      } else claimed = await this.#claimNow(next, now)
+      task = await this.#taken(claimed, now)
       return task
     } finally {
       this.#giveBack(admission, reserved, task)
@@ -265,6 +281,10 @@ export class RedisStore implements Store<BullTask> {
 
   readonly #following: Map<Claiming, { resolve(claimed: Claimed): void; reject(error: unknown): void }> = new Map()
 
+  async #claimNow(claiming: Claiming, now: number): Promise<Claimed> {
+    return (await this.#redis.work('claim', now, claimArguments(claiming))) as Claimed
+  }
+
   #giveBack(admission: Admission, reserved: readonly string[], task: BullTask | undefined): void {
     const open = admission.open.length
     for (const name of reserved) if (name !== task?.name) admission.give(name)
@@ -272,7 +292,7 @@ export class RedisStore implements Store<BullTask> {
     if (task !== undefined && admission.open.length > open) this.#host.changed([])
   }
 
-  async #taken(claimed: Claimed, token: string, now: number): Promise<BullTask | undefined> {
+  async #taken(claimed: Claimed, now: number): Promise<BullTask | undefined> {
     if (claimed === null) {
       this.#lookOut()
       return undefined
@@ -283,7 +303,6 @@ export class RedisStore implements Store<BullTask> {
     }
     const [queue, job, , fields] = claimed
     const task = toTask([queue, job, 'queued', fields])
-    task.token = token
     task.attempt--
     const end = endOf(task)
     if (end !== undefined) {
@@ -292,16 +311,12 @@ export class RedisStore implements Store<BullTask> {
     }
     if (life.isSuspect(task) && [...this.#running.values()].some(life.isSuspect)) {
       task.attempt++
-      await this.#redis.work(
-        'settle',
-        now,
-        { ...this.#whose(task), to: 'delayed', delay: SUSPENDED },
-        task.cancel,
-        NOTHING,
-      )
+      await this.#redis.work('settle', now, this.#verdict(task, { to: 'delayed', delay: SUSPENDED, flags: '' }))
       return this.#again()
     }
     life.claim(task, now)
+    const before = this.#running.get(task.job)
+    if (before !== undefined) this.#lose([before]) // and has come back to the same process
     this.#beats()
     this.#running.set(task.job, task)
     return task
@@ -318,19 +333,23 @@ export class RedisStore implements Store<BullTask> {
     task.attempt++
     task.state = cancelled ? 'cancelled' : 'failed'
     task.finishedAt = now
+    const flags = cancelled ? 'cd' : 'd'
     await this.#redis.work(
       'settle',
       now,
-      { ...this.#whose(task), to: 'failed', cancelled },
-      task.cancel,
-      nowText(task),
-      task.error?.message ?? '',
+      this.#verdict(task, { to: 'failed', flags, text: nowText(task), reason: task.error?.message }),
     )
     this.#host.recovered(cancelled ? 'cancelled' : 'failed', toRecord(task))
   }
 
-  #whose({ queue, job, token, attempt, maxAttempts, name }: BullTask): object {
-    return { queue, id: job, token, attempt, maxAttempts, name }
+  /** The arguments of the script `settle`. */
+  #verdict(task: BullTask, verdict: Verdict, next?: Claiming): (string | number)[] {
+    const { to, flags, delay = '', hold = '', text = UNCHANGED, reason = '', error = '' } = verdict
+    const { queue, job, attempt, maxAttempts, name, cancel } = task
+    return [
+      ...[queue, job, attempt, maxAttempts, to, flags, delay, hold, name, cancel, text, reason, error],
+      ...(next === undefined ? [''] : claimArguments(next)),
+    ]
   }
 
   settle(task: BullTask, outcome: Outcome, now: number): Promise<TaskEvent | SettledWithHold | undefined> {
@@ -355,6 +374,11 @@ export class RedisStore implements Store<BullTask> {
   ): Promise<TaskEvent | SettledWithHold | undefined> {
     try {
       for (;;) {
+        // The lock is of this process: whether it is of this attempt is known here.
+        if (this.#running.get(task.job) !== task) {
+          if (next !== undefined) this.#following.get(next)?.resolve(await this.#claimNow(next, now))
+          return undefined
+        }
         const draft: BullTask = { ...task, extras: task.extras && { ...task.extras } }
         const event = life.settle(draft, outcome, now)
         const [word, hold, telling, following] = await this.#insist(() =>
@@ -392,25 +416,28 @@ export class RedisStore implements Store<BullTask> {
     next: Claiming | undefined,
   ): Promise<[string, unknown, number, unknown]> {
     const text = nowText(draft)
-    const to = { succeeded: 'completed', failed: 'failed', cancelled: 'failed', scheduled: 'delayed', queued: 'wait' }
-    const reason = draft.error === undefined ? '' : draft.error.message
-    return (await this.#redis.work(
-      'settle',
-      now,
-      {
-        ...this.#whose(draft),
-        to: to[draft.state as keyof typeof to],
-        cancelled: draft.state === 'cancelled' || undefined,
-        null: draft.output === null || undefined,
-        delay: draft.state === 'scheduled' ? Math.max(0, draft.runAt - now) : undefined,
-        hold: { until: outcome.hold, says: saysMuch(event, outcome) },
-        next,
-      },
-      task.cancel,
-      text === task.now ? NOTHING : text,
-      draft.state === 'succeeded' ? (draft.output === undefined ? 'null' : JSON.stringify(draft.output)) : reason,
-      outcome.hold === undefined ? '' : JSON.stringify(errorOf(outcome)),
-    )) as [string, unknown, number, unknown]
+    const { state, output } = draft
+    const flags = [
+      state === 'cancelled' ? 'c' : '',
+      output === null ? 'n' : '',
+      task.died ? 'd' : '',
+      saysMuch(event, outcome) ? 's' : '',
+    ]
+    const result = output === undefined ? 'null' : JSON.stringify(output)
+    const verdict: Verdict = {
+      to: WHERE[state as keyof typeof WHERE],
+      flags: flags.join(''),
+      text: text === task.now ? UNCHANGED : text,
+      reason: state === 'succeeded' ? result : draft.error?.message,
+      ...(state === 'scheduled' && { delay: Math.max(0, draft.runAt - now) }),
+      ...(outcome.hold !== undefined && { hold: outcome.hold, error: JSON.stringify(errorOf(outcome)) }),
+    }
+    return (await this.#redis.work('settle', now, this.#verdict(draft, verdict, next))) as [
+      string,
+      unknown,
+      number,
+      unknown,
+    ]
   }
 
   /** A verdict is never given up. */
@@ -438,8 +465,10 @@ export class RedisStore implements Store<BullTask> {
     extrasOf(task).saved = value
   }
 
-  async #put({ queue, job, token }: BullTask, field: string, json: string): Promise<boolean> {
-    return (await this.#redis.work('put', this.#clock.now(), { queue, id: job, token, field }, json)) === 1
+  async #put(task: BullTask, field: string, json: string): Promise<boolean> {
+    if (this.#running.get(task.job) !== task) return false
+    const { queue, job: id } = task
+    return (await this.#redis.work('put', this.#clock.now(), { queue, id, field }, json)) === 1
   }
 
   // Asking.
@@ -724,10 +753,11 @@ export class RedisStore implements Store<BullTask> {
 
   #heard(channel: string, message: string): void {
     if (this.#closing) return
-    const [from, word] = message.split(' ') as [string, string]
-    if (channel.startsWith('w:')) return this.#stopAsked(word)
+    const [from, ...words] = message.split(' ')
+    const [word] = words
+    if (channel.startsWith('w:')) return this.#stopAsked(word as string)
     if (from === this.#me) return
-    if (channel === 'changed') this.#host.changed([idOf(word)])
+    if (channel === 'changed') this.#host.changed(words.map(idOf))
     else if (word === 'schedules') this.#host.rescheduled?.()
     else this.#host.changed([])
   }
@@ -829,7 +859,7 @@ export class RedisStore implements Store<BullTask> {
   }
 
   async #renew(tasks: readonly BullTask[]): Promise<void> {
-    const jobs = tasks.map(({ queue, job, token }) => [queue, job, token])
+    const jobs = tasks.map(({ queue, job }) => [queue, job])
     const answers = (await this.#redis.work('renew', this.#clock.now(), { jobs, lock: this.#settings.lease })) as [
       number,
       string,
@@ -897,7 +927,7 @@ export class RedisStore implements Store<BullTask> {
     this.#closing = true
     this.#beat?.cancel()
     if (abandoned.length > 0) {
-      const jobs = abandoned.map(({ queue, job, token }) => [queue, job, token])
+      const jobs = abandoned.map(({ queue, job }) => [queue, job])
       let alarm: Alarm | undefined
       const late = new Promise<void>((resolve) => {
         alarm = after(this.#clock, AGAIN, resolve)
@@ -908,6 +938,10 @@ export class RedisStore implements Store<BullTask> {
     }
     this.#redis.close()
   }
+}
+
+function claimArguments({ lock, queues }: Claiming): (string | number)[] {
+  return [lock, ...queues]
 }
 
 /** Whether a verdict without a hold says that what the name needs works again: see local/holds.ts. */

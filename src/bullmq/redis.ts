@@ -26,7 +26,13 @@ const RETRY = 1_000
 /** What a reply may be: whoever asks knows what its script answers. */
 export type Reply = unknown
 
-export type Asker = (script: ScriptName, now: number, parameters: object, ...raw: string[]) => Promise<Reply>
+/** Parameters as an object go as JSON, before what is raw; those of the scripts that run for each task go one by one. */
+export type Asker = (
+  script: ScriptName,
+  now: number,
+  parameters: object | readonly (string | number)[],
+  ...raw: string[]
+) => Promise<Reply>
 
 interface Constructor {
   new (options: RedisOptions): Client
@@ -109,8 +115,8 @@ export class Redis {
     return async (script, now, parameters, ...raw) => {
       const command = client[`br_${script}`] as (...args: unknown[]) => Promise<Reply>
       try {
-        const json = JSON.stringify(parameters)
-        return await command.call(client, this.#base, this.#prefix, now, this.#me, json, ...raw)
+        const given = Array.isArray(parameters) ? parameters : [JSON.stringify(parameters)]
+        return await command.call(client, this.#base, this.#prefix, now, this.#me, ...given, ...raw)
       } catch (error) {
         throw asEngineError(error)
       }

@@ -22,26 +22,25 @@ export type ScriptName =
   | 'swap'
   | 'leave'
 
-/** Each script with the functions of BullMQ that it calls. */
-const SCRIPTS: Readonly<Record<ScriptName, readonly [string, ...string[]]>> = {
-  insert: [lua.INSERT, 'addPrioritizedJob', 'addDelayedJob', 'addParentJob'],
-  claim: [lua.CLAIM + lua.CLAIM_ONE, 'moveToActive'],
-  settle: [lua.CLAIM + lua.SETTLE, 'moveToActive', 'moveToFinished', 'moveToDelayed', 'moveJobFromActiveToWait'],
-  read: [lua.READ],
-  put: [lua.PUT],
-  amend: [lua.AMEND, 'reprocessJob', 'removeJob'],
-  tell: [lua.TELL],
-  renew: [lua.RENEW, 'extendLock'],
-  bury: [lua.BURY, 'moveStalledJobsToWait'],
-  outlook: [lua.OUTLOOK],
-  counts: [lua.COUNTS],
-  list: [lua.LIST],
-  prune: [lua.PRUNE, 'removeJob'],
-  pause: [lua.PAUSE, 'pause'],
-  holds: [lua.HOLDS],
-  explain: [lua.EXPLAIN],
-  swap: [lua.SWAP],
-  leave: [lua.LEAVE],
+const BODIES: Readonly<Record<ScriptName, string>> = {
+  insert: lua.INSERT,
+  claim: lua.CLAIM,
+  settle: lua.SETTLE,
+  read: lua.READ,
+  put: lua.PUT,
+  amend: lua.AMEND,
+  tell: lua.TELL,
+  renew: lua.RENEW,
+  bury: lua.BURY,
+  outlook: lua.OUTLOOK,
+  counts: lua.COUNTS,
+  list: lua.LIST,
+  prune: lua.PRUNE,
+  pause: lua.PAUSE,
+  holds: lua.HOLDS,
+  explain: lua.EXPLAIN,
+  swap: lua.SWAP,
+  leave: lua.LEAVE,
 }
 
 type BullScripts = Readonly<Record<string, { readonly content: string } | undefined>>
@@ -49,11 +48,26 @@ type BullScripts = Readonly<Record<string, { readonly content: string } | undefi
 /** The whole text of each script. @throws {MissingDependencyError} bullmq is not installed, or another version than this one stands on */
 export async function loadScripts(): Promise<Readonly<Record<ScriptName, string>>> {
   const bull = await loadBull()
-  const composed = Object.entries(SCRIPTS).map(([name, [body, ...used]]) => {
-    const functions = used.map((each) => `bull.${each} = function(KEYS, ARGV)\n${textOf(bull, each)}\nend\n`)
-    return [name, lua.PRELUDE + functions.join('') + body] as const
-  })
+  const composed = Object.entries(BODIES).map(([name, body]) => [
+    name,
+    compose(bull, body, name === 'settle' ? lua.SETTLE_PLAIN : ''),
+  ])
   return Object.fromEntries(composed) as Record<ScriptName, string>
+}
+
+/** With what it names, and no more: each function is made anew at each call. @param first what is tried before all that */
+function compose(bull: BullScripts, body: string, first = ''): string {
+  let text = body
+  for (const [name, source] of Object.entries(lua.FUNCTIONS).reverse()) if (names(text, name)) text = source + text
+  const used = new Set([...(first + text).matchAll(/\bbull\.(\w+)\(/g)].map(([, name]) => name as string))
+  const functions = [...used].map((each) => `\nbull.${each} = function(KEYS, ARGV)\n${textOf(bull, each)}\nend\n`)
+  return `${lua.HEAD}${functions.join('')}${first}\nlocal function main()${text}end${lua.END}`
+}
+
+/** Whether a text names something, elsewhere than in a comment or a string. */
+function names(text: string, name: string): boolean {
+  const code = text.replace(/--.*$/gm, '').replace(/'[^'\n]*'/g, "''")
+  return new RegExp(`(?<![.\\w])${name}\\b`).test(code)
 }
 
 async function loadBull(): Promise<BullScripts> {
