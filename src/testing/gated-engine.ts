@@ -35,6 +35,8 @@ export interface Observer {
   /** What an attempt has saved is stored. */
   saved?(task: StoredTask): void
   changed(event: TaskEvent, record: TaskRecord): void
+  /** Something else is otherwise with some task: it may go on since another one has ended. */
+  happened?(): void
   hold(name: string, hold: Hold | undefined): void
   idle(): void
   /** Calls `tell`, which calls listeners. */
@@ -90,6 +92,7 @@ export class GatedEngine implements Engine {
       },
       fault: (error, forGood) => host.fault(error, forGood),
     })
+    this.#inner.watch(() => observer.happened?.())
     this.hold(true)
     return started
   }

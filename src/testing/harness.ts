@@ -100,6 +100,10 @@ export class Harness implements Observer {
     this.#writer.changed(event, record)
   }
 
+  happened(): void {
+    this.driver.happened()
+  }
+
   hold(name: string, hold: Hold | undefined): void {
     this.driver.happened()
     this.#writer.hold(name, hold)
