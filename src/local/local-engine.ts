@@ -509,7 +509,13 @@ class LocalEngine<Task extends StoredTask> implements Engine, RunHost<Task> {
     for (let claims = -1; claims !== this.#claims && !deadline.aborted; ) {
       claims = this.#claims
       // What cannot be seen cannot be worked off: closing is always possible.
-      await this.#guard(() => andThen(this.#store.outlook(this.#clock.now()), ({ ready }) => this.#issueTickets(ready)))
+      await this.#guard(() =>
+        andThen(this.#store.outlook(this.#clock.now()), ({ ready, more }) => {
+          if (more) claims = -1
+          this.#issueTickets(ready)
+        }),
+      )
+      await new Promise<void>(nextTurn)
       await this.#quiet(deadline)
     }
   }

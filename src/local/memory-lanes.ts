@@ -162,7 +162,12 @@ export class MemoryLanes<Task extends Laned<Task>> {
     this.size--
     if (lane.parkedAt === undefined) this.#count(lane, -1)
     if (lane.backlog.size === 0) this.#leave(lane)
-    else if (wasFirst) this.#rank(lane)
+    else if (wasFirst) {
+      const before = lane.priority
+      this.#rank(lane)
+      // For the room that there is it was let out, perhaps: another one is better now, perhaps.
+      if (lane.parkedAt === undefined && lane.priority < before) this.#passOn(lane)
+    }
   }
 
   /** How many may go, about; 0 where none may. @param name of tasks of this name */
@@ -263,7 +268,7 @@ export class MemoryLanes<Task extends Laned<Task>> {
     }
   }
 
-  /** Room that it does not use is another's of its line. */
+  /** Room that it may not use is another's of its line. */
   #passOn(lane: Lane<Task>): void {
     for (const gate of lane.gates) if (gate !== lane.parkedAt && !gate.isFull) this.#letOut(gate, lane.line)
   }

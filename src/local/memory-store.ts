@@ -44,6 +44,8 @@ import type { Admission, Cancelled, Inserted, Outlook, Pruned, SettledWithHold, 
 const DEFAULT_COUNT = 100_000
 /** What may be many goes in steps of this many, so that none of them holds the event loop. */
 const STEP = 1_000
+/** The end of one that comes after another costs more: so many are told of in one go. */
+const TOLD = 200
 
 /** One class with every field in place, so that all tasks share a shape. */
 class MemoryTask implements StoredTask, Waiting<MemoryTask>, Laned<MemoryTask> {
@@ -109,6 +111,8 @@ export class MemoryStore implements Store<MemoryTask> {
   readonly #scheduled: Heap<MemoryTask> = new Heap<MemoryTask>(dueBefore)
   /** id → tasks that come after it. */
   readonly #children: Map<string, Set<MemoryTask>> = new Map()
+  /** What has ended → those that are still to be told so. */
+  readonly #untold: Map<MemoryTask, Set<MemoryTask>> = new Map()
   /** Queued tasks that wait for others to end. */
   #blocked = 0
   #host: StoreSettings['host'] | undefined
@@ -207,19 +211,29 @@ export class MemoryStore implements Store<MemoryTask> {
     return true
   }
 
-  /** It has ended: what comes after it may go on, or ends as well. One after the other: a chain may be of any length. */
-  #tellChildren(parent: MemoryTask, now: number): void {
-    const ended = [parent]
-    for (const each of ended) {
-      const children = this.#children.get(each.id)
-      if (children === undefined) continue
-      this.#children.delete(each.id)
+  /** It has ended: what comes after it may go on, or ends as well. */
+  #ended(parent: MemoryTask, now: number): void {
+    const children = this.#children.get(parent.id)
+    if (children === undefined) return
+    this.#children.delete(parent.id)
+    this.#untold.set(parent, children)
+    if (this.#untold.size === 1) this.#tell(now)
+  }
+
+  /** Tells some of what is still to be told, one after the other: a chain may be of any length. */
+  #tell(now: number): void {
+    let room = TOLD
+    for (const [parent, children] of this.#untold) {
       for (const child of children) {
-        if (afterEnd(each, child) === 'goes on') this.#unblock(child, each.id)
-        else if (this.#cancelAfter(each, child, now)) ended.push(child)
+        if (room-- === 0) break
+        children.delete(child)
+        if (afterEnd(parent, child) === 'goes on') this.#unblock(child, parent.id)
+        else if (this.#cancelAfter(parent, child, now)) this.#ended(child, now)
       }
-      this.#host?.changed([]) // more than one may go on
+      if (children.size > 0) break
+      this.#untold.delete(parent)
     }
+    this.#host?.changed([]) // more than one may go on, or there is more to tell
   }
 
   #unblock(child: MemoryTask, parent: string): void {
@@ -251,7 +265,7 @@ export class MemoryStore implements Store<MemoryTask> {
 
   claim(admission: Admission, now: number): MemoryTask | undefined {
     if (this.#paused) return undefined
-    if (!this.#promote(now)) return undefined // a better one may be due
+    if (this.#untold.size > 0 || !this.#promote(now)) return undefined // a better one may be due
     let best: MemoryTask | undefined
     for (const name of admission.open) {
       const first = this.#backlogs.get(name)?.first
@@ -284,7 +298,7 @@ export class MemoryStore implements Store<MemoryTask> {
     const from = task.state
     const event = life.settle(task, outcome, now)
     this.#moved(task, from)
-    if (this.#children.size > 0 && life.hasEnded(task.state)) this.#tellChildren(task, now)
+    if (life.hasEnded(task.state)) this.#ended(task, now)
     if (this.#holds.size === 0 && outcome.hold === undefined) return event
     return this.#holds.judge(event, task, task, outcome)
   }
@@ -332,7 +346,7 @@ export class MemoryStore implements Store<MemoryTask> {
     this.#moved(task, from)
     if (effect === 'cancelled') {
       this.#leaveParents(task)
-      this.#tellChildren(task, now)
+      this.#ended(task, now)
     }
     return { record: toRecord(task), effect }
   }
@@ -340,6 +354,7 @@ export class MemoryStore implements Store<MemoryTask> {
   retry(id: string, runAt: number, now: number): TaskRecord {
     const task = this.#get(id)
     const from = task.state
+    while (this.#untold.size > 0) this.#tell(now) // of its end, and to it, while it is what it was
     life.retry(task, runAt, now)
     if (task.extras?.after !== undefined) this.#follow(task, task.extras.after)
     this.#moved(task, from)
@@ -449,7 +464,7 @@ export class MemoryStore implements Store<MemoryTask> {
       more: !all,
       ready: this.#paused || !all ? 0 : ready,
       nextDue: all ? nextDue : undefined,
-      idle: queued + scheduled + running === 0,
+      idle: all && queued + scheduled + running === 0, // the end of what ended just now is still to be heard of
     }
   }
 
@@ -517,8 +532,12 @@ export class MemoryStore implements Store<MemoryTask> {
     }
   }
 
-  /** Makes what is due claimable, at most a step of it; says whether that was all. */
+  /** Makes what is due claimable, or may go on, at most a step of it; says whether that was all. */
   #promote(now: number): boolean {
+    if (this.#untold.size > 0) {
+      this.#tell(now)
+      return false
+    }
     for (let n = 0; n < STEP; n++) {
       const { first } = this.#scheduled
       if (first === undefined || first.runAt > now) return true

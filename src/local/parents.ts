@@ -9,13 +9,16 @@ import { TaskNotFoundError } from '../errors.js'
 import { hasEnded } from '../lifecycle.js'
 import type { StoredTask } from '../record.js'
 
+/** What of a task that has ended those that come after it want to know. */
+export type Ended = Pick<StoredTask, 'id' | 'state'>
+
 /** What the end of a parent means for a task: that is one less to wait for, or its own end. */
-export function afterEnd({ state }: StoredTask, child: StoredTask): 'goes on' | 'is cancelled' {
+export function afterEnd({ state }: Ended, child: StoredTask): 'goes on' | 'is cancelled' {
   return state === 'succeeded' || child.extras?.onParentFailure === 'run' ? 'goes on' : 'is cancelled'
 }
 
 /** Why a task is cancelled whose parent has not succeeded. */
-export function reasonOf({ id, state }: StoredTask): string {
+export function reasonOf({ id, state }: Ended): string {
   return `task ${id}, which it comes after, ${state === 'failed' ? 'failed' : 'was cancelled'}`
 }
 

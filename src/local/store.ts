@@ -94,7 +94,10 @@ export interface Store<Task extends StoredTask = StoredTask> {
   watched?(on: boolean): void
   /** Removes some of what is over the retention; tells which, and whether there is more. */
   prune(policy: RetentionPolicy, now: number): MaybePromise<Pruned>
-  /** Makes what is due by now claimable, some of it at a time (nothing is claimed until all of it is); tells how many tasks may be claimed and when the next becomes due. */
+  /**
+   * Makes claimable what is due by now, and what comes after tasks that have ended, some of it at a time (nothing is claimed
+   * until all of it is); tells how many tasks may be claimed and when the next becomes due.
+   */
   outlook(now: number): MaybePromise<Outlook>
   /**
    * `abandoned` tasks are still running. They are claimable again after the next open, where the store is shared once
@@ -167,6 +170,6 @@ export interface Outlook {
   readonly nextDue: number | undefined
   /** Nothing is queued, scheduled or running. */
   readonly idle: boolean
-  /** More is due than was made claimable in one go: look again next turn. */
+  /** More is due, or comes after what has ended, than was made claimable in one go: look again next turn. */
   readonly more: boolean
 }

@@ -232,17 +232,23 @@ export class LaneTable {
     lane.first = { priority, runAt, seq }
     if (first === undefined) lane.turn = this.#turn - 1
     // There may be room already, and another lane of its line be let out for it: the better one goes first.
+    const wasOpen = first !== undefined && lane.parked === 0
     lane.parked = this.#gateOf(lane)
     this.#write(lane)
+    // It may be the one that was let out for the room of one gate, and another gate keeps it.
+    if (wasOpen && lane.parked !== 0) this.#passOn(lane, lane.parked)
   }
 
   /** It waits there no more, or with another priority; its row will be written. */
   left(id: number, { seq, priority, state }: Pick<SqliteTask, 'seq' | 'priority' | 'state'>): void {
     const lane = this.#lane(id)
-    if (lane.first?.seq !== seq || (state === 'queued' && lane.first.priority === priority)) return
+    const { first } = lane
+    if (first?.seq !== seq || (state === 'queued' && first.priority === priority)) return
     this.#advance(lane, seq)
-    if (lane.first === undefined) this.#emptied(lane)
-    else this.#write(lane)
+    if (lane.first === undefined) return this.#emptied(lane)
+    this.#write(lane)
+    // For the room that there is it was let out, perhaps: another one is better now, perhaps.
+    if (lane.parked === 0 && lane.first.priority < first.priority) this.#passOn(lane, 0)
   }
 
   /** Its next task comes first. @param leaves the seq of one that is still there, and is not meant */
@@ -373,7 +379,7 @@ export class LaneTable {
     return this.#isParked[kind]
   }
 
-  /** Room that it does not use is another's of its line. @param except where it is parked itself */
+  /** Room that it may not use is another's of its line. @param except where it is parked itself */
   #passOn(lane: Lane, except: number): void {
     for (const kind of ['slot', 'rate'] as const) {
       const key = lane[kind]

@@ -354,6 +354,7 @@ export class SqliteStore implements Store<SqliteTask> {
 
   retry(id: string, runAt: number, now: number): Promise<TaskRecord> {
     return this.#step(id, (task) => {
+      if (!this.#table.families.areTold(task)) return undefined
       life.retry(task, runAt, now)
       return () => toRecord(task)
     })
@@ -366,28 +367,33 @@ export class SqliteStore implements Store<SqliteTask> {
     })
   }
 
-  /** One step of a task's life, by a verb. */
-  #step<Answer>(id: string, take: (task: SqliteTask) => () => Answer): Promise<Answer> {
-    let answer: (() => Answer) | undefined
-    return this.#group
-      .write(() => {
+  /** One step of a task's life, by a verb. @param take undefined: not yet, what comes after the task is told of its end first */
+  async #step<Answer>(id: string, take: (task: SqliteTask) => (() => Answer) | undefined): Promise<Answer> {
+    for (;;) {
+      const answer = await this.#group.write(() => {
         const task = this.#table.byId(id)
         if (task === undefined) throw new TaskNotFoundError(id)
         const from = task.state
-        answer = take(task)
-        this.#table.write(task, from)
+        const taken = take(task)
+        if (taken !== undefined) this.#table.write(task, from)
+        return taken
       })
-      .then(() => (answer as () => Answer)())
+      if (answer !== undefined) return answer()
+    }
   }
 
-  remove(id: string): Promise<boolean> {
-    return this.#group.write(() => {
-      const task = this.#table.byId(id)
-      if (task === undefined) return false
-      life.checkRemovable(task)
-      this.#table.remove(task)
-      return true
-    })
+  async remove(id: string): Promise<boolean> {
+    for (;;) {
+      const removed = await this.#group.write(() => {
+        const task = this.#table.byId(id)
+        if (task === undefined) return false
+        life.checkRemovable(task)
+        if (!this.#table.families.areTold(task)) return undefined
+        this.#table.remove(task)
+        return true
+      })
+      if (removed !== undefined) return removed
+    }
   }
 
   holds(): MaybePromise<readonly Hold[]> {
@@ -410,7 +416,7 @@ export class SqliteStore implements Store<SqliteTask> {
       const task = this.#table.bySeq(found.seq) // it may have begun or ended since it was found, and its lane be gone
       if (task === undefined || (task.state !== 'queued' && task.state !== 'scheduled')) return []
       const reasons: Reason[] = tally.paused ? [{ type: 'paused' }] : []
-      if (task.blocked > 0) reasons.push({ type: 'after', tasks: this.#table.parentsOf(task, MOST_IDS) })
+      if (task.blocked > 0) reasons.push({ type: 'after', tasks: this.#table.families.parentsOf(task, MOST_IDS) })
       if (isKept(task.name)) reasons.push(...holds.reasons(task.name))
       if (!this.#neighbours.knows(task.name)) reasons.push({ type: 'worker' })
       if (task.blocked > 0 || task.state === 'scheduled') return reasons
@@ -426,7 +432,8 @@ export class SqliteStore implements Store<SqliteTask> {
   prune(policy: RetentionPolicy, now: number): Promise<Pruned> {
     return this.#group.write(() => {
       const over = life.FINAL_STATES.flatMap((state) => this.#table.finished(state, now - policy[state], STEP))
-      const gone = over.length > 0 ? over.slice(0, STEP) : this.#excess(policy)
+      const most = over.length > 0 ? over.slice(0, STEP) : this.#excess(policy)
+      const gone = most.filter((task) => this.#table.families.areTold(task))
       for (const task of gone) this.#table.remove(task)
       return { ids: gone.map(({ id }) => id), more: gone.length > 0 }
     })
@@ -469,7 +476,7 @@ export class SqliteStore implements Store<SqliteTask> {
       more: !all,
       ready: tally.paused || !all ? 0 : ready,
       nextDue: all ? nextDue : undefined,
-      idle: queued + scheduled + running === 0,
+      idle: all && queued + scheduled + running === 0, // the end of what ended just now is still to be heard of
     }
   }
 
@@ -477,22 +484,28 @@ export class SqliteStore implements Store<SqliteTask> {
   #ready(name: string, limited: boolean): number {
     const waiting = this.#table.waiting(name)
     const { lanes, tally } = this.#table
-    if (waiting === 0 || !(lanes.hasAny || this.#table.areFamilies) || this.#table.hasReady(name)) return waiting
+    if (waiting === 0 || !(lanes.hasAny || this.#table.families.hasAny) || this.#table.hasReady(name)) return waiting
     if (tally.suspects && this.#suspect(name) !== undefined) return waiting
     return limited ? Math.min(waiting, lanes.ready(name)) : 0
   }
 
   #isDue(now: number): boolean {
-    const { tally, lanes } = this.#table
+    const { tally, lanes, families } = this.#table
     return (
-      (tally.nextDue ?? Number.POSITIVE_INFINITY) <= now || (lanes.hasAny && (lanes.unfinished || lanes.isDue(now)))
+      families.isUntold ||
+      (tally.nextDue ?? Number.POSITIVE_INFINITY) <= now ||
+      (lanes.hasAny && (lanes.unfinished || lanes.isDue(now)))
     )
   }
 
-  /** Makes what is due claimable, at most a step of it; says whether that was all. */
+  /** Makes what is due claimable, or may go on, at most a step of it; says whether that was all. */
   #promote(now: number): boolean {
     if (!this.#isDue(now)) return true
-    const { lanes } = this.#table
+    const { lanes, families } = this.#table
+    if (families.isUntold) {
+      families.tell()
+      return false
+    }
     for (const task of this.#table.due(now, STEP)) {
       life.becomeDue(task)
       this.#table.write(task, 'scheduled')

@@ -29,6 +29,8 @@ export class Tally {
   paused = false
   /** The turn of those under limits that was last. */
   turn = 0
+  /** Of whose end is still to be told: see families.ts. */
+  untold: string | undefined
   /** Whether a suspect may be waiting. */
   suspects = false
 
@@ -62,6 +64,7 @@ export class Tally {
       )
     this.paused = meta.get('paused') === 1
     this.turn = Number(meta.get('turn'))
+    this.untold = meta.get('untold') as string | undefined
     this.suspects = this.#suspects.get() !== undefined
     this.#dueIsKnown = false
     this.#seen = version

@@ -3,11 +3,12 @@
  * tags that follow it. Everything that writes is called within a group's transaction.
  */
 import type { NewTask } from '../engine.js'
-import { bornAs, cancel, dueAt, hasEnded, isSuspect } from '../lifecycle.js'
+import { bornAs, dueAt, hasEnded, isSuspect } from '../lifecycle.js'
 import { isLimited } from '../limits.js'
-import { afterEnd, reasonOf } from '../local/parents.js'
+import { afterEnd } from '../local/parents.js'
 import type { TaskExtras, TaskState } from '../record.js'
 import type { Database, Row, Statement, Value } from './driver.js'
+import { Families, type FamilyHost } from './families.js'
 import { Feed } from './feed.js'
 import { HoldTable } from './hold-table.js'
 import { type LaneSettings, LaneTable } from './lane-table.js'
@@ -25,25 +26,13 @@ const QUEUED = 0
 const RUNNING = 2
 const SUCCEEDED = 3
 
-/** Who is told, within the group's transaction, what the end of a task means for those that come after it. */
-export interface FamilyHost {
-  /** It has ended with another one. */
-  ended(task: SqliteTask): void
-  /** Some may go on. */
-  freed(): void
-}
-
 export class TaskTable {
   readonly names: Names
   readonly tally: Tally
   readonly feed: Feed
   readonly holds: HoldTable
   readonly lanes: LaneTable
-  readonly #host: FamilyHost
-  /** Tasks whose end is still to be told to those that come after them; undefined: none is being told. */
-  #ending: SqliteTask[] | undefined
-  /** Whether any task comes after another one. */
-  #hasFamilies: boolean | undefined
+  readonly families: Families
   /** Each statement by its text; those that run for each task are at hand, since the text costs as much as a column. */
   readonly #statement: (sql: string) => Statement
   readonly #ready: Statement
@@ -59,7 +48,6 @@ export class TaskTable {
   #claimsBefore = 1
 
   constructor(database: Database, limits: LaneSettings, host: FamilyHost = { ended: () => {}, freed: () => {} }) {
-    this.#host = host
     this.names = new Names(database)
     this.tally = new Tally(database)
     this.feed = new Feed(database)
@@ -74,6 +62,7 @@ export class TaskTable {
       }
       return statement
     }
+    this.families = new Families(this.#statement, this, host)
     this.#ready = database.prepare(
       `SELECT ${WAITING}, lane FROM tasks INDEXED BY tasks_ready WHERE state = ${QUEUED} AND suspect = 0 AND lane IS NULL AND blocked = 0 AND name = ?
        ORDER BY priority DESC, run_at, seq LIMIT ?`,
@@ -97,10 +86,11 @@ export class TaskTable {
       this.names.refresh()
       this.holds.refresh()
       this.lanes.forget()
-      this.#hasFamilies = undefined
     })
-    if (isNews) this.lanes.refresh(this.tally.turn)
-    return isNews
+    if (!isNews) return false
+    this.lanes.refresh(this.tally.turn)
+    this.families.refresh(this.tally.untold)
+    return true
   }
 
   /** A transaction came to nothing, and what was kept in memory of it. */
@@ -108,7 +98,7 @@ export class TaskTable {
     this.tally.forget()
     this.feed.forget()
     this.lanes.undo()
-    this.#hasFamilies = undefined
+    this.families.forget()
     this.#forgetAhead()
     this.#claims = 0
   }
@@ -117,6 +107,7 @@ export class TaskTable {
   beforeCommit(): void {
     this.tally.write()
     this.lanes.beforeCommit()
+    this.families.beforeCommit()
     this.#forgetAhead()
     this.#claimsBefore = Math.max(1, this.#claims)
     this.#claims = 0
@@ -279,7 +270,7 @@ export class TaskTable {
       extras,
     }
     if (lane !== null) this.lanes.came(lane, task)
-    this.#follow(task, unfinished)
+    this.families.follow(task, unfinished)
     for (const tag of extras?.tags ?? [])
       this.#statement('INSERT OR IGNORE INTO tags (tag, name, state, seq) VALUES (?, ?, ?, ?)').run(
         tag,
@@ -292,78 +283,15 @@ export class TaskTable {
     this.feed.add(id)
     if (state === 'scheduled') this.tally.schedules(runAt)
     const failed = parents.find((parent) => hasEnded(parent.state) && afterEnd(parent, task) === 'is cancelled')
-    if (failed !== undefined) this.#cancelAfter(failed, { ...task, extras: { ...extras } }, now)
+    if (failed !== undefined) this.families.cancelAfter(failed, { ...task, extras: { ...extras } }, now)
     return task
-  }
-
-  // Tasks that come after others: see local/parents.ts.
-
-  /** Whether any task comes after another one: false nearly always. */
-  get areFamilies(): boolean {
-    this.#hasFamilies ??= this.#statement('SELECT 1 FROM parents LIMIT 1').get() !== undefined
-    return this.#hasFamilies
-  }
-
-  #follow({ seq }: SqliteTask, parents: readonly SqliteTask[]): void {
-    for (const parent of parents) {
-      this.#statement('INSERT INTO parents (parent, child) VALUES (?, ?)').run(parent.seq, seq)
-      this.#hasFamilies = true
-    }
   }
 
   /** It was revived: it comes after those that have not ended. */
   #followAgain(task: SqliteTask, after: readonly string[]): void {
     const parents = after.map((id) => this.byId(id)).filter((parent) => parent !== undefined && !hasEnded(parent.state))
     task.blocked = parents.length
-    this.#follow(task, parents as SqliteTask[])
-  }
-
-  #leaveParents({ seq }: SqliteTask): void {
-    this.#statement('DELETE FROM parents WHERE child = ?').run(seq)
-  }
-
-  #cancelAfter(parent: SqliteTask, child: SqliteTask, now: number): void {
-    const from = child.state
-    cancel(child, { reason: reasonOf(parent) }, now)
-    this.write(child, from)
-    this.#host.ended(child)
-  }
-
-  /** It has ended: what comes after it may go on, or ends as well. One after the other: a chain may be of any length. */
-  #tellChildren(parent: SqliteTask): void {
-    if (!this.areFamilies) return
-    if (this.#ending !== undefined) {
-      this.#ending.push(parent)
-      return
-    }
-    this.#ending = [parent]
-    try {
-      for (const each of this.#ending) this.#tellChildrenOf(each)
-    } finally {
-      this.#ending = undefined
-    }
-  }
-
-  #tellChildrenOf(parent: SqliteTask): void {
-    const children = this.#statement('SELECT child FROM parents WHERE parent = ?').all(parent.seq)
-    if (children.length === 0) return
-    this.#statement('DELETE FROM parents WHERE parent = ?').run(parent.seq)
-    for (const row of children) {
-      const child = this.bySeq(row['child'] as number)
-      if (child === undefined || hasEnded(child.state)) continue
-      if (afterEnd(parent, child) === 'is cancelled') this.#cancelAfter(parent, child, parent.finishedAt)
-      else this.write({ ...child, blocked: child.blocked - 1 }, child.state)
-    }
-    this.#host.freed()
-  }
-
-  /** Ids of tasks that have to end before it. */
-  parentsOf({ seq }: SqliteTask, most: number): string[] {
-    return this.#statement(
-      'SELECT tasks.id FROM parents JOIN tasks ON tasks.seq = parents.parent WHERE parents.child = ? ORDER BY parents.parent LIMIT ?',
-    )
-      .all(seq, most)
-      .map((row) => row['id'] as string)
+    this.families.follow(task, parents as SqliteTask[])
   }
 
   /** A worker takes it. */
@@ -395,7 +323,7 @@ export class TaskTable {
     // After it has come back: a lane where nothing waits goes with the last that runs there.
     if (ran !== null) this.lanes.ends({ ...task, lane: ran })
     this.#moved(task, 'running')
-    if (hasEnded(task.state)) this.#tellChildren(task)
+    if (hasEnded(task.state)) this.families.ended(task)
     return true
   }
 
@@ -466,9 +394,7 @@ export class TaskTable {
     if (left !== null && from === 'queued' && task.state !== 'queued' && isSuspect(task)) this.lanes.dropped(left)
     if (task.state === from) this.feed.add(task.id)
     else this.#moved(task, from)
-    if (!hasEnded(task.state) || hasEnded(from)) return
-    if (task.blocked > 0) this.#leaveParents(task)
-    this.#tellChildren(task)
+    if (hasEnded(task.state) && !hasEnded(from)) this.families.ended(task)
   }
 
   /** Where it stands, if it waits under limits now; where it ran is left as it is. */

@@ -37,6 +37,8 @@ export interface Observer {
   changed(event: TaskEvent, record: TaskRecord): void
   /** A schedule submits the task of this id. */
   fired?(id: string): void
+  /** Something else is otherwise with some task: it may go on since another one has ended. */
+  happened?(): void
   hold(name: string, hold: Hold | undefined): void
   idle(): void
   /** Calls `tell`, which calls listeners. */
@@ -92,6 +94,7 @@ export class GatedEngine implements Engine {
       },
       fault: (error, forGood) => host.fault(error, forGood),
     })
+    this.#inner.watch(() => observer.happened?.())
     this.hold(true)
     return started
   }

@@ -112,6 +112,10 @@ export class Harness implements Observer {
     this.#others.add(id)
   }
 
+  happened(): void {
+    this.driver.happened()
+  }
+
   hold(name: string, hold: Hold | undefined): void {
     this.driver.happened()
     this.#writer.hold(name, hold)

@@ -41,4 +41,30 @@ describe('a test runner whose tasks are under limits', () => {
     assert.ok(order.indexOf('a1') < order.indexOf('c1'))
     await t.runner.close()
   })
+
+  it('sees thousands begin at the instant at which the one that they come after has ended', async () => {
+    let ran = 0
+    const at = new Set<number>()
+    const t = createTestRunner({
+      tasks: {
+        work: defineTask({
+          run: () => {
+            ran++
+            at.add(t.clock.now() - begun)
+          },
+        }),
+      },
+    })
+    const begun = t.clock.now()
+    const first = await t.runner.submit('work', undefined, { delay: '1s' })
+    await t.runner.submitMany(
+      'work',
+      Array.from({ length: 3_000 }, () => undefined),
+      { after: [first.id] },
+    )
+    await t.clock.advance('5s')
+    assert.equal(ran, 3_001)
+    assert.deepEqual([...at], [1_000])
+    await t.runner.close()
+  })
 })

@@ -162,6 +162,20 @@ export const after: Topic = topic('after', {
     assert.equal(work.unsettled.length, 3)
   },
 
+  'idle is told after the end of the last one that thousands come after, and each wait has its answer': async (t) => {
+    const { runner } = await working(t)
+    const a = await runner.submit('work', 'a', { delay: 60_000 })
+    const inputs = Array.from({ length: 1_000 }, (_, i) => i)
+    const waiting = (await runner.submitMany('work', inputs, { after: [a.id] })).at(-1)?.wait()
+    const told: string[] = []
+    runner.on('cancelled', () => void told.push('cancelled'))
+    runner.on('idle', () => void told.push('idle'))
+    await runner.cancel(a.id)
+    assert.equal((await waiting)?.state, 'cancelled')
+    await t.until(() => told.includes('idle'), 'idle is told')
+    assert.equal(told.indexOf('idle'), 1_001, 'how many ends were told before')
+  },
+
   'a chain of any length ends with its first one': async (t) => {
     const { runner } = await working(t)
     const length = 4_000
@@ -172,9 +186,8 @@ export const after: Topic = topic('after', {
       (_input, i) => ({ id: `c${i + 1}`, after: [`c${i}`] }),
     )
     await runner.cancel('c0')
-    await t.settle()
-    assert.equal((await runner.counts()).cancelled, length + 1)
     await runner.onIdle()
+    assert.equal((await runner.counts()).cancelled, length + 1)
   },
 
   'what is submitted again is answered as it is, also when what it came after is gone': async (t) => {

@@ -86,6 +86,17 @@ export const close: Topic = topic('close', {
     work.wasCalled(5)
   },
 
+  'with drain, very many that become due, or may go on, at one moment are worked off': async (t) => {
+    const many = 2_500
+    const runner = await t.runner({ tasks: { work: defineTask({ run: () => t.alive() }) } })
+    const first = await runner.submit('work', 0, { delay: 1_000 })
+    const inputs = Array.from({ length: many }, (_, i) => i)
+    await runner.submitMany('work', inputs, { after: [first.id] })
+    await runner.submitMany('work', inputs, { delay: 1_000 })
+    t.clock.pass(1_000)
+    assert.deepEqual(await numbers(runner.close({ drain: true })), [2 * many + 1, 0, 0, 0])
+  },
+
   'with drain, all names are worked off, those with a limit of their own too': async (t) => {
     const ran: unknown[] = []
     const run = async (input: unknown): Promise<void> => {

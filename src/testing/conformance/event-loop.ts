@@ -55,11 +55,11 @@ async function isShared(probe: Probe, go: () => Promise<unknown>, runner: Backgr
   await go()
   await idle
   probe.stop()
-  assert.equal(probe.began, BACKLOG, 'handlers that have run')
+  assert.equal(probe.began, BACKLOG, 'handlers that were called')
   const held = probe.most * WEIGHT
   assert.ok(
     held <= LONGEST_TURN,
-    `${probe.most} handlers of ${WEIGHT} ms and more began in one turn: the event loop was held for ${held} ms at least, and a drain may hold it for ${LONGEST_TURN}`,
+    `${probe.most} handlers of ${WEIGHT} ms and more were called in one turn: the event loop was held for ${held} ms at least, and a drain may hold it for ${LONGEST_TURN}`,
   )
 }
 
@@ -87,6 +87,24 @@ export const eventLoop: Topic = topic('the event loop', {
     const runner = await t.runner({ tasks: { work: defineTask({ run: probe.run }) } })
     await runner.submitMany('work', inputs(BACKLOG), { delay: 1_000 })
     await isShared(probe, () => t.advance(1_000), runner)
+  },
+
+  'the end of one that a long backlog comes after leaves turns to others': async (t) => {
+    const probe = new Probe(t)
+    const runner = await t.runner({ tasks: { work: defineTask({ run: () => {} }) } })
+    runner.on('cancelled', probe.run)
+    const { id } = await runner.submit('work', 0, { delay: 60_000 })
+    await runner.submitMany('work', inputs(BACKLOG - 1), { after: [id] })
+    await isShared(probe, () => runner.cancel(id), runner)
+  },
+
+  'the end of the first one of a long chain leaves turns to others': async (t) => {
+    const probe = new Probe(t)
+    const runner = await t.runner({ tasks: { work: defineTask({ run: () => {} }) } })
+    runner.on('cancelled', probe.run)
+    await runner.submit('work', 0, { id: 'c0', delay: 60_000 })
+    await runner.submitMany('work', inputs(BACKLOG - 1), (_input, i) => ({ id: `c${i + 1}`, after: [`c${i}`] }))
+    await isShared(probe, () => runner.cancel('c0'), runner)
   },
 
   'a long backlog that becomes due at one moment runs in strict order of priority': async (t) => {

@@ -369,6 +369,50 @@ export const quotas: readonly Topic[] = [
         await runs(t, work, 'a2 b2')
       },
 
+      'so does one to which a better task comes as the room of the other comes back': async (t) => {
+        const { runner, work } = await working(t, {
+          concurrency: { max: 1, by: byTenant },
+          rateLimit: { max: 1, interval: '1h', by: (input: unknown) => ((input as Tenant).n === 4 ? 'y' : 'x') },
+        })
+        const { id } = await runner.submit('work', { tenant: 'a', n: 1 })
+        await runs(t, work, 'a1')
+        await runner.submit('work', { tenant: 'a', n: 2 })
+        await runner.submit('work', { tenant: 'a', n: 3 }, { after: [id], priority: 1 })
+        await runner.submit('work', { tenant: 'a', n: 4 })
+        await end(t, work, 'a1')
+        await runs(t, work, 'a4')
+      },
+
+      'what has become the first of its lane lets a better one of another lane go before it': async (t) => {
+        const other = t.handler()
+        const work = t.handler()
+        const runner = await t.runner({
+          tasks: {
+            work: defineTask({
+              concurrency: { max: 1, by: byTenant },
+              rateLimit: { max: 9, interval: '1h', by: (input: unknown) => ((input as Tenant).n === 4 ? 'y' : 'x') },
+              run: work.run,
+            }),
+            other: defineTask({ run: other.run }),
+          },
+          concurrency: 2,
+        })
+        const submit = (n: number, priority: number): Promise<{ readonly id: string }> =>
+          runner.submit('work', { tenant: 'a', n }, { priority })
+        await submit(1, 9)
+        await runner.submit('other', 1, { priority: 9 })
+        await runs(t, work, 'a1')
+        await runner.submit('other', 2, { priority: 5 })
+        const second = await submit(2, 2)
+        await submit(3, 0)
+        await submit(4, 1)
+        await end(t, work, 'a1')
+        other.wasCalled(2)
+        await runner.cancel(second.id)
+        other.calls[0]?.resolve()
+        await runs(t, work, 'a4')
+      },
+
       'one that waits for its key reserves nothing': async (t) => {
         const { runner, work } = await working(
           t,

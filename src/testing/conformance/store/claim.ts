@@ -1,6 +1,7 @@
 /** `outlook` and `claim`: what is due, in which order it is taken, and that it is taken once. */
 import assert from 'node:assert/strict'
-import { again, begun, claimed, counts, Doorman, drained, found, looked, NOW, type ShelfBody } from './shelf.js'
+import type { Store } from '../../../index.js'
+import { again, begun, claimed, counts, Doorman, drained, ENDS, found, looked, NOW, type ShelfBody } from './shelf.js'
 
 /** Enough for more than one step of a store that makes tasks due in steps. */
 const MANY = 2_500
@@ -138,18 +139,34 @@ export const claim: Readonly<Record<string, ShelfBody>> = {
     const store = await shelf.store()
     await shelf.putMany(store, MANY - 1, { delay: 1_000 })
     await shelf.put(store, { id: 'urgent', delay: 1_000, priority: 1 })
-    const now = NOW + 1_000
-    const ran: string[] = []
-    let outlook = await store.outlook(now)
-    for (; outlook.more; outlook = await store.outlook(now)) {
-      assert.equal(outlook.ready, 0, 'nothing is ready while there is more')
-      // A claim may make some of them due, too; but none is taken before it is known to be the best of all.
-      const task = await store.claim(new Doorman('work'), now)
-      if (task !== undefined) ran.push(task.id)
-    }
-    assert.equal(outlook.ready + ran.length, MANY, 'all are ready at last')
-    ran.push(...(await drained(store, now)))
-    assert.equal(ran[0], 'urgent', 'the first one taken')
-    assert.equal(new Set(ran).size, MANY, 'tasks that were taken')
+    await areTaken(store, NOW + 1_000)
   },
+
+  'very many that come after one may take several looks, and nothing is claimed before the last': async (shelf) => {
+    const store = await shelf.store()
+    const { id } = await shelf.put(store)
+    const first = await begun(store)
+    await shelf.putAfter(store, MANY - 1, id)
+    await shelf.put(store, { id: 'urgent', priority: 1, extras: { after: [id] } })
+    assert.equal(await claimed(store), undefined, 'nothing is claimed before it has ended')
+    await store.settle(first, ENDS.succeeded, NOW)
+    await areTaken(store, NOW)
+  },
+}
+
+/** Looks and claims as long as there is more to look for, and takes them all: the urgent one first. */
+async function areTaken(store: Store, now: number): Promise<void> {
+  const ran: string[] = []
+  let outlook = await store.outlook(now)
+  for (; outlook.more; outlook = await store.outlook(now)) {
+    assert.equal(outlook.ready, 0, 'nothing is ready while there is more')
+    assert.equal(outlook.idle, false, 'nor is anything idle')
+    // A claim may make some of them due, too; but none is taken before it is known to be the best of all.
+    const task = await store.claim(new Doorman('work'), now)
+    if (task !== undefined) ran.push(task.id)
+  }
+  assert.equal(outlook.ready + ran.length, MANY, 'all are ready at last')
+  ran.push(...(await drained(store, now)))
+  assert.equal(ran[0], 'urgent', 'the first one taken')
+  assert.equal(new Set(ran).size, MANY, 'tasks that were taken')
 }

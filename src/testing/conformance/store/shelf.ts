@@ -123,6 +123,13 @@ export class Shelf {
     await store.insert(tasks, NOW)
     return tasks.map(({ id }) => id)
   }
+
+  /** Stores many tasks that come after this one. */
+  async putAfter(store: Store, count: number, id: string): Promise<string[]> {
+    const tasks = Array.from({ length: count }, () => this.task({ extras: { after: [id] } }))
+    await store.insert(tasks, NOW)
+    return tasks.map((task) => task.id)
+  }
 }
 
 /** Looks until everything that is due can be claimed, as the local engine does on each turn. */

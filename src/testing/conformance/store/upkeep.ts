@@ -5,6 +5,8 @@ import { nth, same } from '../tools.js'
 import { again, begun, counts, drained, ENDS, ended, found, looked, NOW, returned, type ShelfBody } from './shelf.js'
 
 const FOR_EVER = Number.MAX_SAFE_INTEGER
+/** So many come after one task that a store may tell them in steps. */
+const MANY = 1_500
 
 function policy(some: Partial<RetentionPolicy>): RetentionPolicy {
   return { succeeded: FOR_EVER, failed: FOR_EVER, cancelled: FOR_EVER, count: undefined, ...some }
@@ -44,6 +46,46 @@ export const upkeep: Readonly<Record<string, ShelfBody>> = {
     assert.deepEqual((await pruned(store, { count: 2 }, NOW + 10)).sort(), all.slice(0, 3).sort())
     assert.deepEqual(await pruned(store, { count: 2 }, NOW + 10), [])
     assert.deepEqual((await pruned(store, { count: 0 }, NOW + 10)).sort(), all.slice(3).sort())
+  },
+
+  'all that come after one hear of its end, also if it is removed or pruned before that, or tried again': async (
+    shelf,
+  ) => {
+    const store = await shelf.store()
+    const put = async (count: number): Promise<readonly [string, string]> => {
+      const { id } = await shelf.put(store, { delay: 1_000 })
+      const children = await shelf.putAfter(store, count, id)
+      await store.cancel(id, {}, NOW)
+      return [id, children.at(-1) as string]
+    }
+    const [removed, last] = await put(MANY)
+    assert.equal(await store.remove(removed), true)
+    await looked(store, NOW)
+    await counts(store, { cancelled: MANY })
+    assert.match((await found(store, last)).error?.message ?? '', new RegExp(removed))
+
+    await pruned(store, { cancelled: 0 }, NOW)
+    await put(MANY)
+    await store.prune(policy({ cancelled: 0 }), NOW)
+    await looked(store, NOW)
+    await pruned(store, { cancelled: 0 }, NOW)
+    await counts(store, {})
+
+    const [retried] = await put(MANY)
+    await store.retry(retried, NOW, NOW)
+    assert.equal((await begun(store)).id, retried)
+    await counts(store, { running: 1, cancelled: MANY })
+  },
+
+  'one that was cancelled itself and is tried again hears no more of an end from before': async (shelf) => {
+    const store = await shelf.store()
+    const { id } = await shelf.put(store, { delay: 1_000 })
+    const child = (await shelf.putAfter(store, MANY, id)).at(-1) as string
+    await store.cancel(id, {}, NOW)
+    await store.cancel(child, {}, NOW)
+    await store.retry(child, NOW, NOW)
+    assert.equal((await begun(store)).id, child)
+    await counts(store, { running: 1, cancelled: MANY })
   },
 
   'prune never takes what has not ended, and counts it for nothing': async (shelf) => {
