@@ -3,8 +3,8 @@ import type { Duration } from '../duration.js'
 import type { Engine } from '../engine.js'
 import { localEngine } from '../local/local-engine.js'
 import { fields, type Rule, read, required, rule, span } from '../rules.js'
-import type { Connection } from './redis.js'
-import { RedisStore } from './redis-store.js'
+import { BullStore } from './bull-store.js'
+import { type Connection, Redis } from './redis.js'
 
 export interface BullmqOptions {
   /** Where Redis is: a `redis://` URL, options of ioredis, or the app's own client, of which copies are made. */
@@ -59,7 +59,9 @@ export function bullmq(options: BullmqOptions): Engine {
     offline = 'fail',
     lease = 15_000,
   } = read('bad bullmq options', options, OPTIONS)
-  return localEngine(new RedisStore({ connection, name, prefix, lease, isPatient: offline === 'wait' }))
+  const isPatient = offline === 'wait'
+  const settings = { connection, prefix: `${prefix}:`, base: `${prefix}:${name}:`, isPatient }
+  return localEngine(new BullStore({ name, lease, backend: (me) => new Redis(settings, me) }))
 }
 
 export type { Connection } from './redis.js'

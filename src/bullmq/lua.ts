@@ -823,6 +823,11 @@ local workers = call('PUBSUB', 'NUMSUB', B .. 'knows:' .. p.queue)[2]
 return { call('EXISTS', B .. 'paused') == 1 and 1 or (isPaused(k) and 1 or 0), after, hold, workers, ahead }
 `
 
+/** Each schedule, as its JSON. */
+export const SCHEDULES = `
+return call('HVALS', B .. 'schedules')
+`
+
 /** Swaps one field of a hash if it is as it was read ('' : not there). Raw: as it was, as it will be ('': gone). */
 export const SWAP = `
 if (call('HGET', B .. p.key, p.field) or '') ~= ARGV[5] then return 0 end

@@ -9,7 +9,8 @@
 import type { Redis as Client, RedisOptions } from 'ioredis'
 import { type Alarm, after, type Clock } from '../clock.js'
 import { BackgroundRunnerError, EngineError, MissingDependencyError } from '../errors.js'
-import { loadScripts, type ScriptName } from './scripts.js'
+import type { Answer, Asker, Backend, BackendHost } from './backend.js'
+import { loadScripts } from './scripts.js'
 
 export type { Client }
 
@@ -23,72 +24,67 @@ const OPENING = 10_000
 /** Between two tries to reach it again: at most, ms. */
 const RETRY = 1_000
 
-/** What a reply may be: whoever asks knows what its script answers. */
-export type Reply = unknown
-
-/** Parameters as an object go as JSON, before what is raw; those of the scripts that run for each task go one by one. */
-export type Asker = (
-  script: ScriptName,
-  now: number,
-  parameters: object | readonly (string | number)[],
-  ...raw: string[]
-) => Promise<Reply>
+/** How long a wait for new work blocks, s. */
+const BLOCK = 5
 
 interface Constructor {
   new (options: RedisOptions): Client
   new (url: string, options: RedisOptions): Client
 }
 
-type Commands = Client & Record<string, (...args: unknown[]) => Promise<Reply>>
+type Commands = Client & Record<string, (...args: unknown[]) => Promise<Answer>>
 
-export class Redis {
-  readonly #connection: Connection
-  readonly #fault: (error: unknown) => void
-  readonly #clients: Commands[] = []
-  readonly #prefix: string
-  readonly #base: string
+export interface RedisSettings {
+  readonly connection: Connection
+  /** Of BullMQ's keys, and of ours. */
+  readonly prefix: string
+  readonly base: string
+  readonly isPatient: boolean
+}
+
+export class Redis implements Backend {
+  readonly name = 'Redis'
+  readonly #settings: RedisSettings
   readonly #me: string
-  #verbs!: Client
+  readonly #clients: Commands[] = []
+  #wake!: Client
+  #news!: Client
   verbs!: Asker
   work!: Asker
-  wake!: Client
-  news!: Client
-  closed = false
+  #closed = false
 
-  /** @param prefix of BullMQ's keys @param base of ours @param me this worker's id */
-  constructor(connection: Connection, prefix: string, base: string, me: string, fault: (error: unknown) => void) {
-    this.#connection = connection
-    this.#prefix = prefix
-    this.#base = base
+  constructor(settings: RedisSettings, me: string) {
+    this.#settings = settings
     this.#me = me
-    this.#fault = fault
   }
 
-  /** @throws {EngineError} {MissingDependencyError} */
-  async open(clock: Clock, isPatient: boolean): Promise<void> {
+  async open(clock: Clock, host: BackendHost): Promise<void> {
+    const { base, isPatient } = this.#settings
     const [scripts, make] = await Promise.all([loadScripts(), this.#maker()])
     const patient: RedisOptions = { maxRetriesPerRequest: null, enableOfflineQueue: true }
     const bounded: RedisOptions = { maxRetriesPerRequest: 1, enableOfflineQueue: false, commandTimeout: PATIENCE }
     const client = (options: RedisOptions): Client => {
       const made = make({ ...options, lazyConnect: true, retryStrategy: (times) => Math.min(times * 50, RETRY) })
       made.on('error', (error) => {
-        if (!this.closed) this.#fault(asEngineError(error))
+        if (!this.#closed) host.fault(asEngineError(error))
       })
       for (const [name, lua] of Object.entries(scripts)) made.defineCommand(`br_${name}`, { lua, numberOfKeys: 1 })
       this.#clients.push(made as Commands)
       return made
     }
-    this.#verbs = client(isPatient ? patient : bounded)
-    const work = client(patient)
-    this.wake = client(patient)
-    this.news = client(patient)
-    this.verbs = this.#asker(this.#verbs as Commands)
-    this.work = this.#asker(work as Commands)
+    this.verbs = this.#asker(client(isPatient ? patient : bounded) as Commands)
+    this.work = this.#asker(client(patient) as Commands)
+    this.#wake = client(patient)
+    this.#news = client(patient)
     await this.#connect(clock)
+    this.#news.on('message', (channel: string, message: string) => host.heard(channel.slice(base.length), message))
+    this.#news.on('ready', () => {
+      if (!this.#closed) host.back()
+    })
   }
 
   async #maker(): Promise<(options: RedisOptions) => Client> {
-    const connection = this.#connection
+    const { connection } = this.#settings
     if (typeof connection === 'object' && 'duplicate' in connection)
       return (options) => connection.duplicate({ commandTimeout: undefined, ...options })
     const Constructor = await loadIoredis()
@@ -112,33 +108,41 @@ export class Redis {
   }
 
   #asker(client: Commands): Asker {
-    return async (script, now, parameters, ...raw) => {
-      const command = client[`br_${script}`] as (...args: unknown[]) => Promise<Reply>
+    const { base, prefix } = this.#settings
+    return async (question, now, parameters, ...raw) => {
+      const command = client[`br_${question}`] as (...args: unknown[]) => Promise<Answer>
       try {
         const given = Array.isArray(parameters) ? parameters : [JSON.stringify(parameters)]
-        return await command.call(client, this.#base, this.#prefix, now, this.#me, ...given, ...raw)
+        return await command.call(client, base, prefix, now, this.#me, ...given, ...raw)
       } catch (error) {
         throw asEngineError(error)
       }
     }
   }
 
-  /** All fields of a hash of ours. */
-  async hash(key: string): Promise<Record<string, string>> {
-    try {
-      return await this.#verbs.hgetall(`${this.#base}${key}`)
-    } catch (error) {
-      throw asEngineError(error)
-    }
+  async waitForWork(queues: readonly string[]): Promise<string | undefined> {
+    const { prefix } = this.#settings
+    const popped = await this.#wake.bzpopmin(...queues.map((queue) => `${prefix}${queue}:marker`), BLOCK)
+    if (popped === null) return undefined
+    // BullMQ's marker is 0 where there is work, and 1 where there will be.
+    const [key, member] = popped as unknown as [string, string]
+    return member === '0' ? key.slice(prefix.length, -':marker'.length) : undefined
   }
 
-  /** Sets a marker of BullMQ's again. */
-  async passOn(marker: string): Promise<void> {
-    await this.#clients[1]?.zadd(marker, 0, '0')
+  async passOn(queue: string): Promise<void> {
+    await this.#clients[1]?.zadd(`${this.#settings.prefix}${queue}:marker`, 0, '0')
+  }
+
+  async listen(...channels: string[]): Promise<void> {
+    await this.#news.subscribe(...channels.map((channel) => this.#settings.base + channel))
+  }
+
+  async unlisten(channel: string): Promise<void> {
+    await this.#news.unsubscribe(this.#settings.base + channel)
   }
 
   close(): void {
-    this.closed = true
+    this.#closed = true
     for (const client of this.#clients) client.disconnect()
   }
 }

@@ -1,28 +1,9 @@
 /** Puts the scripts together: BullMQ's own texts as functions, what is common, and each body of `lua.ts`. */
 import { MissingDependencyError } from '../errors.js'
+import type { Question } from './backend.js'
 import * as lua from './lua.js'
 
-export type ScriptName =
-  | 'insert'
-  | 'claim'
-  | 'settle'
-  | 'read'
-  | 'put'
-  | 'amend'
-  | 'tell'
-  | 'renew'
-  | 'bury'
-  | 'outlook'
-  | 'counts'
-  | 'list'
-  | 'prune'
-  | 'pause'
-  | 'holds'
-  | 'explain'
-  | 'swap'
-  | 'leave'
-
-const BODIES: Readonly<Record<ScriptName, string>> = {
+const BODIES: Readonly<Record<Question, string>> = {
   insert: lua.INSERT,
   claim: lua.CLAIM,
   settle: lua.SETTLE,
@@ -39,6 +20,7 @@ const BODIES: Readonly<Record<ScriptName, string>> = {
   pause: lua.PAUSE,
   holds: lua.HOLDS,
   explain: lua.EXPLAIN,
+  schedules: lua.SCHEDULES,
   swap: lua.SWAP,
   leave: lua.LEAVE,
 }
@@ -46,13 +28,13 @@ const BODIES: Readonly<Record<ScriptName, string>> = {
 type BullScripts = Readonly<Record<string, { readonly content: string } | undefined>>
 
 /** The whole text of each script. @throws {MissingDependencyError} bullmq is not installed, or another version than this one stands on */
-export async function loadScripts(): Promise<Readonly<Record<ScriptName, string>>> {
+export async function loadScripts(): Promise<Readonly<Record<Question, string>>> {
   const bull = await loadBull()
   const composed = Object.entries(BODIES).map(([name, body]) => [
     name,
     compose(bull, body, name === 'settle' ? lua.SETTLE_PLAIN : ''),
   ])
-  return Object.fromEntries(composed) as Record<ScriptName, string>
+  return Object.fromEntries(composed) as Record<Question, string>
 }
 
 /** With what it names, and no more: each function is made anew at each call. @param first what is tried before all that */

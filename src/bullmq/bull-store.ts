@@ -1,5 +1,5 @@
 /**
- * Tasks in Redis, as BullMQ's jobs: the store behind `bullmq()`.
+ * Tasks as BullMQ's jobs: the store behind `bullmq()`.
  *
  * A task is a job of the queue of its name, and moves by BullMQ's own scripts, within ours (lua.ts). A verdict and the
  * claim that follows it are one script, one round trip. What runs here is known by its lock: while it is held no other
@@ -36,6 +36,7 @@ import type {
 } from '../local/store.js'
 import { extrasOf, type Hold, type SerializedError, type TaskExtras, type TaskRecord, toRecord } from '../record.js'
 import { type ScheduleRecord, specText } from '../schedule.js'
+import type { Backend, MakeBackend } from './backend.js'
 import {
   type BullTask,
   bullPriority,
@@ -50,12 +51,9 @@ import {
   submittedText,
   toTask,
 } from './job.js'
-import { type Connection, Redis } from './redis.js'
 
 /** After a fault, a verdict is written again after this many ms. */
 const AGAIN = 1_000
-/** How long a wait for new work blocks, s. */
-const BLOCK = 5
 /** Where BullMQ keeps a queue back for reasons of its own, it is asked again after this many ms. */
 const DECLINED = 1_000
 /** A suspect that may not run beside another one is put back for this long, ms. */
@@ -72,11 +70,10 @@ const WHERE = {
   queued: 'wait',
 } as const
 
-export interface RedisSettings {
-  readonly connection: Connection
+export interface BullSettings {
+  /** Before the names of its queues. */
   readonly name: string
-  readonly prefix: string
-  readonly isPatient: boolean
+  readonly backend: MakeBackend
   /** How long a worker's silence is borne before its jobs are put back, ms. */
   readonly lease: number
 }
@@ -106,7 +103,7 @@ interface Settling {
 
 type Claimed = Row | 'declined' | null
 
-export class RedisStore implements Store<BullTask> {
+export class BullStore implements Store<BullTask> {
   readonly name = 'bullmq'
   readonly capabilities: Capabilities = {
     durable: true,
@@ -116,9 +113,9 @@ export class RedisStore implements Store<BullTask> {
     quotas: false,
     schedules: true,
   }
-  readonly #settings: RedisSettings
+  readonly #settings: BullSettings
   readonly #me: string = randomUUID()
-  #redis!: Redis
+  readonly #backend: Backend
   #clock!: Clock
   #host!: StoreHost<BullTask>
   #names: readonly string[] = []
@@ -132,6 +129,7 @@ export class RedisStore implements Store<BullTask> {
   #beat: Alarm | undefined
   /** The renewal that is under way. */
   #keeping: { readonly tasks: readonly BullTask[]; readonly since: number } | undefined
+  #isOpen = false
   #closing = false
   /** Whether it is being waited for new work. */
   #waits = false
@@ -145,28 +143,27 @@ export class RedisStore implements Store<BullTask> {
   #looksAtFeed = false
   #telling = false
 
-  constructor(settings: RedisSettings) {
+  constructor(settings: BullSettings) {
     this.#settings = settings
+    this.#backend = settings.backend(this.#me)
   }
 
   async open({ clock, maxPending, names, work, host }: StoreSettings<BullTask>): Promise<void> {
-    const { connection, name, prefix, isPatient } = this.#settings
     this.#clock = clock
     this.#host = host
     this.#works = work
     this.#names = names
     this.#maxPending = Number.isFinite(maxPending) ? maxPending : undefined
-    const base = `${prefix}:${name}:`
-    this.#redis = new Redis(connection, `${prefix}:`, base, this.#me, (error) => host.fault(error))
-    await this.#redis.open(clock, isPatient)
-    const { news } = this.#redis
-    news.on('message', (channel: string, message: string) => this.#heard(channel.slice(base.length), message))
-    // What was said while it was away was not heard.
-    news.on('ready', () => {
-      if (!this.#closing) host.changed('any')
+    await this.#backend.open(clock, {
+      heard: (channel, message) => this.#heard(channel, message),
+      back: () => {
+        if (!this.#closing) host.changed('any')
+      },
+      fault: (error) => host.fault(error),
     })
-    const known = work ? names.map((each) => `${base}knows:${this.#queue(each)}`) : []
-    await news.subscribe(`${base}all`, `${base}w:${this.#me}`, ...known)
+    this.#isOpen = true
+    const known = work ? names.map((each) => `knows:${this.#queue(each)}`) : []
+    await this.#backend.listen('all', `w:${this.#me}`, ...known)
     if (this.#looksAtFeed) this.#listen()
     if (work) await this.#bury()
   }
@@ -215,7 +212,7 @@ export class RedisStore implements Store<BullTask> {
       submittedText(task),
     ])
     const swap = schedule === undefined ? [] : [schedule.was, schedule.becomes]
-    const answer = (await this.#redis.verbs(
+    const answer = (await this.#backend.verbs(
       'insert',
       now,
       { tasks: stored, maxPending: this.#maxPending, schedule: schedule && { id: schedule.id } },
@@ -227,7 +224,7 @@ export class RedisStore implements Store<BullTask> {
     const isNew = answer.some((each) => (each as [string, number])[1] === 0)
     if (isNew) this.#brought++
     const cancelled = answer.at(-1) as string[]
-    if (cancelled.length > 0) this.#tellEnded(cancelled)
+    if (cancelled.length > 0) nextTurn(() => this.#guard(() => this.#tellEnded(cancelled))) // after their submit
     return tasks.map((task, i) => {
       const [job, found] = answer[i + 1] as [string, number]
       return {
@@ -282,7 +279,7 @@ export class RedisStore implements Store<BullTask> {
   readonly #following: Map<Claiming, { resolve(claimed: Claimed): void; reject(error: unknown): void }> = new Map()
 
   async #claimNow(claiming: Claiming, now: number): Promise<Claimed> {
-    return (await this.#redis.work('claim', now, claimArguments(claiming))) as Claimed
+    return (await this.#backend.work('claim', now, claimArguments(claiming))) as Claimed
   }
 
   #giveBack(admission: Admission, reserved: readonly string[], task: BullTask | undefined): void {
@@ -311,7 +308,7 @@ export class RedisStore implements Store<BullTask> {
     }
     if (life.isSuspect(task) && [...this.#running.values()].some(life.isSuspect)) {
       task.attempt++
-      await this.#redis.work('settle', now, this.#verdict(task, { to: 'delayed', delay: SUSPENDED, flags: '' }))
+      await this.#backend.work('settle', now, this.#verdict(task, { to: 'delayed', delay: SUSPENDED, flags: '' }))
       return this.#again()
     }
     life.claim(task, now)
@@ -334,7 +331,7 @@ export class RedisStore implements Store<BullTask> {
     task.state = cancelled ? 'cancelled' : 'failed'
     task.finishedAt = now
     const flags = cancelled ? 'cd' : 'd'
-    await this.#redis.work(
+    await this.#backend.work(
       'settle',
       now,
       this.#verdict(task, { to: 'failed', flags, text: nowText(task), reason: task.error?.message }),
@@ -432,7 +429,7 @@ export class RedisStore implements Store<BullTask> {
       ...(state === 'scheduled' && { delay: Math.max(0, draft.runAt - now) }),
       ...(outcome.hold !== undefined && { hold: outcome.hold, error: JSON.stringify(errorOf(outcome)) }),
     }
-    return (await this.#redis.work('settle', now, this.#verdict(draft, verdict, next))) as [
+    return (await this.#backend.work('settle', now, this.#verdict(draft, verdict, next))) as [
       string,
       unknown,
       number,
@@ -468,13 +465,13 @@ export class RedisStore implements Store<BullTask> {
   async #put(task: BullTask, field: string, json: string): Promise<boolean> {
     if (this.#running.get(task.job) !== task) return false
     const { queue, job: id } = task
-    return (await this.#redis.work('put', this.#clock.now(), { queue, id, field }, json)) === 1
+    return (await this.#backend.work('put', this.#clock.now(), { queue, id, field }, json)) === 1
   }
 
   // Asking.
 
   async find(id: string): Promise<BullTask | undefined> {
-    const [row] = (await this.#redis.verbs('read', this.#clock.now(), { ids: [jobOf(id)] })) as (Row | null)[]
+    const [row] = (await this.#backend.verbs('read', this.#clock.now(), { ids: [jobOf(id)] })) as (Row | null)[]
     return row === null || row === undefined ? undefined : toTask(row)
   }
 
@@ -482,7 +479,7 @@ export class RedisStore implements Store<BullTask> {
     let before = cursor === undefined ? Number.MAX_SAFE_INTEGER : fromCursor(cursor)
     const hits: [number, string, string][] = []
     while (before > 1 && hits.length <= limit) {
-      const found = (await this.#redis.verbs('list', this.#clock.now(), {
+      const found = (await this.#backend.verbs('list', this.#clock.now(), {
         states,
         tags,
         queues: names?.map((name) => this.#queue(name)),
@@ -502,14 +499,14 @@ export class RedisStore implements Store<BullTask> {
 
   async #read(jobs: readonly (readonly [string, string])[]): Promise<BullTask[]> {
     if (jobs.length === 0) return []
-    const rows = (await this.#redis.verbs('read', this.#clock.now(), { jobs })) as (Row | null)[]
+    const rows = (await this.#backend.verbs('read', this.#clock.now(), { jobs })) as (Row | null)[]
     return rows.filter((row) => row !== null).map(toTask)
   }
 
   async counts(): Promise<TaskCounts> {
     // What was asked before is done before: it goes in several steps, and over several connections.
     while (this.#asked.size > 0) await Promise.allSettled(this.#asked)
-    const sums = (await this.#redis.verbs('counts', this.#clock.now(), {})) as number[]
+    const sums = (await this.#backend.verbs('counts', this.#clock.now(), {})) as number[]
     const [queued = 0, scheduled = 0, running = 0, succeeded = 0, failed = 0, cancelled = 0] = sums
     // Others have brought work: whoever waits for its end has to be told of that.
     if (this.#idle && queued + scheduled + running > 0) nextTurn(() => this.#host.changed([]))
@@ -581,7 +578,7 @@ export class RedisStore implements Store<BullTask> {
       const { state, attempt, queue, job } = task
       const was = { now: task.now, cancel: task.cancel }
       const [operation, more] = take(task)
-      const written = (await this.#redis.verbs(
+      const written = (await this.#backend.verbs(
         'amend',
         now,
         { ...operation, queue, id: job, state, attempt },
@@ -598,7 +595,7 @@ export class RedisStore implements Store<BullTask> {
   }
 
   async holds(): Promise<readonly Hold[]> {
-    const all = (await this.#redis.verbs('holds', this.#clock.now(), {})) as [string, string, string][]
+    const all = (await this.#backend.verbs('holds', this.#clock.now(), {})) as [string, string, string][]
     return all.map(([name, until, error]) => ({
       name,
       until: Number(until),
@@ -607,11 +604,11 @@ export class RedisStore implements Store<BullTask> {
   }
 
   async pause(paused: boolean): Promise<void> {
-    await this.#redis.verbs('pause', this.#clock.now(), { paused })
+    await this.#backend.verbs('pause', this.#clock.now(), { paused })
   }
 
   async explain({ queue, job, state }: BullTask): Promise<Reason[]> {
-    const [paused, parents, hold, workers, ahead] = (await this.#redis.verbs('explain', this.#clock.now(), {
+    const [paused, parents, hold, workers, ahead] = (await this.#backend.verbs('explain', this.#clock.now(), {
       queue,
       id: job,
     })) as [number, string[], [string, string] | null, number, number]
@@ -627,7 +624,8 @@ export class RedisStore implements Store<BullTask> {
   // Schedules.
 
   async #scheduleTexts(): Promise<Record<string, string>> {
-    return this.#asking(this.#redis.hash('schedules'))
+    const texts = (await this.#asking(this.#backend.verbs('schedules', this.#clock.now(), {}))) as string[]
+    return Object.fromEntries(texts.map((text) => [(JSON.parse(text) as ScheduleRecord).id, text]))
   }
 
   async putSchedule(schedule: ScheduleRecord): Promise<void> {
@@ -649,7 +647,7 @@ export class RedisStore implements Store<BullTask> {
   }
 
   async #swap(key: string, field: string, was: string, becomes: string): Promise<boolean> {
-    return (await this.#redis.verbs('swap', this.#clock.now(), { key, field }, was, becomes)) === 1
+    return (await this.#backend.verbs('swap', this.#clock.now(), { key, field }, was, becomes)) === 1
   }
 
   async schedules(): Promise<readonly ScheduleRecord[]> {
@@ -676,7 +674,7 @@ export class RedisStore implements Store<BullTask> {
   // Keeping house.
 
   async prune({ succeeded, failed, cancelled, count }: RetentionPolicy, now: number): Promise<Pruned> {
-    const gone = (await this.#redis.work('prune', now, {
+    const gone = (await this.#backend.work('prune', now, {
       succeeded: now - succeeded,
       failed: now - failed,
       cancelled: now - cancelled,
@@ -689,7 +687,7 @@ export class RedisStore implements Store<BullTask> {
   async outlook(now: number): Promise<Outlook> {
     const queues = this.#names.map((name) => this.#queue(name))
     const brought = this.#brought
-    const [ready, next, busy, more, telling] = (await this.#redis.work('outlook', now, { queues })) as [
+    const [ready, next, busy, more, telling] = (await this.#backend.work('outlook', now, { queues })) as [
       number,
       number | '',
       number,
@@ -709,7 +707,7 @@ export class RedisStore implements Store<BullTask> {
         : next === ''
           ? undefined
           : next,
-      idle: this.#idle && telling === 0 && brought === this.#brought,
+      idle: this.#idle && telling === 0 && !this.#telling && brought === this.#brought,
       more: more === 1,
     }
   }
@@ -720,12 +718,12 @@ export class RedisStore implements Store<BullTask> {
     this.#telling = true
     try {
       for (let left = 1; left > 0; ) {
-        const [cancelled, freed, more] = (await this.#redis.work('tell', this.#clock.now(), { most: STEP })) as [
+        const [cancelled, freed, more] = (await this.#backend.work('tell', this.#clock.now(), { most: STEP })) as [
           string[],
           number,
           number,
         ]
-        this.#tellEnded(cancelled)
+        await this.#tellEnded(cancelled)
         if (freed > 0) this.#host.changed([])
         left = more
       }
@@ -738,15 +736,9 @@ export class RedisStore implements Store<BullTask> {
   }
 
   /** They were cancelled with what they came after. */
-  #tellEnded(cancelled: readonly string[]): void {
-    if (cancelled.length === 0) return
+  async #tellEnded(cancelled: readonly string[]): Promise<void> {
     const jobs = cancelled.map((each) => each.split(' ') as [string, string])
-    this.#read(jobs).then(
-      (tasks) => {
-        for (const task of tasks) this.#host.recovered('cancelled', toRecord(task))
-      },
-      (error) => this.#host.fault(error),
-    )
+    for (const task of await this.#read(jobs)) this.#host.recovered('cancelled', toRecord(task))
   }
 
   // What others do.
@@ -777,11 +769,9 @@ export class RedisStore implements Store<BullTask> {
 
   /** Once the connection is there. */
   #listen(): void {
-    if (this.#redis?.news === undefined) return
+    if (!this.#isOpen) return
     const on = this.#looksAtFeed
-    const { news } = this.#redis
-    const channel = `${this.#settings.prefix}:${this.#settings.name}:changed`
-    const done = on ? news.subscribe(channel) : news.unsubscribe(channel)
+    const done = on ? this.#backend.listen('changed') : this.#backend.unlisten('changed')
     done.then(
       () => {
         if (on && !this.#closing) this.#host.changed('any')
@@ -796,27 +786,19 @@ export class RedisStore implements Store<BullTask> {
   #lookOut(): void {
     if (this.#waits || this.#closing || !this.#works || this.#names.length === 0) return
     this.#waits = true
-    const markers = this.#names.map((name) => `${this.#settings.prefix}:${this.#queue(name)}:marker`)
-    this.#redis.wake.bzpopmin(...markers, BLOCK).then(
-      (popped) => {
+    this.#backend.waitForWork(this.#names.map((name) => this.#queue(name))).then(
+      (queue) => {
         this.#waits = false
         if (this.#closing) return
-        if (popped === null) {
-          this.#host.changed([])
-          return this.#lookOut()
-        }
-        this.#found(popped as unknown as [string, string, string])
+        this.#marker = queue
+        this.#host.changed([])
+        if (queue === undefined) this.#lookOut()
       },
       (error) => {
         this.#waits = false
         if (!this.#closing) this.#host.fault(error)
       },
     )
-  }
-
-  #found([key, member]: [string, string, string]): void {
-    this.#marker = member === '0' ? key : undefined
-    this.#host.changed([])
   }
 
   /** While anything runs, here or elsewhere, it is kept, or looked after, three times a lease. */
@@ -855,12 +837,12 @@ export class RedisStore implements Store<BullTask> {
     const marker = this.#marker
     if (marker === undefined || this.#closing) return
     this.#marker = undefined
-    this.#guard(() => this.#redis.passOn(marker))
+    this.#guard(() => this.#backend.passOn(marker))
   }
 
   async #renew(tasks: readonly BullTask[]): Promise<void> {
     const jobs = tasks.map(({ queue, job }) => [queue, job])
-    const answers = (await this.#redis.work('renew', this.#clock.now(), { jobs, lock: this.#settings.lease })) as [
+    const answers = (await this.#backend.work('renew', this.#clock.now(), { jobs, lock: this.#settings.lease })) as [
       number,
       string,
     ][]
@@ -888,7 +870,7 @@ export class RedisStore implements Store<BullTask> {
   /** Puts back what workers that are gone were running. */
   async #bury(): Promise<void> {
     const now = this.#clock.now()
-    const jobs = (await this.#redis.work('bury', now, { interval: Math.ceil(this.#settings.lease / 5) })) as [
+    const jobs = (await this.#backend.work('bury', now, { interval: Math.ceil(this.#settings.lease / 5) })) as [
       string,
       string,
     ][]
@@ -901,7 +883,7 @@ export class RedisStore implements Store<BullTask> {
 
   async #endDead(task: BullTask, end: 'failed' | 'cancelled', now: number): Promise<void> {
     const { queue, job, state, attempt } = task
-    const written = (await this.#redis.work(
+    const written = (await this.#backend.work(
       'amend',
       now,
       { op: end === 'failed' ? 'fail' : 'cancel', reason: task.error?.message, queue, id: job, state, attempt },
@@ -932,11 +914,11 @@ export class RedisStore implements Store<BullTask> {
       const late = new Promise<void>((resolve) => {
         alarm = after(this.#clock, AGAIN, resolve)
       })
-      const told = this.#redis.verbs('leave', this.#clock.now(), { jobs }).catch(() => {}) // a death will be counted
+      const told = this.#backend.verbs('leave', this.#clock.now(), { jobs }).catch(() => {}) // a death will be counted
       await Promise.race([told, late])
       alarm?.cancel()
     }
-    this.#redis.close()
+    this.#backend.close()
   }
 }
 
