@@ -10,6 +10,7 @@ import type { Redis as Client, RedisOptions } from 'ioredis'
 import { type Alarm, after, type Clock } from '../clock.js'
 import { BackgroundRunnerError, EngineError, MissingDependencyError } from '../errors.js'
 import type { Answer, Asker, Backend, BackendHost } from './backend.js'
+import { warnIfForgetful } from './persistence.js'
 import { loadScripts } from './scripts.js'
 
 export type { Client }
@@ -77,6 +78,7 @@ export class Redis implements Backend {
     this.#wake = client(patient)
     this.#news = client(patient)
     await this.#connect(clock)
+    void warnIfForgetful(this.#clients[0] as Client)
     this.#news.on('message', (channel: string, message: string) => host.heard(channel.slice(base.length), message))
     this.#news.on('ready', () => {
       if (!this.#closed) host.back()
