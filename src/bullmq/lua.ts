@@ -613,6 +613,9 @@ for _, queue in ipairs(call('SMEMBERS', B .. 'queues')) do
       { k .. 'stalled', k .. 'wait', k .. 'active', k .. 'stalled-check', k .. 'meta', k .. 'paused', k .. 'marker',
         k .. 'events', k .. 'repeat' }, { 1000000000, k, ARGV[2], p.interval })
     for _, id in ipairs(ids) do
+      -- BullMQ puts it before all others; here it goes first among its equals.
+      local priority = tonumber(call('HGET', k .. id, 'priority')) or 0
+      if priority > 0 and call('LREM', k .. 'wait', 1, id) > 0 then call('ZADD', k .. 'prioritized', priority * SLOT, id) end
       told(id)
       stalled[#stalled + 1] = { queue, id }
     end
