@@ -1,6 +1,7 @@
 /** The public surface of `background-runner/bullmq`, and nothing else. */
 import type { Duration } from '../duration.js'
 import type { Engine } from '../engine.js'
+import { kindOf } from '../errors.js'
 import { localEngine } from '../local/local-engine.js'
 import { fields, type Rule, read, required, rule, span } from '../rules.js'
 import { BullStore } from './bull-store.js'
@@ -23,10 +24,15 @@ export interface BullmqOptions {
 
 const isName = (value: unknown): boolean => typeof value === 'string' && /^[^\s:]{1,100}$/.test(value)
 
-const connection: Rule<Connection> = rule(
-  (value) => (typeof value === 'string' ? /^rediss?:\/\//.test(value) : typeof value === 'object' && value !== null),
-  'must be a redis:// URL, options of ioredis, or a client of ioredis',
-)
+const isConnection = (value: unknown): boolean =>
+  typeof value === 'string' ? /^rediss?:\/\//.test(value) : typeof value === 'object' && value !== null
+
+/** What is wrong is not shown: there may be a password in it. */
+const connection: Rule<Connection> = (value, path, issues) => {
+  const expected = 'must be a redis:// URL, options of ioredis, or a client of ioredis'
+  if (!isConnection(value)) issues.push({ path, message: `${expected}, got ${kindOf(value)}` })
+  return value as Connection
+}
 
 /** A shorter one is over before its process has had a chance to show that it lives, ms. */
 const SHORTEST_LEASE = 500

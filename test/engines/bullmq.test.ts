@@ -7,7 +7,7 @@ engineConformance(
   {
     name: 'bullmq on Redis',
     latency: 5,
-    create: (storage) => bullmq({ connection: 'redis://127.0.0.1:6379', prefix: storage, lease: 1_000 }),
+    create: (storage) => bullmq({ connection: 'redis://127.0.0.1:6379', prefix: storage }),
     capabilities: { durable: true, shared: true, feed: 'all', limits: 'process', quotas: false, schedules: true },
   },
 )
