@@ -3,10 +3,9 @@
  * tells its parent what its handlers and its events do. Its settings are its argument, as JSON.
  */
 import { BackgroundRunner, defineTask, RetryLaterError } from 'background-runner'
-import { sqlite } from 'background-runner/sqlite'
+import { engineOf, type Where } from '../../support/where.js'
 
-export interface ActorSettings {
-  readonly path: string
+export type ActorSettings = Where & {
   /** ms @default 15000 */
   readonly lease?: number
   readonly work?: boolean
@@ -37,7 +36,8 @@ export type Answer = { readonly n: number } & (
   | { readonly refusal: { readonly code: string; readonly message: string } }
 )
 
-const { path, lease = 15_000, work = true, concurrency = 10 } = JSON.parse(process.argv[2] ?? '') as ActorSettings
+const settings = JSON.parse(process.argv[2] ?? '') as ActorSettings
+const { lease = 15_000, work = true, concurrency = 10 } = settings
 const tell = (told: Partial<Told>): unknown => process.connected && process.send?.(told)
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => void setTimeout(resolve, ms))
 /** What ends a handler: with an error where it is given none. */
@@ -62,7 +62,7 @@ const runner = new BackgroundRunner({
       },
     }),
   },
-  engine: sqlite({ path, lease }),
+  engine: engineOf(settings, lease),
   work,
   concurrency,
   cancelGrace: 50,
