@@ -157,7 +157,9 @@ export class BullStore implements Store<BullTask> {
     await this.#backend.open(clock, {
       heard: (channel, message) => this.#heard(channel, message),
       back: () => {
-        if (!this.#closing) host.changed('any')
+        if (this.#closing) return
+        host.changed('any')
+        this.#guard(() => this.#handBackUnknown())
       },
       fault: (error) => host.fault(error),
     })
@@ -317,6 +319,21 @@ export class BullStore implements Store<BullTask> {
     this.#beats()
     this.#running.set(task.job, task)
     return task
+  }
+
+  /**
+   * Puts back what was claimed while the connection was lost before the answer came: nobody runs it, and nobody has died
+   * of it. What was claimed before this is asked has been answered before this is.
+   */
+  async #handBackUnknown(): Promise<void> {
+    if (!this.#works) return
+    const rows = (await this.#backend.work('mine', this.#clock.now(), {})) as Row[]
+    await new Promise<void>(nextTurn)
+    for (const task of rows.map(toTask)) {
+      if (this.#closing || this.#running.has(task.job)) continue
+      await this.#backend.work('settle', this.#clock.now(), this.#verdict(task, { to: 'wait', flags: 'u' }))
+      this.#host.changed([])
+    }
   }
 
   #again(): undefined {

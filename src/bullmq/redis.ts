@@ -73,14 +73,17 @@ export class Redis implements Backend {
       return made
     }
     this.verbs = this.#asker(client(isPatient ? patient : bounded) as Commands)
-    this.work = this.#asker(client(patient) as Commands)
+    const work = client(patient)
+    this.work = this.#asker(work as Commands)
     this.#wake = client(patient)
     this.#news = client(patient)
     await this.#connect(clock)
     this.#news.on('message', (channel: string, message: string) => host.heard(channel.slice(base.length), message))
-    this.#news.on('ready', () => {
-      if (!this.#closed) host.back()
-    })
+    for (const each of [this.#news, this.#wake, work]) {
+      each.on('ready', () => {
+        if (!this.#closed) host.back()
+      })
+    }
   }
 
   async #maker(): Promise<(options: RedisOptions) => Client> {
