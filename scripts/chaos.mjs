@@ -62,7 +62,13 @@ ${rows(alone, together)}
 
 /** @returns what is wrong */
 async function mail() {
-  const sent = await mailAndKill({ folder, seed, mails, kills: Math.ceil(mails / 100), processes: 2 })
+  const sent = await mailAndKill({
+    path: join(folder, 'mails.db'),
+    seed,
+    mails,
+    kills: Math.ceil(mails / 100),
+    processes: 2,
+  })
   const report = `# What became of mail
 
 ${repeat} ${mails} mails to one, two or three recipients each, through a server

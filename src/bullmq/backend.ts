@@ -3,6 +3,13 @@
  * or not at all, says what others do, and waits for new work.
  */
 import type { Clock } from '../clock.js'
+import { EngineError } from '../errors.js'
+
+/**
+ * The number of what is kept beside BullMQ's jobs. A program that knows a lower one than is there is refused: it would not
+ * understand its tasks.
+ */
+export const FORMAT = 1
 
 /** What can be asked; lua.ts tells of each what it takes and gives. */
 export type Question =
@@ -67,3 +74,11 @@ export interface BackendHost {
 
 /** How a backend is made. @param me the worker's id, with which it signs what it says and holds its locks */
 export type MakeBackend = (me: string) => Backend
+
+/** @throws {EngineError} what is there was made by a newer version */
+export function checkFormat(format: number, where: string): void {
+  if (format > FORMAT)
+    throw new EngineError(
+      `${where} was made by a newer version of background-runner: its format is ${format}, this version knows ${FORMAT}`,
+    )
+}

@@ -44,6 +44,7 @@ import {
   endOf,
   idOf,
   jobOf,
+  nameOf,
   newTask,
   nowText,
   queueOf,
@@ -174,6 +175,10 @@ export class BullStore implements Store<BullTask> {
     return queueOf(this.#settings.name, name)
   }
 
+  #task(row: Row): BullTask {
+    return toTask(row, this.#settings.name)
+  }
+
   // Submitting.
 
   insert(tasks: readonly NewTask[], now: number): Promise<readonly Inserted<BullTask>[]> {
@@ -244,7 +249,7 @@ export class BullStore implements Store<BullTask> {
     if (word === 'key') throw new InvalidStateError(`the id ${show(id)} belongs to another task than the key`)
     if (word !== 'name') return
     const queue = more as string
-    const name = decodeURIComponent(queue.slice(this.#settings.name.length + 1))
+    const name = nameOf(this.#settings.name, queue)
     throw new InvalidStateError(`the id ${show(id)} belongs to a task of another name, ${show(name)}`)
   }
 
@@ -301,7 +306,7 @@ export class BullStore implements Store<BullTask> {
       return undefined
     }
     const [queue, job, , fields] = claimed
-    const task = toTask([queue, job, 'queued', fields])
+    const task = this.#task([queue, job, 'queued', fields])
     task.attempt--
     const end = endOf(task)
     if (end !== undefined) {
@@ -489,7 +494,7 @@ export class BullStore implements Store<BullTask> {
 
   async find(id: string): Promise<BullTask | undefined> {
     const [row] = (await this.#backend.verbs('read', this.#clock.now(), { ids: [jobOf(id)] })) as (Row | null)[]
-    return row === null || row === undefined ? undefined : toTask(row)
+    return row === null || row === undefined ? undefined : this.#task(row)
   }
 
   async list({ states, names, tags, limit, cursor }: ListQuery): Promise<ListPage> {
@@ -517,7 +522,7 @@ export class BullStore implements Store<BullTask> {
   async #read(jobs: readonly (readonly [string, string])[]): Promise<BullTask[]> {
     if (jobs.length === 0) return []
     const rows = (await this.#backend.verbs('read', this.#clock.now(), { jobs })) as (Row | null)[]
-    return rows.filter((row) => row !== null).map(toTask)
+    return rows.filter((row) => row !== null).map((row) => this.#task(row))
   }
 
   async counts(): Promise<TaskCounts> {

@@ -121,8 +121,13 @@ export function newTask(from: NewTask, queue: string, now: number): BullTask {
   }
 }
 
-/** A job as its task is now. */
-export function toTask([queue, job, state, flat]: Row): BullTask {
+/** The name of the tasks of a queue: a job that somebody else has added there may be called anything. */
+export function nameOf(base: string, queue: string): string {
+  return decodeURIComponent(queue.slice(base.length + 1))
+}
+
+/** A job as its task is now. @param base before the names of its queues */
+export function toTask([queue, job, state, flat]: Row, base: string): BullTask {
   const fields: Record<string, string> = {}
   for (let i = 0; i < flat.length; i += 2) fields[flat[i] as string] = flat[i + 1] as string
   const opts = parsed(fields['opts'] ?? '{}') as { readonly attempts?: number; readonly delay?: number }
@@ -137,7 +142,7 @@ export function toTask([queue, job, state, flat]: Row): BullTask {
   if (fields['br:saved'] !== undefined) extras.saved = parsed(fields['br:saved']) as Json
   const task: BullTask = {
     id: idOf(job),
-    name: fields['name'] as string,
+    name: nameOf(base, queue),
     state: state as TaskState,
     input: fields['data'] === '' ? undefined : parsed(fields['data']),
     output: undefined,

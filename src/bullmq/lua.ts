@@ -3,11 +3,12 @@
  * add to a job happens in one step with what BullMQ does: `scripts.ts` puts them together.
  *
  * Keys. BullMQ keeps a queue for each task name, `<prefix>:<queue>:…`, and a job for each task. Ours are
+ *   <base>format             the number of this layout: backend.ts
  *   <base>queues             set: the queues there are
  *   <base>seq                counter: the order of submission
  *   <base>paused             there while the whole engine is paused
  *   <base>holds              set: the queues that are held; hash <base>hold:<queue>: until, error, probe, attempt
- *   <base>after:<job key>    list: the jobs that come after this one, `queue job`
+ *   <base>after:<queue>:<job> list: the jobs that come after this one, `queue job`
  *   <base>telling            list: ended jobs whose followers are still to be told, `queue job state`
  *   <base>schedules          hash: id → JSON
  * and, beside BullMQ's in a queue,
@@ -135,7 +136,7 @@ end`,
   ended: `
 -- It has ended: who comes after it is still to be told.
 local function ended(queue, id, state)
-  if call('EXISTS', B .. 'after:' .. base(queue) .. id) == 1 then
+  if call('EXISTS', B .. 'after:' .. queue .. ':' .. id) == 1 then
     call('RPUSH', B .. 'telling', queue .. ' ' .. id .. ' ' .. state)
     return 1
   end
@@ -164,7 +165,7 @@ local function follow(queue, id, ids)
     local at = find(parent)
     local state = at and stateOf(base(at), parent)
     if state and not hasEnded(state) then
-      call('RPUSH', B .. 'after:' .. base(at) .. parent, queue .. ' ' .. id)
+      call('RPUSH', B .. 'after:' .. at .. ':' .. parent, queue .. ' ' .. id)
       blocked = blocked + 1
     elseif state and state ~= 'succeeded' then failed = failed or (state .. ' ' .. parent) end
   end
@@ -436,7 +437,7 @@ local function plain()
   local queue, id = ARGV[4], ARGV[5]
   local k = P .. queue .. ':'
   local job = k .. id
-  if call('EXISTS', B .. 'holds', B .. 'after:' .. job, k .. 'delayed') > 0 then return end
+  if call('EXISTS', B .. 'holds', B .. 'after:' .. queue .. ':' .. id, k .. 'delayed') > 0 then return end
   local result = bull.moveToFinished(
     { k .. 'wait', k .. 'active', k .. 'prioritized', k .. 'events', k .. 'stalled', k .. 'limiter', k .. 'delayed',
       k .. 'paused', k .. 'meta', k .. 'pc', k .. 'completed', job, '', k .. 'marker' },
@@ -545,7 +546,7 @@ while left > 0 do
   local entry = call('LINDEX', B .. 'telling', 0)
   if not entry then break end
   local parentQueue, parent, state = string.match(entry, '^(%S+) (%S+) (%S+)$')
-  local list = B .. 'after:' .. base(parentQueue) .. parent
+  local list = B .. 'after:' .. parentQueue .. ':' .. parent
   local children = call('LRANGE', list, 0, left - 1)
   if #children > 0 then call('LTRIM', list, #children, -1) end
   for _, each in ipairs(children) do

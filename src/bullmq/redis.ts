@@ -9,7 +9,8 @@
 import type { Redis as Client, RedisOptions } from 'ioredis'
 import { type Alarm, after, type Clock } from '../clock.js'
 import { BackgroundRunnerError, EngineError, MissingDependencyError } from '../errors.js'
-import type { Answer, Asker, Backend, BackendHost } from './backend.js'
+import { type Answer, type Asker, type Backend, type BackendHost, checkFormat, FORMAT } from './backend.js'
+import { warnIfForgetful } from './persistence.js'
 import { loadScripts } from './scripts.js'
 
 export type { Client }
@@ -78,6 +79,7 @@ export class Redis implements Backend {
     this.#wake = client(patient)
     this.#news = client(patient)
     await this.#connect(clock)
+    void warnIfForgetful(this.#clients[0] as Client)
     this.#news.on('message', (channel: string, message: string) => host.heard(channel.slice(base.length), message))
     for (const each of [this.#news, this.#wake, work]) {
       each.on('ready', () => {
@@ -101,13 +103,21 @@ export class Redis implements Backend {
       alarm = after(clock, OPENING, () => reject(new EngineError(`Redis did not answer for ${OPENING} ms`)))
     })
     try {
-      await Promise.race([Promise.all(this.#clients.map((client) => client.connect())), late])
+      const connected = Promise.all(this.#clients.map((client) => client.connect()))
+      await Promise.race([connected.then(() => this.#checkFormat()), late])
     } catch (error) {
       this.close()
       throw asEngineError(error)
     } finally {
       alarm?.cancel()
     }
+  }
+
+  async #checkFormat(): Promise<void> {
+    const { base } = this.#settings
+    const client = this.#clients[0] as Client
+    await client.setnx(`${base}format`, FORMAT)
+    checkFormat(Number(await client.get(`${base}format`)), `what Redis keeps under ${base}`)
   }
 
   #asker(client: Commands): Asker {
