@@ -334,7 +334,7 @@ export class BullStore implements Store<BullTask> {
     if (!this.#works) return
     const rows = (await this.#backend.work('mine', this.#clock.now(), {})) as Row[]
     await new Promise<void>(nextTurn)
-    for (const task of rows.map(toTask)) {
+    for (const task of rows.map((row) => this.#task(row))) {
       if (this.#closing || this.#running.has(task.job)) continue
       await this.#backend.work('settle', this.#clock.now(), this.#verdict(task, { to: 'wait', flags: 'u' }))
       this.#host.changed([])

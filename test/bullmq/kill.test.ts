@@ -21,8 +21,14 @@ const nothing = { lost: [], stuck: [], wrong: [], faults: [] }
 
 redis.describe('kill -9', () => {
   it('of one of four that work on one Redis, again and again: what was acknowledged reaches its end, and only what ran runs twice', async () => {
-    const place = (name: string) => ({ redis: redis.url, prefix: redis.prefix(name) })
-    const report = await killAndCount({ folder, seed: SEED, kills: KILLS, workers: 4, lease: 1_000, redis: place })
+    const report = await killAndCount({
+      folder,
+      seed: SEED,
+      kills: KILLS,
+      workers: 4,
+      lease: 1_000,
+      at: (name) => redis.path(name),
+    })
     const { submitted, lost, stuck, wrong, faults, ranTwice, begun } = report
     console.log(
       `SEED=${SEED}: ${submitted} submitted, ${ranTwice} run twice, at most ${Math.max(0, ...begun)} ms later`,

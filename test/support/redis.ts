@@ -39,6 +39,11 @@ export class TestRedis {
     return `${this.#run}-${name}`
   }
 
+  /** The same for `engineAt`. */
+  path(name?: string): string {
+    return `${this.url}#${this.prefix(name)}`
+  }
+
   /** A client to look with. */
   get client(): Redis {
     this.#client ??= new Redis(this.url)

@@ -3,13 +3,14 @@
  * each thing it does, so that the engine can be held to it. Its settings are its argument, as JSON.
  */
 import { BackgroundRunner, defineTask } from 'background-runner'
-import { engineOf, type Where } from '../../support/where.js'
+import { engineAt } from '../../support/engine-at.js'
 import { Random } from '../support/random.js'
 import { noteIn } from './journal.js'
 import { type Strike, Strikes } from './moments.js'
 
 export interface ChildSettings {
-  readonly where: Where
+  /** See `engineAt`. */
+  readonly path: string
   readonly journal: string
   readonly seed: number
   readonly concurrency: number
@@ -21,7 +22,7 @@ export interface ChildSettings {
 }
 
 const settings = JSON.parse(process.argv[2] ?? '') as ChildSettings
-const { where, journal, concurrency, lease, submits, strike } = settings
+const { path, journal, concurrency, lease, submits, strike } = settings
 const note = noteIn(journal)
 const random = new Random(settings.seed)
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
@@ -55,7 +56,7 @@ const born = performance.now()
 const age = (): number => performance.now() - born
 const runner = new BackgroundRunner({
   tasks: { work },
-  engine: engineOf(where, lease),
+  engine: engineAt(path, lease),
   concurrency,
   // What is cancelled goes soon, so that pruning is a moment too; all else stays to be counted.
   retention: { cancelled: 10 },

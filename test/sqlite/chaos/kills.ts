@@ -8,7 +8,7 @@ import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { BackgroundRunner, defineTask, type TaskRecord } from 'background-runner'
-import { engineOf, type RedisPlace, type Where } from '../../support/where.js'
+import { engineAt, isOnRedis } from '../../support/engine-at.js'
 import { bundle } from '../support/bundle.js'
 import { connect } from '../support/connection.js'
 import { Random } from '../support/random.js'
@@ -36,8 +36,8 @@ export interface Plan {
   readonly workers: number
   /** ms */
   readonly lease: number
-  /** Makes a place of this name on a Redis; without it each place is a file of SQLite. */
-  readonly redis?: (name: string) => RedisPlace
+  /** Where each round of this name is; without it, in a file. */
+  readonly at?: (name: string) => string
 }
 
 export interface Report extends Verdict {
@@ -60,10 +60,10 @@ export async function killAndCount(plan: Plan): Promise<Report> {
   const reports: Report[] = []
   for (let done = 0; done < plan.kills; done += KILLS_A_FILE) {
     const name = `${plan.seed}-${reports.length}`
-    const where = plan.redis?.(name) ?? { path: join(plan.folder, `${name}.db`) }
+    const path = plan.at?.(name) ?? join(plan.folder, `${name}.db`)
     const journal = join(plan.folder, `${name}.txt`)
     const kills = Math.min(KILLS_A_FILE, plan.kills - done)
-    reports.push(await new Round(program, where, journal, { ...plan, kills }, random).run())
+    reports.push(await new Round(program, path, journal, { ...plan, kills }, random).run())
   }
   return reports.reduce(sum)
 }
@@ -71,15 +71,15 @@ export async function killAndCount(plan: Plan): Promise<Report> {
 /** The kills on one file, or one prefix of Redis. */
 class Round {
   readonly #program: string
-  readonly #where: Where
+  readonly #path: string
   readonly #journal: string
   readonly #plan: Plan
   readonly #random: Random
   readonly #damaged: string[] = []
 
-  constructor(program: string, where: Where, journal: string, plan: Plan, random: Random) {
+  constructor(program: string, path: string, journal: string, plan: Plan, random: Random) {
     this.#program = program
-    this.#where = where
+    this.#path = path
     this.#journal = journal
     this.#plan = plan
     this.#random = random
@@ -90,7 +90,7 @@ class Round {
     writeFileSync(this.#journal, '')
     // The first ones make the file: killed while they are at it.
     let n = 0
-    const first = 'path' in this.#where ? Math.min(kills, 1 + Math.floor(kills / 12)) : 0
+    const first = isOnRedis(this.#path) ? 0 : Math.min(kills, 1 + Math.floor(kills / 12))
     for (; n < first; n++) {
       await this.#killed(this.#start({ moment: 'migration', after: this.#random.below(8) }))
     }
@@ -110,7 +110,7 @@ class Round {
   /** @param n of the kill: the moments take turns. Of several processes one is killed at a time, so from outside. */
   #strike(n: number): Strike | undefined {
     const moment = MOMENTS[n % MOMENTS.length] as Moment
-    if (moment === 'migration' || this.#plan.workers > 1 || 'redis' in this.#where || this.#random.next() < 0.3)
+    if (moment === 'migration' || this.#plan.workers > 1 || isOnRedis(this.#path) || this.#random.next() < 0.3)
       return undefined
     // Far enough apart that who was running at one kill has mostly ended before the next.
     if (moment === 'prune') return { moment, after: this.#random.below(20) }
@@ -119,7 +119,7 @@ class Round {
 
   #start(strike: Strike | undefined, submits = true): ChildProcess {
     const settings: ChildSettings = {
-      where: this.#where,
+      path: this.#path,
       journal: this.#journal,
       seed: this.#random.below(2 ** 31),
       concurrency: 8,
@@ -147,15 +147,14 @@ class Round {
   }
 
   async #check(): Promise<void> {
-    if (!('path' in this.#where)) return
-    const { path } = this.#where
-    const database = await connect(path)
+    if (isOnRedis(this.#path)) return
+    const database = await connect(this.#path)
     const found = String(database.prepare('PRAGMA integrity_check').get()?.['integrity_check'])
     const made = database.prepare('PRAGMA user_version').get()?.['user_version'] !== 0
     const miscounted = made ? database.prepare(MISCOUNTED).all() : []
     database.close()
-    if (found !== 'ok') this.#damaged.push(`${path}: ${found}`)
-    if (miscounted.length > 0) this.#damaged.push(`${path}: counts are off by ${JSON.stringify(miscounted)}`)
+    if (found !== 'ok') this.#damaged.push(`${this.#path}: ${found}`)
+    if (miscounted.length > 0) this.#damaged.push(`${this.#path}: counts are off by ${JSON.stringify(miscounted)}`)
   }
 
   async #workOff(): Promise<void> {
@@ -176,7 +175,7 @@ class Round {
       if (what === 'killing') moments['outside'] = (moments['outside'] ?? 0) + 1
     }
     return {
-      ...judge(journal, await readAll(this.#where)),
+      ...judge(journal, await readAll(this.#path)),
       kills: this.#plan.kills,
       moments,
       ready: spans('ready'),
@@ -208,9 +207,9 @@ function sum(a: Report, b: Report): Report {
   }
 }
 
-async function readAll(where: Where): Promise<Map<string, TaskRecord>> {
+async function readAll(path: string): Promise<Map<string, TaskRecord>> {
   const tasks = { work: defineTask({ run: () => {} }) }
-  const runner = new BackgroundRunner({ engine: engineOf(where), work: false, tasks })
+  const runner = new BackgroundRunner({ engine: engineAt(path), work: false, tasks })
   const records = new Map<string, TaskRecord>()
   for (let cursor: string | undefined; ; ) {
     const page = await runner.list({ limit: 1_000, ...(cursor !== undefined && { cursor }) })

@@ -3,9 +3,11 @@
  * tells its parent what its handlers and its events do. Its settings are its argument, as JSON.
  */
 import { BackgroundRunner, defineTask, RetryLaterError } from 'background-runner'
-import { engineOf, type Where } from '../../support/where.js'
+import { engineAt } from '../../support/engine-at.js'
 
-export type ActorSettings = Where & {
+export interface ActorSettings {
+  /** See `engineAt`. */
+  readonly path: string
   /** ms @default 15000 */
   readonly lease?: number
   readonly work?: boolean
@@ -36,8 +38,7 @@ export type Answer = { readonly n: number } & (
   | { readonly refusal: { readonly code: string; readonly message: string } }
 )
 
-const settings = JSON.parse(process.argv[2] ?? '') as ActorSettings
-const { lease = 15_000, work = true, concurrency = 10 } = settings
+const { path, lease = 15_000, work = true, concurrency = 10 } = JSON.parse(process.argv[2] ?? '') as ActorSettings
 const tell = (told: Partial<Told>): unknown => process.connected && process.send?.(told)
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => void setTimeout(resolve, ms))
 /** What ends a handler: with an error where it is given none. */
@@ -62,7 +63,7 @@ const runner = new BackgroundRunner({
       },
     }),
   },
-  engine: engineOf(settings, lease),
+  engine: engineAt(path, lease),
   work,
   concurrency,
   cancelGrace: 50,

@@ -7,7 +7,7 @@ interface Pair {
   readonly server: Socket
 }
 
-export class Proxy {
+export class TcpProxy {
   readonly #to: number
   readonly #pairs: Set<Pair> = new Set()
   #listener: Server | undefined
@@ -25,8 +25,8 @@ export class Proxy {
   }
 
   /** @param to the port of the server, on this machine */
-  static async start(to: number): Promise<Proxy> {
-    const proxy = new Proxy(to)
+  static async start(to: number): Promise<TcpProxy> {
+    const proxy = new TcpProxy(to)
     await proxy.accept()
     return proxy
   }
@@ -75,6 +75,12 @@ export class Proxy {
   thaw(): void {
     this.#frozen = false
     for (const { client, server } of this.#pairs) for (const socket of [client, server]) socket.resume()
+  }
+
+  /** Nothing gets through on the connections that there are, for good, and nobody is told; new ones are as always. */
+  forget(): void {
+    this.freeze()
+    this.#frozen = false
   }
 
   async end(): Promise<void> {
