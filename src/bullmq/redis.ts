@@ -29,6 +29,8 @@ const RETRY = 1_000
 const BLOCK = 5
 /** A connection that owes an answer and is silent for this long is given up for a new one, ms: nobody may be there any more. */
 const SILENCE = 8_000
+/** A connection that was closed, and does not end, is cut after this many ms: it would hold the process open. */
+const FAREWELL = 250
 /** So often the connection for news, which is silent by nature, is asked for an answer, ms. */
 const PULSE = 10_000
 
@@ -74,6 +76,7 @@ export class Redis implements Backend {
         ...options,
         lazyConnect: true,
         socketTimeout: SILENCE,
+        disconnectTimeout: FAREWELL,
         retryStrategy: (times) => Math.min(times * 50, RETRY),
       })
       made.on('error', (error) => {
