@@ -396,12 +396,12 @@ elseif to == 'delayed' then
       k .. 'wait', k .. 'limiter', k .. 'pc' },
     { k, ARGV[2], id, me, ARGV[10], '1', nil, 0 })
 else
-  if flag('u') then call('HINCRBY', job, 'ats', -1) end
   bull.moveJobFromActiveToWait(
     { k .. 'active', k .. 'wait', k .. 'stalled', k .. 'paused', k .. 'meta', k .. 'limiter', k .. 'prioritized',
       k .. 'marker', k .. 'events' }, { id, me, job })
   mark(k)
 end
+if flag('u') then call('HINCRBY', job, 'ats', -1) end
 told(id)
 local hold = false
 local key = B .. 'hold:' .. queue
