@@ -32,6 +32,7 @@ export type Question =
   | 'schedules'
   | 'swap'
   | 'leave'
+  | 'mine'
 
 /** What it answers: whoever asks knows. */
 export type Answer = unknown
@@ -66,7 +67,7 @@ export interface Backend {
 export interface BackendHost {
   /** What was said on a channel that is listened to. */
   heard(channel: string, message: string): void
-  /** It was away, and is back: what was said meanwhile was not heard. */
+  /** It was away, and is back: what was said meanwhile was not heard, and answers may be lost. */
   back(): void
   fault(error: unknown): void
 }

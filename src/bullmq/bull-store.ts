@@ -158,7 +158,9 @@ export class BullStore implements Store<BullTask> {
     await this.#backend.open(clock, {
       heard: (channel, message) => this.#heard(channel, message),
       back: () => {
-        if (!this.#closing) host.changed('any')
+        if (this.#closing) return
+        host.changed('any')
+        this.#guard(() => this.#handBackUnknown())
       },
       fault: (error) => host.fault(error),
     })
@@ -312,8 +314,7 @@ export class BullStore implements Store<BullTask> {
       return this.#again()
     }
     if (life.isSuspect(task) && [...this.#running.values()].some(life.isSuspect)) {
-      task.attempt++
-      await this.#backend.work('settle', now, this.#verdict(task, { to: 'delayed', delay: SUSPENDED, flags: '' }))
+      await this.#putBack(task, now, { to: 'delayed', delay: SUSPENDED, flags: 'u' })
       return this.#again()
     }
     life.claim(task, now)
@@ -324,6 +325,22 @@ export class BullStore implements Store<BullTask> {
     return task
   }
 
+  /**
+   * Puts back what was claimed while the connection was lost before the answer came: nobody runs it, and nobody has died
+   * of it. What was claimed before this is asked has been answered before this is.
+   */
+  async #handBackUnknown(): Promise<void> {
+    if (!this.#works) return
+    const rows = (await this.#backend.work('mine', this.#clock.now(), {})) as Row[]
+    await new Promise<void>(nextTurn)
+    for (const task of rows.map((row) => this.#task(row))) {
+      if (this.#closing || this.#running.has(task.job)) continue
+      task.attempt--
+      await this.#putBack(task, this.#clock.now(), { to: 'wait', flags: 'u' })
+      this.#host.changed([])
+    }
+  }
+
   #again(): undefined {
     nextTurn(() => this.#host.changed([]))
     return undefined
@@ -332,16 +349,22 @@ export class BullStore implements Store<BullTask> {
   /** It was claimed, and its deaths are its end. */
   async #convict(task: BullTask, now: number): Promise<void> {
     const cancelled = task.extras?.cancelRequestedAt !== undefined
-    task.attempt++
     task.state = cancelled ? 'cancelled' : 'failed'
     task.finishedAt = now
-    const flags = cancelled ? 'cd' : 'd'
-    await this.#backend.work(
-      'settle',
-      now,
-      this.#verdict(task, { to: 'failed', flags, text: nowText(task), reason: task.error?.message }),
-    )
+    const flags = cancelled ? 'cdu' : 'du'
+    await this.#putBack(task, now, { to: 'failed', flags, text: nowText(task), reason: task.error?.message })
     this.#host.recovered(cancelled ? 'cancelled' : 'failed', toRecord(task))
+  }
+
+  /** It was claimed, which BullMQ has counted, and has not run: `task` is as it was before. */
+  async #putBack(task: BullTask, now: number, verdict: Verdict): Promise<void> {
+    const claimed = { ...task, attempt: task.attempt + 1 }
+    for (;;) {
+      const answer = await this.#backend.work('settle', now, this.#verdict(claimed, verdict))
+      const [word, cancel] = answer as [string, unknown]
+      if (word !== 'cancel') return
+      claimed.cancel = String(cancel) // whoever claims it next knows of it
+    }
   }
 
   /** The arguments of the script `settle`. */

@@ -252,15 +252,17 @@ if p.schedule then
   if call('HGET', B .. 'schedules', p.schedule.id) ~= ARGV[5] then return { 'changed' } end
 end
 local raw = p.schedule and 6 or 4
-local made, keys, fresh, found = {}, {}, 0, {}
+local made, keys, fresh, found, again = {}, {}, 0, {}, {}
 for i, task in ipairs(p.tasks) do
   local id, k = task.id, base(task.queue)
   local byId, byKey
-  if not task.new then
+  -- It was stored, and only the answer was lost.
+  if task.new and call('EXISTS', k .. id) == 1 then again[i], byKey = true, id
+  elseif not task.new then
     byId = made[id] or find(id)
     if byId and byId ~= task.queue then return { 'name', id, byId } end
   end
-  if task.key then byKey = keys[task.queue .. ' ' .. task.key] or call('HGET', k .. 'br:keys', task.key) end
+  if task.key and not byKey then byKey = keys[task.queue .. ' ' .. task.key] or call('HGET', k .. 'br:keys', task.key) end
   if byId and byKey and byKey ~= id then return { 'key', id } end
   local same = byKey or (byId and id)
   if same then found[i] = same
@@ -286,7 +288,7 @@ local cancelled, telling = {}, 0
 for i, task in ipairs(p.tasks) do
   local id, queue = task.id, task.queue
   local k = base(queue)
-  if found[i] then answer[#answer + 1] = { found[i], 1 }
+  if found[i] then answer[#answer + 1] = { found[i], again[i] and 0 or 1 }
   else
     if not known[queue] then
       known[queue] = true
@@ -365,7 +367,8 @@ local function lost()
   -- Written already, and only the answer was lost: no other attempt has begun since, and this one is over.
   local state = stateOf(k, id)
   local same = state and call('HGET', job, 'ats') == attempt
-  if same and (hasEnded(state) or (to == 'delayed' and state == 'scheduled')) then return answer('settled') end
+  local is = to == 'delayed' and 'scheduled' or (to == 'wait' and 'queued')
+  if same and (hasEnded(state) or state == is) then return answer('settled') end
   return answer('lost')
 end
 
@@ -393,12 +396,12 @@ elseif to == 'delayed' then
       k .. 'wait', k .. 'limiter', k .. 'pc' },
     { k, ARGV[2], id, me, ARGV[10], '1', nil, 0 })
 else
-  if flag('u') then call('HINCRBY', job, 'ats', -1) end
   bull.moveJobFromActiveToWait(
     { k .. 'active', k .. 'wait', k .. 'stalled', k .. 'paused', k .. 'meta', k .. 'limiter', k .. 'prioritized',
       k .. 'marker', k .. 'events' }, { id, me, job })
   mark(k)
 end
+if flag('u') then call('HINCRBY', job, 'ats', -1) end
 told(id)
 local hold = false
 local key = B .. 'hold:' .. queue
@@ -847,4 +850,16 @@ for _, job in ipairs(p.jobs) do
   if call('GET', key .. ':lock') == me then call('HSET', key, 'br:left', me) end
 end
 return 1
+`
+
+/** What this worker holds, as rows. */
+export const MINE = `
+local rows = {}
+for _, queue in ipairs(call('SMEMBERS', B .. 'queues')) do
+  local k = base(queue)
+  for _, id in ipairs(call('LRANGE', k .. 'active', 0, -1)) do
+    if call('GET', k .. id .. ':lock') == me then rows[#rows + 1] = row(queue, id) end
+  end
+end
+return rows
 `

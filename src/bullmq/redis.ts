@@ -7,7 +7,7 @@
  * - `news`: what others say (SUBSCRIBE).
  */
 import type { Redis as Client, RedisOptions } from 'ioredis'
-import { type Alarm, after, type Clock } from '../clock.js'
+import { type Alarm, after, type Clock, systemClock } from '../clock.js'
 import { BackgroundRunnerError, EngineError, MissingDependencyError } from '../errors.js'
 import { type Answer, type Asker, type Backend, type BackendHost, checkFormat, FORMAT } from './backend.js'
 import { warnIfForgetful } from './persistence.js'
@@ -27,6 +27,12 @@ const RETRY = 1_000
 
 /** How long a wait for new work blocks, s. */
 const BLOCK = 5
+/** A connection that owes an answer and is silent for this long is given up for a new one, ms: nobody may be there any more. */
+const SILENCE = 8_000
+/** A connection that was closed, and does not end, is cut after this many ms: it would hold the process open. */
+const FAREWELL = 250
+/** So often the connection for news, which is silent by nature, is asked for an answer, ms. */
+const PULSE = 10_000
 
 interface Constructor {
   new (options: RedisOptions): Client
@@ -52,6 +58,7 @@ export class Redis implements Backend {
   #news!: Client
   verbs!: Asker
   work!: Asker
+  #pulse: Alarm | undefined
   #closed = false
 
   constructor(settings: RedisSettings, me: string) {
@@ -65,7 +72,13 @@ export class Redis implements Backend {
     const patient: RedisOptions = { maxRetriesPerRequest: null, enableOfflineQueue: true }
     const bounded: RedisOptions = { maxRetriesPerRequest: 1, enableOfflineQueue: false, commandTimeout: PATIENCE }
     const client = (options: RedisOptions): Client => {
-      const made = make({ ...options, lazyConnect: true, retryStrategy: (times) => Math.min(times * 50, RETRY) })
+      const made = make({
+        ...options,
+        lazyConnect: true,
+        socketTimeout: SILENCE,
+        disconnectTimeout: FAREWELL,
+        retryStrategy: (times) => Math.min(times * 50, RETRY),
+      })
       made.on('error', (error) => {
         if (!this.#closed) host.fault(asEngineError(error))
       })
@@ -74,15 +87,32 @@ export class Redis implements Backend {
       return made
     }
     this.verbs = this.#asker(client(isPatient ? patient : bounded) as Commands)
-    this.work = this.#asker(client(patient) as Commands)
+    const work = client(patient)
+    this.work = this.#asker(work as Commands)
     this.#wake = client(patient)
     this.#news = client(patient)
     await this.#connect(clock)
     void warnIfForgetful(this.#clients[0] as Client)
     this.#news.on('message', (channel: string, message: string) => host.heard(channel.slice(base.length), message))
-    this.#news.on('ready', () => {
-      if (!this.#closed) host.back()
-    })
+    this.#feelPulse()
+    for (const each of [this.#news, this.#wake, work]) {
+      each.on('ready', () => {
+        if (!this.#closed) host.back()
+      })
+    }
+  }
+
+  /** Of real time, whatever the runner's clock: its sockets are real. */
+  #feelPulse(): void {
+    this.#pulse = after(
+      systemClock,
+      PULSE,
+      () => {
+        this.#news.ping().catch(() => {}) // it is closed
+        this.#feelPulse()
+      },
+      'background',
+    )
   }
 
   async #maker(): Promise<(options: RedisOptions) => Client> {
@@ -153,6 +183,7 @@ export class Redis implements Backend {
 
   close(): void {
     this.#closed = true
+    this.#pulse?.cancel()
     for (const client of this.#clients) client.disconnect()
   }
 }

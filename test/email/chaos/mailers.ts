@@ -3,9 +3,10 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { BackgroundRunner, type TaskRecord } from 'background-runner'
 import { bundle } from '../../sqlite/support/bundle.js'
+import { engineAt } from '../../support/engine-at.js'
 import { fastClock } from '../../support/fast-clock.js'
 import type { SmtpServer } from '../../support/smtp-server.js'
-import { engineAt, FACTOR, mailTasks, type Settings, type Tasks } from './tasks.js'
+import { FACTOR, mailTasks, type Settings, type Tasks } from './tasks.js'
 
 export class Mailers {
   /** Submits and looks, and mails nothing. */

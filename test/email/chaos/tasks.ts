@@ -1,12 +1,10 @@
 /** The tasks that all processes of the mass test know, and what they share. */
 
-import type { Engine, TaskDefinition } from 'background-runner'
-import { bullmq } from 'background-runner/bullmq'
+import type { TaskDefinition } from 'background-runner'
 import { type EmailMessage, type EmailResult, emailTask } from 'background-runner/email'
-import { sqlite } from 'background-runner/sqlite'
 
 export interface Settings {
-  /** Of the file; or where Redis is, and after a # the prefix of its keys. */
+  /** See `engineAt`. */
   readonly path: string
   readonly url: string
   /** Epoch ms from which the clock of all processes runs ahead. */
@@ -15,14 +13,6 @@ export interface Settings {
 
 /** What is held for 5 s is held for a quarter of one. */
 export const FACTOR = 20
-
-/** The engine of every process. @param lease ms */
-export function engineAt(path: string, lease?: number): Engine {
-  const options = lease === undefined ? {} : { lease }
-  const [url, prefix] = path.split('#')
-  if (prefix === undefined) return sqlite({ path, ...options })
-  return bullmq({ connection: url as string, prefix, ...options })
-}
 
 /** Alike but for what is done where nobody knows whether a mail was sent. */
 export type Tasks = Readonly<Record<'again' | 'once', TaskDefinition<EmailMessage, EmailResult>>>
