@@ -5,7 +5,8 @@ import { BackgroundRunner, defineTask } from 'background-runner'
 import { bullmq } from 'background-runner/bullmq'
 import { Redis } from 'ioredis'
 import { afterAll, afterEach, beforeAll, it } from 'vitest'
-import { describeWithServers, RedisServer } from '../support/redis.js'
+import { describeWithServers } from '../support/redis.js'
+import { RedisServer } from '../support/redis-server.js'
 
 describeWithServers()('on a Redis', () => {
   let server: RedisServer
