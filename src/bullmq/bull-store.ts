@@ -334,7 +334,8 @@ export class BullStore implements Store<BullTask> {
     const rows = (await this.#backend.work('mine', this.#clock.now(), {})) as Row[]
     await new Promise<void>(nextTurn)
     for (const task of rows.map((row) => this.#task(row))) {
-      if (this.#closing || this.#running.has(task.job)) continue
+      // One that was asked to stop meanwhile is put back as one whose process has died: it ends as cancelled.
+      if (this.#closing || this.#running.has(task.job) || task.cancel !== '') continue
       task.attempt--
       await this.#putBack(task, this.#clock.now(), { to: 'wait', flags: 'u' })
       this.#host.changed([])

@@ -262,7 +262,10 @@ for i, task in ipairs(p.tasks) do
     byId = made[id] or find(id)
     if byId and byId ~= task.queue then return { 'name', id, byId } end
   end
-  if task.key and not byKey then byKey = keys[task.queue .. ' ' .. task.key] or call('HGET', k .. 'br:keys', task.key) end
+  if task.key and not byKey then
+    byKey = keys[task.queue .. ' ' .. task.key] or call('HGET', k .. 'br:keys', task.key)
+    if byKey and not made[byKey] and call('EXISTS', k .. byKey) == 0 then byKey = nil end -- BullMQ has removed it
+  end
   if byId and byKey and byKey ~= id then return { 'key', id } end
   local same = byKey or (byId and id)
   if same then found[i] = same
@@ -377,7 +380,8 @@ if to ~= 'completed' then
   local cancel = call('HGET', job, 'br:cancel') or ''
   if cancel ~= ARGV[13] then return { 'cancel', cancel } end
 end
-if ARGV[14] ~= '-' then call('HSET', job, 'br:now', ARGV[14]) end
+if ARGV[14] == '' then call('HDEL', job, 'br:now')
+elseif ARGV[14] ~= '-' then call('HSET', job, 'br:now', ARGV[14]) end
 if flag('d') then call('HDEL', job, 'br:died', 'br:left') end
 local over = 0
 if to == 'completed' or to == 'failed' then
@@ -388,7 +392,8 @@ if to == 'completed' or to == 'failed' then
     { id, ARGV[2], to == 'completed' and 'returnvalue' or 'failedReason', ARGV[15], to, '0', k,
       cmsgpack.pack({ token = me, keepJobs = { count = -1 }, attempts = ARGV[7], maxMetricsSize = '' }) })
   if result < 0 then return lost() end
-  if flag('c') then call('ZADD', k .. 'br:cancelled', now, id) end
+  if flag('c') then call('ZADD', k .. 'br:cancelled', now, id)
+  elseif to == 'failed' then call('ZREM', k .. 'br:cancelled', id) end
   over = ended(queue, id, to == 'completed' and 'succeeded' or (flag('c') and 'cancelled' or 'failed'))
 elseif to == 'delayed' then
   bull.moveToDelayed(
@@ -757,7 +762,9 @@ local function over(queue, set, till, cancelled)
   local k = base(queue)
   for _, id in ipairs(call('ZRANGEBYSCORE', k .. set, '-inf', till, 'LIMIT', 0, p.most)) do
     if #gone >= p.most then return end
-    if cancelled or not call('ZSCORE', k .. 'br:cancelled', id) then remove(queue, id) end
+    if set == 'br:cancelled' and not call('ZSCORE', k .. 'failed', id) then
+      call('ZREM', k .. set, id) -- BullMQ has retried or removed it
+    elseif cancelled or not call('ZSCORE', k .. 'br:cancelled', id) then remove(queue, id) end
   end
 end
 for _, queue in ipairs(queues) do

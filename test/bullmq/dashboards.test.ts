@@ -16,7 +16,7 @@ redis.describe('a Queue of BullMQ', () => {
   let well = false
   let release: (output: string) => void = () => {}
 
-  function create() {
+  function create(retention = {}) {
     const tasks = {
       email: defineTask({
         retry: { attempts: 1 },
@@ -31,7 +31,7 @@ redis.describe('a Queue of BullMQ', () => {
         },
       }),
     }
-    return new BackgroundRunner({ tasks, engine: bullmq({ connection: redis.url, prefix }) })
+    return new BackgroundRunner({ tasks, engine: bullmq({ connection: redis.url, prefix }), retention })
   }
 
   beforeEach(() => {
@@ -75,6 +75,7 @@ redis.describe('a Queue of BullMQ', () => {
     assert.equal(await queue.isPaused(), false)
     release('sent at last')
     assert.equal((await slow.wait()).output, 'sent at last')
+    await runner.wait('waits')
     assert.deepEqual((await queue.getCompleted()).map(({ id }) => id).sort(), ['t-sent', 't-slow', 't-waits'])
   })
 
@@ -91,6 +92,44 @@ redis.describe('a Queue of BullMQ', () => {
       record?.attempts.map(({ outcome }) => outcome),
       ['failed', 'succeeded'],
     )
+  })
+
+  it('may retry a task that was cancelled: it runs again, and is kept as one that has succeeded', async () => {
+    await runner.close()
+    runner = create({ cancelled: 1 })
+    const task = await runner.submit('email', { to: 'ann' }, { delay: '1h' })
+    await runner.pause()
+    await task.cancel()
+    await (await queue.getJob(`t-${task.id}`))?.retry()
+    const pruned = await runner.submit('email', { to: 'eve' }, { delay: '1h' })
+    await pruned.cancel() // when this one goes, the other one stays
+    await runner.wait(pruned.id).then(() => gone(pruned.id))
+    assert.equal((await task.status())?.state, 'queued')
+    await runner.resume()
+    const record = await task.wait()
+    assert.deepEqual([record.state, record.output], ['succeeded', 'sent to ann'])
+    const { succeeded, failed, cancelled } = await runner.counts()
+    assert.deepEqual({ succeeded, failed, cancelled }, { succeeded: 1, failed: 0, cancelled: 0 })
+  })
+
+  /** Resolves when a task has been pruned. */
+  function gone(id: string): Promise<void> {
+    return new Promise((resolve) => {
+      const stop = runner.watch(async () => {
+        if ((await runner.status(id)) !== undefined) return
+        stop()
+        resolve()
+      })
+    })
+  }
+
+  it('may remove a task: its key is free again', async () => {
+    const task = await runner.submit('email', { to: 'ann' }, { key: 'order 7' })
+    await task.wait()
+    await (await queue.getJob(`t-${task.id}`))?.remove()
+    const other = await runner.submit('email', { to: 'ann' }, { key: 'order 7' })
+    assert.equal(other.deduplicated, false)
+    assert.equal((await other.wait()).state, 'succeeded')
   })
 
   it('may promote and remove tasks that wait', async () => {
