@@ -3,7 +3,8 @@ import assert from 'node:assert/strict'
 import type { StopReport } from 'background-runner'
 import { afterAll, afterEach, beforeAll, it } from 'vitest'
 import { type Process, World } from '../sqlite/support/process.js'
-import { describeWithServers, RedisServer } from '../support/redis.js'
+import { describeWithServers } from '../support/redis.js'
+import { RedisServer } from '../support/redis-server.js'
 import { TcpProxy } from '../support/tcp-proxy.js'
 
 const SLOW = 30_000

@@ -13,7 +13,8 @@ import { type BullmqOptions, bullmq } from 'background-runner/bullmq'
 import { Redis } from 'ioredis'
 import { afterAll, afterEach, beforeAll, it } from 'vitest'
 import { Random } from '../sqlite/support/random.js'
-import { describeWithServers, RedisServer } from '../support/redis.js'
+import { describeWithServers } from '../support/redis.js'
+import { RedisServer } from '../support/redis-server.js'
 import { TcpProxy } from '../support/tcp-proxy.js'
 
 type Tasks = { readonly work: TaskDefinition<number, string> }

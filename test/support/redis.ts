@@ -1,21 +1,11 @@
 /**
- * A Redis for tests: the one that is there (`REDIS_URL`, or 127.0.0.1:6379), else one that is started; and servers of a
- * test's own, which it may kill and start again. Where there is neither, what needs one is left out and says so; under
+ * A Redis for tests: the one that is there (`REDIS_URL`, or 127.0.0.1:6379), else one that is started. Where there is neither, what needs one is left out and says so; under
  * `CI=true` it fails.
  */
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { type AddressInfo, createServer } from 'node:net'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import { describe } from 'vitest'
-
-const PROGRAM = 'redis-server'
-/** ms until a server that was started has to answer. */
-const TO_START = 10_000
+import { canStartRedis, RedisServer } from './redis-server.js'
 
 /** What one file of tests uses of a Redis that others use too. */
 export class TestRedis {
@@ -70,19 +60,15 @@ export async function testRedis(): Promise<TestRedis> {
     const own = await RedisServer.start()
     return new TestRedis(own.url, own)
   }
-  needed(`no Redis at ${url} (${trouble}), and no ${PROGRAM} to start`)
+  needed(`no Redis at ${url} (${trouble}), and no redis-server to start`)
   return new TestRedis(undefined)
 }
 
 /** `describe` for tests that start servers of their own. */
 export function describeWithServers(): typeof describe | typeof describe.skip {
   if (canStartRedis()) return describe
-  needed(`no ${PROGRAM} to start`)
+  needed(`no redis-server to start`)
   return describe.skip
-}
-
-export function canStartRedis(): boolean {
-  return spawnSync(PROGRAM, ['--version']).status === 0
 }
 
 function needed(why: string): void {
@@ -112,68 +98,4 @@ export async function removeKeys(client: Redis, match: string): Promise<void> {
     if (keys.length > 0) await client.unlink(...keys)
     cursor = next
   } while (cursor !== '0')
-}
-
-/** A server of a test's own, which writes down each command (AOF). */
-export class RedisServer {
-  readonly port: number
-  readonly #folder = mkdtempSync(join(tmpdir(), 'background-runner-redis-'))
-  #process: ChildProcess | undefined
-  readonly #onExit = (): void => void this.#process?.kill('SIGKILL')
-
-  private constructor(port: number) {
-    this.port = port
-    process.once('exit', this.#onExit)
-  }
-
-  static async start(): Promise<RedisServer> {
-    const server = new RedisServer(await freePort())
-    await server.start()
-    return server
-  }
-
-  get url(): string {
-    return `redis://127.0.0.1:${this.port}`
-  }
-
-  /** After a kill: with all that it had. */
-  async start(): Promise<void> {
-    const settings = { port: this.port, bind: '127.0.0.1', dir: this.#folder, appendonly: 'yes', save: '' }
-    const args = Object.entries(settings).flatMap(([name, value]) => [`--${name}`, String(value)])
-    this.#process = spawn(PROGRAM, args, { stdio: 'ignore' })
-    const client = new Redis(this.url, { lazyConnect: true, retryStrategy: () => 20, maxRetriesPerRequest: null })
-    client.on('error', () => {}) // it has not begun yet
-    const late = setTimeout(() => client.disconnect(), TO_START)
-    try {
-      await client.ping() // answered once it has read what it had
-    } finally {
-      clearTimeout(late)
-      client.disconnect()
-    }
-  }
-
-  async kill(): Promise<void> {
-    const server = this.#process
-    if (server === undefined) return
-    this.#process = undefined
-    if (server.exitCode !== null || server.signalCode !== null) return
-    const exited = once(server, 'exit')
-    server.kill('SIGKILL')
-    await exited
-  }
-
-  async end(): Promise<void> {
-    await this.kill()
-    process.off('exit', this.#onExit)
-    rmSync(this.#folder, { recursive: true, force: true })
-  }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
 }
