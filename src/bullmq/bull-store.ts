@@ -539,6 +539,7 @@ export class BullStore implements Store<BullTask> {
       life.retry(draft, runAt, now)
       return [{ op: 'retry', runAt, after: draft.extras?.after?.map(jobOf) }, {}]
     })
+    this.#brought++
     return toRecord(task)
   }
 
@@ -594,7 +595,6 @@ export class BullStore implements Store<BullTask> {
       )) as [number] | null
       if (written === null) continue // it has moved on meanwhile
       if (written[0] === 1) void this.#tell()
-      this.#brought++
       return { task, ...more }
     }
   }
@@ -681,7 +681,7 @@ export class BullStore implements Store<BullTask> {
   async prune({ succeeded, failed, cancelled, count }: RetentionPolicy, now: number): Promise<Pruned> {
     const gone = (await this.#backend.work('prune', now, {
       succeeded: now - succeeded,
-      failed: now - failed,
+      failed: Math.floor(now - failed),
       cancelled: now - cancelled,
       count,
       most: STEP,
