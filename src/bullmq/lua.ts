@@ -11,6 +11,7 @@
  *   <base>after:<queue>:<job> list: the jobs that come after this one, `queue job`
  *   <base>telling            list: ended jobs whose followers are still to be told, `queue job state`
  *   <base>schedules          hash: id → JSON
+ *   <base>wake:<worker>      a marker that ends its wait for new work, for some seconds
  * and, beside BullMQ's in a queue,
  *   br:index                 sorted set: job → its place in the order of submission
  *   br:tag:<tag>             sorted set, the same, of those that have it

@@ -167,3 +167,66 @@ describe('onIdle of a process that only submits', () => {
     }
   })
 })
+
+describe('of new work one process hears', () => {
+  /** Its own clock: how long until `a` is started, after all have begun to wait. */
+  async function lateness(limits: { readonly concurrency?: number }, slots: number): Promise<number> {
+    const started: number[] = []
+    const tasks = {
+      a: defineTask({
+        ...limits,
+        run: async (ms: number) => {
+          started.push(performance.now())
+          await sleep(ms)
+        },
+      }),
+      b: nothing,
+    }
+    const first = create({ tasks, concurrency: slots })
+    await first.submit('a', 2_500)
+    while (started.length < 1) await sleep(2)
+    await sleep(50)
+    const second = create({ tasks, concurrency: slots }) // it waits after the first one does
+    await second.ready()
+    await sleep(100)
+    const client = create({ tasks, work: false })
+    const begin = performance.now()
+    await client.submit('a', 0)
+    while (started.length < 2) await sleep(2)
+    return (started[1] as number) - begin
+  }
+
+  it('and one that may not start it, by the limit of its name, passes it on', async () => {
+    assert.ok((await lateness({ concurrency: 1 }, 10)) < 1_000)
+  })
+
+  it('and one that has no slot passes it on', async () => {
+    assert.ok((await lateness({}, 1)) < 1_000)
+  })
+
+  it('and one whose name was at its limit hears of it again as soon as it is not', async () => {
+    const started: number[] = []
+    const tasks = {
+      a: defineTask({
+        concurrency: 1,
+        run: async (ms: number) => {
+          started.push(performance.now())
+          await sleep(ms)
+        },
+      }),
+      b: nothing,
+    }
+    const worker = create({ tasks })
+    const client = create({ tasks, work: false })
+    const long = await client.submit('a', 300)
+    while (started.length < 1) await sleep(2)
+    await (await client.submit('b')).wait() // now it waits for b alone
+    await long.wait()
+    await sleep(50)
+    const begin = performance.now()
+    await client.submit('a', 0)
+    while (started.length < 2) await sleep(2)
+    assert.ok((started[1] as number) - begin < 1_000)
+    await worker.close()
+  })
+})
