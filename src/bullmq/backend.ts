@@ -54,8 +54,11 @@ export interface Backend {
   readonly verbs: Asker
   /** For claims and verdicts: what is asked while it is away is answered when it is back. */
   readonly work: Asker
-  /** Resolves when a queue has work, or after a few seconds: of all who wait for it one gets that queue. */
-  waitForWork(queues: readonly string[]): Promise<string | undefined>
+  /**
+   * Resolves when a queue has work, or after a few seconds: of all who wait for it one gets that queue. Soon after `end` it
+   * resolves too; it need not.
+   */
+  waitForWork(queues: readonly string[], end: AbortSignal): Promise<string | undefined>
   /** Somebody else shall get the work that was waited for. */
   passOn(queue: string): Promise<void>
   /** Begins, or ends, to hear what is said on a channel: `all`, `changed`, `w:<worker>`, `knows:<queue>`. */

@@ -132,8 +132,10 @@ export class BullStore implements Store<BullTask> {
   #keeping: { readonly tasks: readonly BullTask[]; readonly since: number } | undefined
   #isOpen = false
   #closing = false
-  /** Whether it is being waited for new work. */
-  #waits = false
+  /** The queues whose new work is being waited for, and what ends that. */
+  #waiting: { readonly queues: ReadonlySet<string>; readonly end: AbortController } | undefined
+  /** As it was given with the first claim. */
+  #admission: Admission | undefined
   /** Verbs that are under way. */
   readonly #asked: Set<Promise<unknown>> = new Set()
   /** So often this process has brought work: an outlook that was asked for before knows nothing of that. */
@@ -257,8 +259,10 @@ export class BullStore implements Store<BullTask> {
 
   async claim(admission: Admission, now: number): Promise<BullTask | undefined> {
     if (!this.#works || this.#closing) return undefined
+    this.#admission = admission
     const reserved = [...admission.open]
     if (reserved.length === 0) return undefined
+    const marker = this.#marker
     this.#marker = undefined
     // Reserved until the answer is there: it may be any of them, and other claims are under way.
     for (const name of reserved) admission.take(name)
@@ -280,6 +284,10 @@ export class BullStore implements Store<BullTask> {
       return task
     } finally {
       this.#giveBack(admission, reserved, task)
+      if (claimed === null) this.#lookOut()
+      // What the marker stood for may still be there, and nobody else knows of it.
+      const isThere = task === undefined ? !next.queues.includes(marker as string) : task.queue !== marker
+      if (marker !== undefined && isThere) this.#passOn(marker)
     }
   }
 
@@ -297,10 +305,7 @@ export class BullStore implements Store<BullTask> {
   }
 
   async #taken(claimed: Claimed, now: number): Promise<BullTask | undefined> {
-    if (claimed === null) {
-      this.#lookOut()
-      return undefined
-    }
+    if (claimed === null) return undefined
     if (claimed === 'declined') {
       this.#declinedUntil = now + DECLINED
       return undefined
@@ -563,6 +568,7 @@ export class BullStore implements Store<BullTask> {
       life.retry(draft, runAt, now)
       return [{ op: 'retry', runAt, after: draft.extras?.after?.map(jobOf) }, {}]
     })
+    this.#brought++
     return toRecord(task)
   }
 
@@ -618,7 +624,6 @@ export class BullStore implements Store<BullTask> {
       )) as [number] | null
       if (written === null) continue // it has moved on meanwhile
       if (written[0] === 1) void this.#tell()
-      this.#brought++
       return { task, ...more }
     }
   }
@@ -705,7 +710,7 @@ export class BullStore implements Store<BullTask> {
   async prune({ succeeded, failed, cancelled, count }: RetentionPolicy, now: number): Promise<Pruned> {
     const gone = (await this.#backend.work('prune', now, {
       succeeded: now - succeeded,
-      failed: now - failed,
+      failed: Math.floor(now - failed),
       cancelled: now - cancelled,
       count,
       most: STEP,
@@ -728,7 +733,12 @@ export class BullStore implements Store<BullTask> {
     if (telling > 0) void this.#tell()
     const isDeclined = this.#declinedUntil > now
     if (ready === 0) this.#lookOut()
-    else if (this.#marker !== undefined) nextTurn(() => nextTurn(() => this.#passOn()))
+    else if (this.#marker !== undefined)
+      nextTurn(() =>
+        nextTurn(() => {
+          if (this.#marker !== undefined) this.#passOn(this.#marker)
+        }),
+      )
     return {
       ready: isDeclined ? 0 : ready,
       nextDue: isDeclined
@@ -811,23 +821,42 @@ export class BullStore implements Store<BullTask> {
     )
   }
 
-  /** Waits for new work: for the marker that BullMQ sets where there is any, and that one of all who wait gets. */
+  /**
+   * Waits for new work: for the marker that BullMQ sets where there is any, and that one of all who wait gets. Of names of
+   * which no other attempt may start here it is left to others.
+   */
   #lookOut(): void {
-    if (this.#waits || this.#closing || !this.#works || this.#names.length === 0) return
-    this.#waits = true
-    this.#backend.waitForWork(this.#names.map((name) => this.#queue(name))).then(
+    if (this.#closing || !this.#works) return
+    const queues = this.#openQueues()
+    if (this.#waiting !== undefined) {
+      const { queues: awaited, end } = this.#waiting
+      if (queues.some((queue) => !awaited.has(queue))) end.abort()
+      return
+    }
+    if (queues.length === 0) return
+    const end = new AbortController()
+    this.#waiting = { queues: new Set(queues), end }
+    this.#backend.waitForWork(queues, end.signal).then(
       (queue) => {
-        this.#waits = false
+        this.#waiting = undefined
         if (this.#closing) return
+        if (queue !== undefined && !this.#openQueues().includes(queue)) {
+          this.#passOn(queue)
+          return this.#lookOut()
+        }
         this.#marker = queue
         this.#host.changed([])
         if (queue === undefined) this.#lookOut()
       },
       (error) => {
-        this.#waits = false
+        this.#waiting = undefined
         if (!this.#closing) this.#host.fault(error)
       },
     )
+  }
+
+  #openQueues(): string[] {
+    return (this.#admission?.open ?? this.#names).map((name) => this.#queue(name))
   }
 
   /** While anything runs, here or elsewhere, it is kept, or looked after, three times a lease. */
@@ -862,10 +891,9 @@ export class BullStore implements Store<BullTask> {
   }
 
   /** There is work, and no slot for it here: somebody else may have one. */
-  #passOn(): void {
-    const marker = this.#marker
-    if (marker === undefined || this.#closing) return
-    this.#marker = undefined
+  #passOn(marker: string): void {
+    if (this.#closing) return
+    if (this.#marker === marker) this.#marker = undefined
     this.#guard(() => this.#backend.passOn(marker))
   }
 

@@ -27,9 +27,9 @@ export interface BullTask extends StoredTask {
 /** `{ queue, job, state, fields }`, as scripts answer; the fields one after the other. */
 export type Row = readonly [queue: string, job: string, state: string, fields: readonly string[]]
 
-/** BullMQ names keys by colons. */
+/** BullMQ names keys by colons; and the last dot is where the task's name begins, also if the base has some. */
 export function queueOf(base: string, name: string): string {
-  return `${base}.${encodeURIComponent(name)}`
+  return `${base}.${encodeURIComponent(name).replaceAll('.', '%2E')}`
 }
 
 export function jobOf(id: string): string {

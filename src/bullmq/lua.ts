@@ -6,11 +6,12 @@
  *   <base>format             the number of this layout: backend.ts
  *   <base>queues             set: the queues there are
  *   <base>seq                counter: the order of submission
- *   <base>paused             there while the whole engine is paused
+ *   <base>pause              there while the whole engine is paused
  *   <base>holds              set: the queues that are held; hash <base>hold:<queue>: until, error, probe, attempt
  *   <base>after:<queue>:<job> list: the jobs that come after this one, `queue job`
  *   <base>telling            list: ended jobs whose followers are still to be told, `queue job state`
  *   <base>schedules          hash: id → JSON
+ *   <base>wake:<worker>      a marker that ends its wait for new work, for some seconds
  * and, beside BullMQ's in a queue,
  *   br:index                 sorted set: job → its place in the order of submission
  *   br:tag:<tag>             sorted set, the same, of those that have it
@@ -41,6 +42,15 @@ local changed = {}
 export const FUNCTIONS: Readonly<Record<string, string>> = {
   p: `
 local p = cjson.decode(ARGV[4])`,
+  json: `
+-- cjson refuses the escape of a lone surrogate, which what users bring may have. What scripts read of a text has none.
+local function json(text)
+  if string.find(text, '\\\\u[dD]') then
+    text = string.gsub(string.gsub(text, '\\\\\\\\', '\\0'), '\\\\u[dD]([89a-fA-F]%x%x)', '\\\\u0%1')
+    text = string.gsub(text, '%z', '\\\\\\\\')
+  end
+  return cjson.decode(text)
+end`,
   base: `
 local function base(queue) return P .. queue .. ':' end`,
   told: `
@@ -111,7 +121,7 @@ end`,
 -- The next of a queue, and BullMQ's priority of it.
 local function head(k)
   local id = call('LINDEX', k .. 'wait', -1)
-  if id then return id, tonumber(call('HGET', k .. id, 'priority')) or 0 end
+  if id then return id, 0 end -- before all others, whatever its own priority
   local first = call('ZRANGE', k .. 'prioritized', 0, 0, 'WITHSCORES')
   if first[1] then return first[1], math.floor(tonumber(first[2]) / SLOT) end
 end`,
@@ -119,7 +129,7 @@ end`,
 -- When it became due, and its place in the order of submission.
 local function rank(k, id)
   local fields = call('HMGET', k .. id, 'timestamp', 'opts', 'br:now')
-  local state = fields[3] and cjson.decode(fields[3]) or {}
+  local state = fields[3] and json(fields[3]) or {}
   local due = state.runAt or tonumber(fields[1]) + (cjson.decode(fields[2]).delay or 0)
   return due, tonumber(call('ZSCORE', k .. 'br:index', id)) or 0
 end`,
@@ -155,6 +165,10 @@ local function endWaiting(queue, id, why)
   call('ZADD', k .. 'br:cancelled', now, id)
   event(k, 'failed', id, 'waiting')
   told(id)
+  -- Perhaps all is done, and somebody waits for that.
+  if waiting(k) + call('LLEN', k .. 'active') + call('ZCARD', k .. 'delayed') == 0 then
+    call('PUBLISH', B .. 'all', me .. ' drained')
+  end
   return ended(queue, id, 'cancelled')
 end`,
   follow: `
@@ -177,9 +191,9 @@ local function forget(queue, id)
   local k = base(queue)
   call('ZREM', k .. 'br:index', id)
   call('ZREM', k .. 'br:cancelled', id)
-  local json = call('HGET', k .. id, 'br')
-  if not json then return end
-  local task = cjson.decode(json)
+  local text = call('HGET', k .. id, 'br')
+  if not text then return end
+  local task = json(text)
   if task.key and call('HGET', k .. 'br:keys', task.key) == id then call('HDEL', k .. 'br:keys', task.key) end
   for _, tag in ipairs(task.tags or {}) do call('ZREM', k .. 'br:tag:' .. tag, id) end
 end`,
@@ -296,7 +310,7 @@ for i, task in ipairs(p.tasks) do
     if not known[queue] then
       known[queue] = true
       if call('SADD', B .. 'queues', queue) == 1 then
-        if call('EXISTS', B .. 'paused') == 1 then call('HSET', k .. 'meta', 'paused', 1) end
+        if call('EXISTS', B .. 'pause') == 1 then call('HSET', k .. 'meta', 'paused', 1) end
         call('PUBLISH', B .. 'all', me .. ' queues')
       end
       promote(k, 1000)
@@ -561,7 +575,7 @@ while left > 0 do
     local blocked = tonumber(fields[1]) or 0
     local isDelayed = call('ZSCORE', k .. 'delayed', id)
     if blocked > 0 and (isDelayed or call('ZSCORE', k .. 'waiting-children', id)) then
-      local run = state == 'succeeded' or cjson.decode(fields[3]).onParentFailure == 'run'
+      local run = state == 'succeeded' or json(fields[3]).onParentFailure == 'run'
       if not run then
         call('HSET', k .. id, 'br:end', state .. ' ' .. parent)
         endWaiting(queue, id, 'cancelled')
@@ -637,7 +651,7 @@ return stalled
  * runs, 2 where any waits, 1 where any is scheduled.
  */
 export const OUTLOOK = `
-local paused = call('EXISTS', B .. 'paused') == 1
+local paused = call('EXISTS', B .. 'pause') == 1
 local held = call('EXISTS', B .. 'holds') == 1
 local ready, nextDue, busy, more = 0, nil, 0, false
 local mine = {}
@@ -710,9 +724,11 @@ for _, queue in ipairs(queues) do
     if LISTS[state] then size = size + call('LLEN', k .. LISTS[state]) end
   end
   if p.states and size <= 1000 then
+    local seen = {} -- what was cancelled is in \`failed\` too
     local function look(ids)
       for _, id in ipairs(ids) do
-        local seq = tonumber(call('ZSCORE', k .. 'br:index', id))
+        local seq = not seen[id] and tonumber(call('ZSCORE', k .. 'br:index', id))
+        seen[id] = true
         if seq and seq < p.before and fits(k, id) then hits[#hits + 1] = { seq, queue, id } end
       end
     end
@@ -758,19 +774,32 @@ local function remove(queue, id)
   told(id)
   gone[#gone + 1] = id
 end
-local function over(queue, set, till, cancelled)
+local function over(queue, set, state, from, till)
   local k = base(queue)
-  for _, id in ipairs(call('ZRANGEBYSCORE', k .. set, '-inf', till, 'LIMIT', 0, p.most)) do
+  for _, id in ipairs(call('ZRANGEBYSCORE', k .. set, from, till, 'LIMIT', 0, p.most)) do
     if #gone >= p.most then return end
-    if set == 'br:cancelled' and not call('ZSCORE', k .. 'failed', id) then
-      call('ZREM', k .. set, id) -- BullMQ has retried or removed it
-    elseif cancelled or not call('ZSCORE', k .. 'br:cancelled', id) then remove(queue, id) end
+    if stateOf(k, id) == state then remove(queue, id)
+    elseif state == 'cancelled' then call('ZREM', k .. set, id) end -- other tools have retried or removed it
   end
 end
+-- The oldest that failed may lie behind any number of cancelled ones, which are kept for longer: when that was.
+local function firstFailed(k, till)
+  local function any(at)
+    return call('ZCOUNT', k .. 'failed', '-inf', at) > call('ZCOUNT', k .. 'br:cancelled', '-inf', at)
+  end
+  if not any(till) then return end
+  local low, high = 0, till
+  while low < high do
+    local middle = math.floor((low + high) / 2)
+    if any(middle) then high = middle else low = middle + 1 end
+  end
+  return low
+end
 for _, queue in ipairs(queues) do
-  over(queue, 'completed', p.succeeded, true)
-  over(queue, 'br:cancelled', p.cancelled, true)
-  over(queue, 'failed', p.failed, false)
+  over(queue, 'completed', 'succeeded', '-inf', p.succeeded)
+  over(queue, 'br:cancelled', 'cancelled', '-inf', p.cancelled)
+  local from = firstFailed(base(queue), p.failed)
+  if from then over(queue, 'failed', 'failed', from, p.failed) end
 end
 if p.count and #gone == 0 then
   local finished = 0
@@ -796,7 +825,7 @@ return gone
 
 /** The whole engine, and BullMQ's own pause of each queue, which its dashboards show. */
 export const PAUSE = `
-if p.paused then call('SET', B .. 'paused', 1) else call('DEL', B .. 'paused') end
+if p.paused then call('SET', B .. 'pause', 1) else call('DEL', B .. 'pause') end
 for _, queue in ipairs(call('SMEMBERS', B .. 'queues')) do
   local k = base(queue)
   bull.pause(
@@ -826,7 +855,7 @@ if score then ahead = call('ZRANK', k .. 'prioritized', id) + call('LLEN', k .. 
 else ahead = call('LLEN', k .. 'wait') - 1 - (call('LPOS', k .. 'wait', id) or -1) end
 local after = {}
 if (tonumber(call('HGET', k .. id, 'br:blocked')) or 0) > 0 then
-  for _, parent in ipairs(cjson.decode(call('HGET', k .. id, 'br')).after) do
+  for _, parent in ipairs(json(call('HGET', k .. id, 'br')).after) do
     local queue = find('t-' .. parent)
     if queue and not hasEnded(stateOf(base(queue), 't-' .. parent)) then after[#after + 1] = parent end
   end
@@ -834,7 +863,7 @@ end
 local hold = isHeld(p.queue) and call('HMGET', B .. 'hold:' .. p.queue, 'until', 'error') or false
 -- Who knows a name listens on a channel of it.
 local workers = call('PUBSUB', 'NUMSUB', B .. 'knows:' .. p.queue)[2]
-return { call('EXISTS', B .. 'paused') == 1 and 1 or (isPaused(k) and 1 or 0), after, hold, workers, ahead }
+return { call('EXISTS', B .. 'pause') == 1 and 1 or (isPaused(k) and 1 or 0), after, hold, workers, ahead }
 `
 
 /** Each schedule, as its JSON. */

@@ -160,13 +160,28 @@ export class Redis implements Backend {
     }
   }
 
-  async waitForWork(queues: readonly string[]): Promise<string | undefined> {
-    const { prefix } = this.#settings
-    const popped = await this.#wake.bzpopmin(...queues.map((queue) => `${prefix}${queue}:marker`), BLOCK)
-    if (popped === null) return undefined
-    // BullMQ's marker is 0 where there is work, and 1 where there will be.
-    const [key, member] = popped as unknown as [string, string]
-    return member === '0' ? key.slice(prefix.length, -':marker'.length) : undefined
+  async waitForWork(queues: readonly string[], end: AbortSignal): Promise<string | undefined> {
+    const { base, prefix } = this.#settings
+    const own = `${base}wake:${this.#me}`
+    // Ends the wait, or the next one.
+    const wake = (): void => {
+      this.#clients[1]
+        ?.multi()
+        .zadd(own, 0, '1')
+        .expire(own, 2 * BLOCK)
+        .exec()
+        .catch(() => {})
+    }
+    end.addEventListener('abort', wake, { once: true })
+    try {
+      const popped = await this.#wake.bzpopmin(...queues.map((queue) => `${prefix}${queue}:marker`), own, BLOCK)
+      if (popped === null) return undefined
+      // BullMQ's marker is 0 where there is work, and 1 where there will be.
+      const [key, member] = popped as unknown as [string, string]
+      return member === '0' ? key.slice(prefix.length, -':marker'.length) : undefined
+    } finally {
+      end.removeEventListener('abort', wake)
+    }
   }
 
   async passOn(queue: string): Promise<void> {

@@ -8,7 +8,7 @@
  */
 import { AsyncResource } from 'node:async_hooks'
 import PQueue from 'p-queue'
-import { type Alarm, after, at, type Clock, KeepAlive, nextTurn, Turn } from '../clock.js'
+import { type Alarm, after, at, type Clock, KeepAlive, nextTurn, systemClock, Turn } from '../clock.js'
 import type {
   CancelRequest,
   Capabilities,
@@ -43,7 +43,7 @@ const TICKETS_A_TURN = 100
 const PRUNE_DELAY = 1_000
 /** After a fault of the store, work is tried again after this many ms. */
 const FAULT_DELAY = 1_000
-/** How long the last count, of what waits as the engine stops, may take, ms. */
+/** How long the last count, of what waits as the engine stops, may take: ms of real time, for what does not answer is a real machine. */
 const LAST_COUNT = 1_000
 
 /** An engine over a store: what `memory()` is made of, and any other store can be. */
@@ -494,7 +494,7 @@ class LocalEngine<Task extends StoredTask> implements Engine, RunHost<Task> {
   async #waiting(): Promise<number> {
     let alarm: Alarm | undefined
     const late = new Promise<never>((_resolve, reject) => {
-      alarm = after(this.#clock, LAST_COUNT, () => reject(new EngineError('the store does not say what waits')))
+      alarm = after(systemClock, LAST_COUNT, () => reject(new EngineError('the store does not say what waits')))
     })
     try {
       const { queued, scheduled } = await Promise.race([this.#store.counts(), late])

@@ -135,6 +135,7 @@ export const list: Topic = topic('list', {
     assert.deepEqual(await found({ states: ['queued'] }), [c.id, a.id])
     assert.deepEqual(await found({ states: ['scheduled', 'cancelled'] }), [d.id, b.id])
     assert.deepEqual(await found({ states: ['running', 'succeeded', 'failed'] }), [])
+    assert.deepEqual(await found({ states: ['failed', 'cancelled'] }), [d.id])
     assert.deepEqual(await found({ names: ['mail'] }), [b.id, a.id])
     assert.deepEqual(await found({ names: ['mail', 'resize'] }), [d.id, c.id, b.id, a.id])
     assert.deepEqual(await found({ names: ['unknown'] }), [])

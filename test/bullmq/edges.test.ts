@@ -1,0 +1,232 @@
+/** What only a real Redis shows: what its scripts read of what users bring, whom its keys belong to, and who is told. */
+import assert from 'node:assert/strict'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { BackgroundRunner, defineTask, NonRetryableError, type RunnerOptions, type TaskMap } from 'background-runner'
+import { type BullmqOptions, bullmq } from 'background-runner/bullmq'
+import { Redis } from 'ioredis'
+import { afterAll, afterEach, beforeEach, describe, it } from 'vitest'
+
+const url = process.env['REDIS_URL'] ?? 'redis://127.0.0.1:6379'
+const RUN = `edges-${process.pid}`
+const redis = new Redis(url)
+afterAll(async () => {
+  for await (const keys of redis.scanStream({ match: `${RUN}*` }))
+    if (keys.length > 0) await redis.unlink(...(keys as string[]))
+  redis.disconnect()
+})
+
+let tests = 0
+let prefix: string
+let closers: (() => Promise<unknown>)[] = []
+beforeEach(() => {
+  prefix = `${RUN}-${tests++}`
+})
+afterEach(async () => {
+  await Promise.all(closers.map((close) => close()))
+  closers = []
+})
+
+function create<const Tasks extends TaskMap>(
+  options: Omit<RunnerOptions<Tasks>, 'engine'>,
+  engine: Partial<BullmqOptions> = {},
+) {
+  const runner = new BackgroundRunner<Tasks>({
+    ...options,
+    engine: bullmq({ connection: url, prefix, ...engine }),
+  } as RunnerOptions<Tasks>)
+  closers.push(() => runner.close({ deadline: 0 }))
+  return runner
+}
+
+const nothing = defineTask({ run: () => {} })
+const refuses = defineTask({
+  run: () => {
+    throw new NonRetryableError('no \ud800 good')
+  },
+})
+
+describe('a lone surrogate, which cjson does not read, in what a user brings', () => {
+  it('in metadata: the task is removed, and its tags are free', async () => {
+    const runner = create({ tasks: { nothing } })
+    const tags = ['C:\\ud800\\\\ud800']
+    const { id } = await runner.submit('nothing', undefined, { tags, metadata: { odd: '\ud800\\\ud800\\\\' } })
+    assert.deepEqual((await runner.wait(id)).metadata, { odd: '\ud800\\\ud800\\\\' })
+    assert.equal(await runner.remove(id), true)
+    assert.deepEqual(await redis.keys(`${prefix}:tasks.nothing:br*`), [])
+  })
+
+  it('in metadata: it ends with what it came after', async () => {
+    const runner = create({ tasks: { nothing, refuses } })
+    await runner.pause()
+    const parent = await runner.submit('refuses')
+    const child = await runner.submit('nothing', undefined, { after: [parent.id], metadata: '\udfff' })
+    assert.equal(
+      (await runner.explain(child.id)).reasons.some(({ type }) => type === 'after'),
+      true,
+    )
+    await runner.resume()
+    assert.equal((await child.wait({ timeout: 2_000 })).state, 'cancelled')
+  })
+
+  it('in an error: its turn among the tasks of other names comes', async () => {
+    const runner = create({
+      tasks: {
+        nothing,
+        fails: defineTask({
+          retry: { attempts: 2, backoff: { type: 'fixed', delay: 30 } },
+          run: () => {
+            throw new Error('\ud800')
+          },
+        }),
+      },
+    })
+    const failing = await runner.submit('fails')
+    while ((await failing.status())?.state !== 'scheduled') await sleep(2)
+    await runner.pause()
+    const other = await runner.submit('nothing')
+    await sleep(40)
+    await runner.resume()
+    assert.equal((await other.wait({ timeout: 2_000 })).state, 'succeeded')
+    assert.equal((await failing.wait({ timeout: 2_000 })).error?.message, '\ud800')
+  })
+})
+
+it('names with dots: each runner has its own tasks, and its own pause', async () => {
+  const one = create({ tasks: { 'y.z': defineTask({ run: () => 'one' }), y: nothing } }, { name: 'x' })
+  const other = create({ tasks: { z: defineTask({ run: () => 'other' }) } }, { name: 'x.y' })
+  await Promise.all([one.pause(), other.pause()])
+  await one.submit('y')
+  const ids = await Promise.all([one.submit('y.z'), other.submit('z')])
+  await one.resume()
+  assert.equal((await ids[0].wait({ timeout: 2_000 })).output, 'one')
+  assert.deepEqual((await other.counts()).queued, 1)
+  await other.resume()
+  assert.equal((await ids[1].wait({ timeout: 2_000 })).output, 'other')
+  assert.equal((await one.list()).tasks.length, 2)
+})
+
+it('what failed is pruned although many that were cancelled before are kept', async () => {
+  const runner = create({ tasks: { nothing, refuses }, retention: { failed: 100, cancelled: '1d' } })
+  const later = await runner.submitMany('refuses', Array.from({ length: 501 }, () => undefined) as [], { delay: '1d' })
+  for (const handle of later) await handle.cancel()
+  await (await runner.submit('refuses')).wait()
+  await sleep(150)
+  await (await runner.submit('nothing')).wait()
+  for (let n = 0; n < 200 && (await runner.counts()).failed > 0; n++) await sleep(20)
+  assert.deepEqual(await runner.counts(), {
+    queued: 0,
+    scheduled: 0,
+    running: 0,
+    succeeded: 1,
+    failed: 0,
+    cancelled: 501,
+  })
+})
+
+it('what came back after a crash is the first of all names, whatever its priority', async () => {
+  const order: string[] = []
+  const run = (input: string) => void order.push(input)
+  const runner = create({ tasks: { a: defineTask({ run }), b: defineTask({ run }) }, concurrency: 1 })
+  await runner.pause()
+  const back = await runner.submit('a', 'back', { priority: -5 })
+  await runner.submit('b', 'b')
+  await runner.submit('a', 'a', { priority: 5 })
+  await redis.zrem(`${prefix}:tasks.a:prioritized`, `t-${back.id}`) // as BullMQ puts back what stalled
+  await redis.rpush(`${prefix}:tasks.a:wait`, `t-${back.id}`)
+  await runner.resume()
+  await runner.onIdle()
+  assert.deepEqual(order, ['back', 'a', 'b'])
+})
+
+describe('onIdle of a process that only submits', () => {
+  it('settles when another process has cancelled the last task', async () => {
+    const [one, other] = [create({ tasks: { nothing }, work: false }), create({ tasks: { nothing }, work: false })]
+    await other.ready()
+    const { id } = await one.submit('nothing', undefined, { delay: '1d' })
+    const idle = one.onIdle().then(() => 'idle')
+    await sleep(50)
+    await other.cancel(id)
+    assert.equal(await Promise.race([idle, sleep(2_000)]), 'idle')
+  })
+
+  it('settles although tasks are removed meanwhile', async () => {
+    const worker = create({ tasks: { nothing }, concurrency: 5 })
+    const runner = create({ tasks: { nothing }, work: false })
+    await worker.ready()
+    for (let round = 0; round < 20; round++) {
+      const inputs = Array.from({ length: 5 }, () => undefined) as []
+      const old = await runner.submitMany('nothing', inputs)
+      for (const handle of old) await handle.wait()
+      await runner.submitMany('nothing', inputs)
+      const idle = runner.onIdle().then(() => 'idle')
+      for (const { id } of old) {
+        await sleep(Math.random() * 2)
+        void runner.remove(id)
+      }
+      assert.equal(await Promise.race([idle, sleep(2_000)]), 'idle')
+    }
+  })
+})
+
+describe('of new work one process hears', () => {
+  /** Its own clock: how long until `a` is started, after all have begun to wait. */
+  async function lateness(limits: { readonly concurrency?: number }, slots: number): Promise<number> {
+    const started: number[] = []
+    const tasks = {
+      a: defineTask({
+        ...limits,
+        run: async (ms: number) => {
+          started.push(performance.now())
+          await sleep(ms)
+        },
+      }),
+      b: nothing,
+    }
+    const first = create({ tasks, concurrency: slots })
+    await first.submit('a', 2_500)
+    while (started.length < 1) await sleep(2)
+    await sleep(50)
+    const second = create({ tasks, concurrency: slots }) // it waits after the first one does
+    await second.ready()
+    await sleep(100)
+    const client = create({ tasks, work: false })
+    const begin = performance.now()
+    await client.submit('a', 0)
+    while (started.length < 2) await sleep(2)
+    return (started[1] as number) - begin
+  }
+
+  it('and one that may not start it, by the limit of its name, passes it on', async () => {
+    assert.ok((await lateness({ concurrency: 1 }, 10)) < 1_000)
+  })
+
+  it('and one that has no slot passes it on', async () => {
+    assert.ok((await lateness({}, 1)) < 1_000)
+  })
+
+  it('and one whose name was at its limit hears of it again as soon as it is not', async () => {
+    const started: number[] = []
+    const tasks = {
+      a: defineTask({
+        concurrency: 1,
+        run: async (ms: number) => {
+          started.push(performance.now())
+          await sleep(ms)
+        },
+      }),
+      b: nothing,
+    }
+    const worker = create({ tasks })
+    const client = create({ tasks, work: false })
+    const long = await client.submit('a', 300)
+    while (started.length < 1) await sleep(2)
+    await (await client.submit('b')).wait() // now it waits for b alone
+    await long.wait()
+    await sleep(50)
+    const begin = performance.now()
+    await client.submit('a', 0)
+    while (started.length < 2) await sleep(2)
+    assert.ok((started[1] as number) - begin < 1_000)
+    await worker.close()
+  })
+})
