@@ -327,6 +327,8 @@ export class BullStore implements Store<BullTask> {
     if (before !== undefined) this.#lose([before]) // and has come back to the same process
     this.#beats()
     this.#running.set(task.job, task)
+    // Several may be claimed at one moment: if it dies with this process, it is known which of them ran.
+    if (life.isSuspect(task)) await this.#guard(() => this.#put(task, 'br:alone', String(task.attempt)))
     return task
   }
 
@@ -954,7 +956,7 @@ export class BullStore implements Store<BullTask> {
     this.#host.recovered(end, toRecord({ ...task, state: end, finishedAt: now }))
   }
 
-  async #guard(work: () => Promise<void>): Promise<void> {
+  async #guard(work: () => Promise<unknown>): Promise<void> {
     try {
       await work()
     } catch (error) {
