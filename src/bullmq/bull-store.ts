@@ -6,7 +6,7 @@
  * worker has the job, and a verdict is written only while it is.
  */
 import { randomUUID } from 'node:crypto'
-import { type Alarm, after, type Clock, nextTurn } from '../clock.js'
+import { type Alarm, after, type Clock, nextTurn, systemClock } from '../clock.js'
 import type {
   CancelRequest,
   Capabilities,
@@ -59,6 +59,8 @@ const AGAIN = 1_000
 const DECLINED = 1_000
 /** A suspect that may not run beside another one is put back for this long, ms. */
 const SUSPENDED = 1_000
+/** While somebody waits for tasks they are looked at this often, ms: what other tools do to them is told to nobody. */
+const NET = 20_000
 /** So many followers of ended tasks are told, or finished tasks removed, in one script. */
 const STEP = 500
 /** Of `br:now`. */
@@ -144,6 +146,7 @@ export class BullStore implements Store<BullTask> {
   #marker: string | undefined
   #idle = true
   #looksAtFeed = false
+  #net: Alarm | undefined
   #telling = false
 
   constructor(settings: BullSettings) {
@@ -812,6 +815,8 @@ export class BullStore implements Store<BullTask> {
   #listen(): void {
     if (!this.#isOpen) return
     const on = this.#looksAtFeed
+    this.#net?.cancel()
+    if (on) this.#castNet()
     const done = on ? this.#backend.listen('changed') : this.#backend.unlisten('changed')
     done.then(
       () => {
@@ -820,6 +825,18 @@ export class BullStore implements Store<BullTask> {
       (error) => {
         if (!this.#closing) this.#host.fault(error)
       },
+    )
+  }
+
+  #castNet(): void {
+    this.#net = after(
+      systemClock,
+      NET,
+      () => {
+        this.#host.changed('any')
+        this.#castNet()
+      },
+      'background',
     )
   }
 
@@ -967,6 +984,7 @@ export class BullStore implements Store<BullTask> {
   async close(abandoned: readonly BullTask[]): Promise<void> {
     this.#closing = true
     this.#beat?.cancel()
+    this.#net?.cancel()
     if (abandoned.length > 0) {
       const jobs = abandoned.map(({ queue, job }) => [queue, job])
       let alarm: Alarm | undefined

@@ -144,6 +144,14 @@ redis.describe('a Queue of BullMQ', () => {
     assert.equal((await runner.list()).tasks.length, 1)
   })
 
+  it('may remove a task that somebody waits for, who is told, though late', async () => {
+    const task = await runner.submit('email', { to: 'bob' }, { delay: '1h' })
+    const waited = assert.rejects(task.wait(), { code: 'TASK_NOT_FOUND' })
+    await runner.counts() // it has been looked at, and is there
+    await (await queue.getJob(`t-${task.id}`))?.remove()
+    await waited
+  }, 30_000)
+
   it('may pause its tasks, and resume them', async () => {
     await queue.pause()
     const task = await runner.submit('email', { to: 'ann' })
