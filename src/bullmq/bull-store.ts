@@ -504,7 +504,8 @@ export class BullStore implements Store<BullTask> {
   // Asking.
 
   async find(id: string): Promise<BullTask | undefined> {
-    const [row] = (await this.#backend.verbs('read', this.#clock.now(), { ids: [jobOf(id)] })) as (Row | null)[]
+    const asked = this.#asking(this.#backend.verbs('read', this.#clock.now(), { ids: [jobOf(id)] }))
+    const [row] = (await asked) as (Row | null)[]
     return row === null || row === undefined ? undefined : this.#task(row)
   }
 
@@ -538,7 +539,10 @@ export class BullStore implements Store<BullTask> {
 
   async counts(): Promise<TaskCounts> {
     // What was asked before is done before: it goes in several steps, and over several connections.
-    while (this.#asked.size > 0) await Promise.allSettled(this.#asked)
+    while (this.#asked.size > 0) {
+      await Promise.allSettled(this.#asked)
+      await new Promise<void>(nextTurn)
+    }
     const sums = (await this.#backend.verbs('counts', this.#clock.now(), {})) as number[]
     const [queued = 0, scheduled = 0, running = 0, succeeded = 0, failed = 0, cancelled = 0] = sums
     // Others have brought work: whoever waits for its end has to be told of that.

@@ -75,6 +75,7 @@ redis.describe('a Queue of BullMQ', () => {
     assert.equal(await queue.isPaused(), false)
     release('sent at last')
     assert.equal((await slow.wait()).output, 'sent at last')
+    await runner.wait('waits')
     assert.deepEqual((await queue.getCompleted()).map(({ id }) => id).sort(), ['t-sent', 't-slow', 't-waits'])
   })
 
