@@ -124,6 +124,8 @@ export class BullStore implements Store<BullTask> {
   #maxPending: number | undefined
   /** What this process runs, by job. */
   readonly #running: Map<string, BullTask> = new Map()
+  /** What was asked to stop before the answer was here that it runs here. */
+  readonly #early: Set<string> = new Set()
   /** The verdict that waits for the claim that may follow it at once. */
   #settling: Settling | undefined
   #declinedUntil = 0
@@ -317,8 +319,7 @@ export class BullStore implements Store<BullTask> {
       return this.#again()
     }
     if (life.isSuspect(task) && [...this.#running.values()].some(life.isSuspect)) {
-      task.attempt++
-      await this.#backend.work('settle', now, this.#verdict(task, { to: 'delayed', delay: SUSPENDED, flags: '' }))
+      await this.#backend.work('settle', now, this.#verdict(task, { to: 'delayed', delay: SUSPENDED, flags: 'u' }))
       return this.#again()
     }
     life.claim(task, now)
@@ -326,6 +327,7 @@ export class BullStore implements Store<BullTask> {
     if (before !== undefined) this.#lose([before]) // and has come back to the same process
     this.#beats()
     this.#running.set(task.job, task)
+    if (this.#early.delete(task.job)) void this.#guard(() => this.#renew([task]))
     return task
   }
 
@@ -337,10 +339,9 @@ export class BullStore implements Store<BullTask> {
   /** It was claimed, and its deaths are its end. */
   async #convict(task: BullTask, now: number): Promise<void> {
     const cancelled = task.extras?.cancelRequestedAt !== undefined
-    task.attempt++
     task.state = cancelled ? 'cancelled' : 'failed'
     task.finishedAt = now
-    const flags = cancelled ? 'cd' : 'd'
+    const flags = cancelled ? 'cdu' : 'du'
     await this.#backend.work(
       'settle',
       now,
@@ -773,6 +774,10 @@ export class BullStore implements Store<BullTask> {
   #stopAsked(job: string): void {
     const task = this.#running.get(job)
     if (task !== undefined) void this.#guard(() => this.#renew([task]))
+    else {
+      this.#early.add(job)
+      after(this.#clock, AGAIN, () => this.#early.delete(job), 'background')
+    }
   }
 
   /** Tells of what other processes did, while somebody wants to know. */
