@@ -124,6 +124,8 @@ export class BullStore implements Store<BullTask> {
   #maxPending: number | undefined
   /** What this process runs, by job. */
   readonly #running: Map<string, BullTask> = new Map()
+  /** What was asked to stop before the answer was here that it runs here. */
+  readonly #early: Set<string> = new Set()
   /** The verdict that waits for the claim that may follow it at once. */
   #settling: Settling | undefined
   #declinedUntil = 0
@@ -327,6 +329,7 @@ export class BullStore implements Store<BullTask> {
     if (before !== undefined) this.#lose([before]) // and has come back to the same process
     this.#beats()
     this.#running.set(task.job, task)
+    if (this.#early.delete(task.job)) void this.#guard(() => this.#renew([task]))
     return task
   }
 
@@ -800,6 +803,10 @@ export class BullStore implements Store<BullTask> {
   #stopAsked(job: string): void {
     const task = this.#running.get(job)
     if (task !== undefined) void this.#guard(() => this.#renew([task]))
+    else {
+      this.#early.add(job)
+      after(this.#clock, AGAIN, () => this.#early.delete(job), 'background')
+    }
   }
 
   /** Tells of what other processes did, while somebody wants to know. */

@@ -186,7 +186,7 @@ function died(task: BullTask, lines: string): void {
 
 /** What its process died of is to be written down as its end: convicted, or cancelled before. */
 export function endOf(task: BullTask): 'failed' | 'cancelled' | undefined {
-  if (task.state !== 'queued') return undefined
+  if (task.state !== 'queued' || !task.died) return undefined
   if (task.extras?.cancelRequestedAt !== undefined) return 'cancelled'
   return task.error?.code === 'CRASHED' ? 'failed' : undefined
 }
@@ -202,5 +202,5 @@ function endedAfter(task: BullTask, end: string): void {
 }
 
 function parsed(json: string | undefined): Json | undefined {
-  return json === undefined ? undefined : (JSON.parse(json) as Json)
+  return json === undefined || json === '' ? undefined : (JSON.parse(json) as Json)
 }
