@@ -126,6 +126,8 @@ export class BullStore implements Store<BullTask> {
   #maxPending: number | undefined
   /** What this process runs, by job. */
   readonly #running: Map<string, BullTask> = new Map()
+  /** What was asked to stop before the answer was here that it runs here. */
+  readonly #early: Set<string> = new Set()
   /** The verdict that waits for the claim that may follow it at once. */
   #settling: Settling | undefined
   #declinedUntil = 0
@@ -330,6 +332,7 @@ export class BullStore implements Store<BullTask> {
     if (before !== undefined) this.#lose([before]) // and has come back to the same process
     this.#beats()
     this.#running.set(task.job, task)
+    if (this.#early.delete(task.job)) void this.#guard(() => this.#renew([task]))
     // Several may be claimed at one moment: if it dies with this process, it is known which of them ran.
     if (life.isSuspect(task)) await this.#guard(() => this.#put(task, 'br:alone', String(task.attempt)))
     return task
@@ -510,7 +513,8 @@ export class BullStore implements Store<BullTask> {
   // Asking.
 
   async find(id: string): Promise<BullTask | undefined> {
-    const [row] = (await this.#backend.verbs('read', this.#clock.now(), { ids: [jobOf(id)] })) as (Row | null)[]
+    const asked = this.#asking(this.#backend.verbs('read', this.#clock.now(), { ids: [jobOf(id)] }))
+    const [row] = (await asked) as (Row | null)[]
     return row === null || row === undefined ? undefined : this.#task(row)
   }
 
@@ -544,7 +548,10 @@ export class BullStore implements Store<BullTask> {
 
   async counts(): Promise<TaskCounts> {
     // What was asked before is done before: it goes in several steps, and over several connections.
-    while (this.#asked.size > 0) await Promise.allSettled(this.#asked)
+    while (this.#asked.size > 0) {
+      await Promise.allSettled(this.#asked)
+      await new Promise<void>(nextTurn)
+    }
     const sums = (await this.#backend.verbs('counts', this.#clock.now(), {})) as number[]
     const [queued = 0, scheduled = 0, running = 0, succeeded = 0, failed = 0, cancelled = 0] = sums
     // Others have brought work: whoever waits for its end has to be told of that.
@@ -802,6 +809,10 @@ export class BullStore implements Store<BullTask> {
   #stopAsked(job: string): void {
     const task = this.#running.get(job)
     if (task !== undefined) void this.#guard(() => this.#renew([task]))
+    else {
+      this.#early.add(job)
+      after(this.#clock, AGAIN, () => this.#early.delete(job), 'background')
+    }
   }
 
   /** Tells of what other processes did, while somebody wants to know. */

@@ -203,5 +203,5 @@ function endedAfter(task: BullTask, end: string): void {
 }
 
 function parsed(json: string | undefined): Json | undefined {
-  return json === undefined ? undefined : (JSON.parse(json) as Json)
+  return json === undefined || json === '' ? undefined : (JSON.parse(json) as Json)
 }

@@ -231,6 +231,11 @@ end`,
   // Takes the best of `queues`: `{ queue, job, 'running', fields }`, false if none waits, or 'declined' where BullMQ gives none.
   claim: `
 local function taken(queue, id, fields)
+  -- It was cancelled, and BullMQ's own tools have retried it.
+  if call('ZREM', base(queue) .. 'br:cancelled', id) == 1 then
+    call('HDEL', base(queue) .. id, 'br:cancel', 'br:end')
+    fields = call('HGETALL', base(queue) .. id)
+  end
   if call('EXISTS', B .. 'hold:' .. queue) == 1 then
     call('HSET', B .. 'hold:' .. queue, 'probe', id, 'attempt', call('HGET', base(queue) .. id, 'ats'))
   end
@@ -267,6 +272,10 @@ if p.schedule then
   if call('HGET', B .. 'schedules', p.schedule.id) ~= ARGV[5] then return { 'changed' } end
 end
 local raw = p.schedule and 6 or 4
+local function keyed(k, key)
+  local id = call('HGET', k .. 'br:keys', key)
+  return id and call('EXISTS', k .. id) == 1 and id -- or BullMQ's own tools have removed it
+end
 local made, keys, fresh, found, again = {}, {}, 0, {}, {}
 for i, task in ipairs(p.tasks) do
   local id, k = task.id, base(task.queue)
@@ -277,10 +286,7 @@ for i, task in ipairs(p.tasks) do
     byId = made[id] or find(id)
     if byId and byId ~= task.queue then return { 'name', id, byId } end
   end
-  if task.key and not byKey then
-    byKey = keys[task.queue .. ' ' .. task.key] or call('HGET', k .. 'br:keys', task.key)
-    if byKey and not made[byKey] and call('EXISTS', k .. byKey) == 0 then byKey = nil end -- BullMQ has removed it
-  end
+  if task.key and not byKey then byKey = keys[task.queue .. ' ' .. task.key] or keyed(k, task.key) end
   if byId and byKey and byKey ~= id then return { 'key', id } end
   local same = byKey or (byId and id)
   if same then found[i] = same
@@ -457,7 +463,7 @@ local function plain()
   local queue, id = ARGV[4], ARGV[5]
   local k = P .. queue .. ':'
   local job = k .. id
-  if call('EXISTS', B .. 'holds', B .. 'after:' .. queue .. ':' .. id, k .. 'delayed') > 0 then return end
+  if call('EXISTS', B .. 'holds', B .. 'after:' .. queue .. ':' .. id, k .. 'delayed', k .. 'br:cancelled') > 0 then return end
   local result = bull.moveToFinished(
     { k .. 'wait', k .. 'active', k .. 'prioritized', k .. 'events', k .. 'stalled', k .. 'limiter', k .. 'delayed',
       k .. 'paused', k .. 'meta', k .. 'pc', k .. 'completed', job, '', k .. 'marker' },
@@ -690,7 +696,7 @@ export const COUNTS = `
 local sums = { 0, 0, 0, 0, 0, 0 }
 for _, queue in ipairs(call('SMEMBERS', B .. 'queues')) do
   local k = base(queue)
-  local cancelled = call('ZCARD', k .. 'br:cancelled')
+  local cancelled = math.min(call('ZCARD', k .. 'br:cancelled'), call('ZCARD', k .. 'failed'))
   sums[1] = sums[1] + waiting(k)
   sums[2] = sums[2] + call('ZCARD', k .. 'delayed')
   sums[3] = sums[3] + call('LLEN', k .. 'active')

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { BackgroundRunner, defineTask, NonRetryableError, type RunnerOptions, type TaskMap } from 'background-runner'
 import { type BullmqOptions, bullmq } from 'background-runner/bullmq'
+import { Queue } from 'bullmq'
 import { Redis } from 'ioredis'
 import { afterAll, afterEach, beforeEach, describe, it } from 'vitest'
 
@@ -228,5 +229,55 @@ describe('of new work one process hears', () => {
     while (started.length < 2) await sleep(2)
     assert.ok((started[1] as number) - begin < 1_000)
     await worker.close()
+  })
+})
+
+describe("BullMQ's own tools", () => {
+  /** The queue of a name, as a dashboard has it. */
+  function queueOf(name: string): Queue {
+    const queue = new Queue(`tasks.${name}`, {
+      prefix,
+      connection: { host: redis.options.host, port: redis.options.port },
+    })
+    closers.push(() => queue.close())
+    return queue
+  }
+
+  it('retry a cancelled task: it runs', async () => {
+    const runner = create({ tasks: { nothing } })
+    const { id } = await runner.submit('nothing', undefined, { delay: '1d' })
+    await runner.cancel(id)
+    await (await queueOf('nothing').getJob(`t-${id}`))?.retry('failed')
+    while ((await runner.status(id))?.state !== 'succeeded') await sleep(5)
+    const record = await runner.status(id)
+    assert.deepEqual([record?.attempts.length, record?.cancelRequestedAt], [1, undefined])
+    const counts = await runner.counts()
+    assert.deepEqual([counts.succeeded, counts.failed, counts.cancelled], [1, 0, 0])
+  })
+
+  it('retry one that its deaths have ended: it runs', async () => {
+    const { id } = await create({ tasks: { nothing }, work: false }).submit('nothing')
+    const deaths = [1, 2, 3].map((n) => `${n}:${Date.now()}:died:${Date.now()}`)
+    await redis.hset(`${prefix}:tasks.nothing:t-${id}`, { ats: 3, 'br:died': deaths.join(',') })
+    const runner = create({ tasks: { nothing } })
+    const record = await runner.wait(id, { timeout: 2_000 })
+    assert.deepEqual([record.state, record.attempt, record.error?.code], ['failed', 3, 'CRASHED'])
+    assert.deepEqual(
+      record.attempts.map(({ outcome }) => outcome),
+      ['crashed', 'crashed', 'crashed'],
+    )
+    await (await queueOf('nothing').getJob(`t-${id}`))?.retry('failed')
+    while ((await runner.status(id))?.state !== 'succeeded') await sleep(5)
+  })
+
+  it('remove a task: its key is free, and the counts are right', async () => {
+    const runner = create({ tasks: { nothing }, work: false })
+    const { id } = await runner.submit('nothing', undefined, { key: 'k' })
+    await runner.cancel(id)
+    await (await queueOf('nothing').getJob(`t-${id}`))?.remove()
+    assert.equal((await runner.submit('nothing', undefined, { key: 'k' })).deduplicated, false)
+    assert.deepEqual((await runner.list()).tasks.length, 1)
+    const { queued, failed, cancelled } = await runner.counts()
+    assert.deepEqual([queued, failed, cancelled], [1, 0, 0])
   })
 })
