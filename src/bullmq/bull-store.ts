@@ -6,7 +6,7 @@
  * worker has the job, and a verdict is written only while it is.
  */
 import { randomUUID } from 'node:crypto'
-import { type Alarm, after, type Clock, nextTurn } from '../clock.js'
+import { type Alarm, after, type Clock, nextTurn, systemClock } from '../clock.js'
 import type {
   CancelRequest,
   Capabilities,
@@ -59,6 +59,8 @@ const AGAIN = 1_000
 const DECLINED = 1_000
 /** A suspect that may not run beside another one is put back for this long, ms. */
 const SUSPENDED = 1_000
+/** While somebody waits for tasks they are looked at this often, ms: what other tools do to them is told to nobody. */
+const NET = 20_000
 /** So many followers of ended tasks are told, or finished tasks removed, in one script. */
 const STEP = 500
 /** Of `br:now`. */
@@ -146,6 +148,7 @@ export class BullStore implements Store<BullTask> {
   #marker: string | undefined
   #idle = true
   #looksAtFeed = false
+  #net: Alarm | undefined
   #telling = false
 
   constructor(settings: BullSettings) {
@@ -330,6 +333,8 @@ export class BullStore implements Store<BullTask> {
     this.#beats()
     this.#running.set(task.job, task)
     if (this.#early.delete(task.job)) void this.#guard(() => this.#renew([task]))
+    // Several may be claimed at one moment: if it dies with this process, it is known which of them ran.
+    if (life.isSuspect(task)) await this.#guard(() => this.#put(task, 'br:alone', String(task.attempt)))
     return task
   }
 
@@ -342,7 +347,8 @@ export class BullStore implements Store<BullTask> {
     const rows = (await this.#backend.work('mine', this.#clock.now(), {})) as Row[]
     await new Promise<void>(nextTurn)
     for (const task of rows.map((row) => this.#task(row))) {
-      if (this.#closing || this.#running.has(task.job)) continue
+      // One that was asked to stop meanwhile is put back as one whose process has died: it ends as cancelled.
+      if (this.#closing || this.#running.has(task.job) || task.cancel !== '') continue
       task.attempt--
       await this.#putBack(task, this.#clock.now(), { to: 'wait', flags: 'u' })
       this.#host.changed([])
@@ -820,6 +826,8 @@ export class BullStore implements Store<BullTask> {
   #listen(): void {
     if (!this.#isOpen) return
     const on = this.#looksAtFeed
+    this.#net?.cancel()
+    if (on) this.#castNet()
     const done = on ? this.#backend.listen('changed') : this.#backend.unlisten('changed')
     done.then(
       () => {
@@ -828,6 +836,18 @@ export class BullStore implements Store<BullTask> {
       (error) => {
         if (!this.#closing) this.#host.fault(error)
       },
+    )
+  }
+
+  #castNet(): void {
+    this.#net = after(
+      systemClock,
+      NET,
+      () => {
+        this.#host.changed('any')
+        this.#castNet()
+      },
+      'background',
     )
   }
 
@@ -964,7 +984,7 @@ export class BullStore implements Store<BullTask> {
     this.#host.recovered(end, toRecord({ ...task, state: end, finishedAt: now }))
   }
 
-  async #guard(work: () => Promise<void>): Promise<void> {
+  async #guard(work: () => Promise<unknown>): Promise<void> {
     try {
       await work()
     } catch (error) {
@@ -975,6 +995,7 @@ export class BullStore implements Store<BullTask> {
   async close(abandoned: readonly BullTask[]): Promise<void> {
     this.#closing = true
     this.#beat?.cancel()
+    this.#net?.cancel()
     if (abandoned.length > 0) {
       const jobs = abandoned.map(({ queue, job }) => [queue, job])
       let alarm: Alarm | undefined

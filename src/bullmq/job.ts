@@ -186,6 +186,7 @@ function died(task: BullTask, lines: string): void {
 
 /** What its process died of is to be written down as its end: convicted, or cancelled before. */
 export function endOf(task: BullTask): 'failed' | 'cancelled' | undefined {
+  // Without deaths it was put there by BullMQ, which knows of no such end: somebody wants it to run again.
   if (task.state !== 'queued' || !task.died) return undefined
   if (task.extras?.cancelRequestedAt !== undefined) return 'cancelled'
   return task.error?.code === 'CRASHED' ? 'failed' : undefined

@@ -23,6 +23,7 @@
  *   br:saved, br:cancel      JSON: the saved state; a cancel that was asked for
  *   br:died                  `attempt:startedAt:kind:time,…`: attempts that ended with their process, since the last verdict
  *   br:left                  the worker that gave up on it: its end is no death
+ *   br:alone                 the attempt that ran while it was a suspect
  *   br:blocked               how many tasks have to end before it
  *   br:end                   `state id`: what it came after, and how that ended
  *   br:null                  its output is null, and not none
@@ -400,7 +401,8 @@ if to ~= 'completed' then
   local cancel = call('HGET', job, 'br:cancel') or ''
   if cancel ~= ARGV[13] then return { 'cancel', cancel } end
 end
-if ARGV[14] ~= '-' then call('HSET', job, 'br:now', ARGV[14]) end
+if ARGV[14] == '' then call('HDEL', job, 'br:now')
+elseif ARGV[14] ~= '-' then call('HSET', job, 'br:now', ARGV[14]) end
 if flag('d') then call('HDEL', job, 'br:died', 'br:left') end
 local over = 0
 if to == 'completed' or to == 'failed' then
@@ -411,7 +413,8 @@ if to == 'completed' or to == 'failed' then
     { id, ARGV[2], to == 'completed' and 'returnvalue' or 'failedReason', ARGV[15], to, '0', k,
       cmsgpack.pack({ token = me, keepJobs = { count = -1 }, attempts = ARGV[7], maxMetricsSize = '' }) })
   if result < 0 then return lost() end
-  if flag('c') then call('ZADD', k .. 'br:cancelled', now, id) end
+  if flag('c') then call('ZADD', k .. 'br:cancelled', now, id)
+  elseif to == 'failed' then call('ZREM', k .. 'br:cancelled', id) end
   over = ended(queue, id, to == 'completed' and 'succeeded' or (flag('c') and 'cancelled' or 'failed'))
 elseif to == 'delayed' then
   bull.moveToDelayed(
@@ -629,8 +632,11 @@ for _, queue in ipairs(call('SMEMBERS', B .. 'queues')) do
   if call('EXISTS', k .. 'stalled-check') == 0 then
     for _, id in ipairs(call('SMEMBERS', k .. 'stalled')) do
       if call('EXISTS', k .. id .. ':lock') == 0 and call('EXISTS', k .. id) == 1 and call('LPOS', k .. 'active', id) then
-        local fields = call('HMGET', k .. id, 'ats', 'processedOn', 'br:died', 'br:left')
-        local line = fields[1] .. ':' .. fields[2] .. ':' .. (fields[4] and 'left' or 'died') .. ':' .. now
+        local fields = call('HMGET', k .. id, 'ats', 'processedOn', 'br:died', 'br:left', 'br:alone')
+        local _, deaths = string.gsub(fields[3] or '', ':died:', '')
+        -- A suspect that did not run, but was about to be put back, has not died of itself.
+        local counts = not fields[4] and (deaths < 2 or fields[5] == fields[1])
+        local line = fields[1] .. ':' .. fields[2] .. ':' .. (counts and 'died' or 'left') .. ':' .. now
         call('HSET', k .. id, 'br:died', fields[3] and (fields[3] .. ',' .. line) or line)
         call('HDEL', k .. id, 'br:left')
       end

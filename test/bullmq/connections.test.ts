@@ -211,7 +211,7 @@ describeWithServers()('while Redis is there and is not', () => {
       let release = (): void => {}
       const tasks = (name: string) => ({
         work: defineTask({
-          run: async (input: null, { attempt, signal }): Promise<string> => {
+          run: async (_input: null, { attempt, signal }): Promise<string> => {
             if (attempt === 1)
               await new Promise<void>((resolve) => {
                 release = resolve

@@ -16,7 +16,7 @@ redis.describe('a Queue of BullMQ', () => {
   let well = false
   let release: (output: string) => void = () => {}
 
-  function create() {
+  function create(retention = {}) {
     const tasks = {
       email: defineTask({
         retry: { attempts: 1 },
@@ -31,7 +31,7 @@ redis.describe('a Queue of BullMQ', () => {
         },
       }),
     }
-    return new BackgroundRunner({ tasks, engine: bullmq({ connection: redis.url, prefix }) })
+    return new BackgroundRunner({ tasks, engine: bullmq({ connection: redis.url, prefix }), retention })
   }
 
   beforeEach(() => {
@@ -94,6 +94,44 @@ redis.describe('a Queue of BullMQ', () => {
     )
   })
 
+  it('may retry a task that was cancelled: it runs again, and is kept as one that has succeeded', async () => {
+    await runner.close()
+    runner = create({ cancelled: 1 })
+    const task = await runner.submit('email', { to: 'ann' }, { delay: '1h' })
+    await runner.pause()
+    await task.cancel()
+    await (await queue.getJob(`t-${task.id}`))?.retry()
+    const pruned = await runner.submit('email', { to: 'eve' }, { delay: '1h' })
+    await pruned.cancel() // when this one goes, the other one stays
+    await runner.wait(pruned.id).then(() => gone(pruned.id))
+    assert.equal((await task.status())?.state, 'queued')
+    await runner.resume()
+    const record = await task.wait()
+    assert.deepEqual([record.state, record.output], ['succeeded', 'sent to ann'])
+    const { succeeded, failed, cancelled } = await runner.counts()
+    assert.deepEqual({ succeeded, failed, cancelled }, { succeeded: 1, failed: 0, cancelled: 0 })
+  })
+
+  /** Resolves when a task has been pruned. */
+  function gone(id: string): Promise<void> {
+    return new Promise((resolve) => {
+      const stop = runner.watch(async () => {
+        if ((await runner.status(id)) !== undefined) return
+        stop()
+        resolve()
+      })
+    })
+  }
+
+  it('may remove a task: its key is free again', async () => {
+    const task = await runner.submit('email', { to: 'ann' }, { key: 'order 7' })
+    await task.wait()
+    await (await queue.getJob(`t-${task.id}`))?.remove()
+    const other = await runner.submit('email', { to: 'ann' }, { key: 'order 7' })
+    assert.equal(other.deduplicated, false)
+    assert.equal((await other.wait()).state, 'succeeded')
+  })
+
   it('may promote and remove tasks that wait', async () => {
     const task = await runner.submit('email', { to: 'ann' }, { delay: '1h' })
     const other = await runner.submit('email', { to: 'bob' }, { delay: '1h' })
@@ -105,6 +143,14 @@ redis.describe('a Queue of BullMQ', () => {
     await assert.rejects(other.wait(), { code: 'TASK_NOT_FOUND' })
     assert.equal((await runner.list()).tasks.length, 1)
   })
+
+  it('may remove a task that somebody waits for, who is told, though late', async () => {
+    const task = await runner.submit('email', { to: 'bob' }, { delay: '1h' })
+    const waited = assert.rejects(task.wait(), { code: 'TASK_NOT_FOUND' })
+    await runner.counts() // it has been looked at, and is there
+    await (await queue.getJob(`t-${task.id}`))?.remove()
+    await waited
+  }, 30_000)
 
   it('may pause its tasks, and resume them', async () => {
     await queue.pause()

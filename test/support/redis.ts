@@ -91,7 +91,7 @@ async function ping(url: string): Promise<string | undefined> {
   }
 }
 
-export async function removeKeys(client: Redis, match: string): Promise<void> {
+async function removeKeys(client: Redis, match: string): Promise<void> {
   let cursor = '0'
   do {
     const [next, keys] = await client.scan(cursor, 'MATCH', match, 'COUNT', 1_000)
