@@ -60,7 +60,7 @@ const DECLINED = 1_000
 /** A suspect that may not run beside another one is put back for this long, ms. */
 const SUSPENDED = 1_000
 /** While somebody waits for tasks they are looked at this often, ms: what other tools do to them is told to nobody. */
-const NET = 20_000
+const NET = 10_000
 /** So many followers of ended tasks are told, or finished tasks removed, in one script. */
 const STEP = 500
 /** Of `br:now`. */
