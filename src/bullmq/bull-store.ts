@@ -60,9 +60,11 @@ const DECLINED = 1_000
 /** A suspect that may not run beside another one is put back for this long, ms. */
 const SUSPENDED = 1_000
 /** While somebody waits for tasks they are looked at this often, ms: what other tools do to them is told to nobody. */
-const NET = 20_000
+const NET = 10_000
 /** So many followers of ended tasks are told, or finished tasks removed, in one script. */
 const STEP = 500
+/** No task's name has one. */
+const LONE_SURROGATE = /\p{Surrogate}/u
 /** Of `br:now`. */
 const UNCHANGED = '-'
 const WHERE = {
@@ -525,7 +527,7 @@ export class BullStore implements Store<BullTask> {
       const found = (await this.#backend.verbs('list', this.#clock.now(), {
         states,
         tags,
-        queues: names?.map((name) => this.#queue(name)),
+        queues: names?.filter((name) => !LONE_SURROGATE.test(name)).map((name) => this.#queue(name)),
         limit: limit + 1 - hits.length,
         before,
       })) as unknown[]

@@ -1,4 +1,5 @@
 /** The public surface of `background-runner/bullmq`, and nothing else. */
+import type { RedisOptions } from 'ioredis'
 import type { Duration } from '../duration.js'
 import type { Engine } from '../engine.js'
 import { kindOf } from '../errors.js'
@@ -24,14 +25,28 @@ export interface BullmqOptions {
 
 const isName = (value: unknown): boolean => typeof value === 'string' && /^[^\s:]{1,100}$/.test(value)
 
-const isConnection = (value: unknown): boolean =>
-  typeof value === 'string' ? /^rediss?:\/\//.test(value) : typeof value === 'object' && value !== null
-
-/** What is wrong is not shown: there may be a password in it. */
+/** What was given is never shown: there may be a password in it. */
 const connection: Rule<Connection> = (value, path, issues) => {
-  const expected = 'must be a redis:// URL, options of ioredis, or a client of ioredis'
-  if (!isConnection(value)) issues.push({ path, message: `${expected}, got ${kindOf(value)}` })
+  const message = typeof value === 'string' ? wrongUrl(value) : wrongOptions(value)
+  if (message !== undefined) issues.push({ path, message })
   return value as Connection
+}
+
+const MUST_BE = 'must be a redis:// URL, options of ioredis, or a client of ioredis'
+
+function wrongUrl(value: string): string | undefined {
+  const url = /^rediss?:\/\//.test(value) && URL.canParse(value) ? new URL(value) : undefined
+  if (url === undefined) return `${MUST_BE}, got ${kindOf(value)}`
+  return /^\/?\d*$/.test(url.pathname)
+    ? undefined
+    : "must end with the number of the database, as in '/1', or with nothing"
+}
+
+function wrongOptions(value: unknown): string | undefined {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return `${MUST_BE}, got ${kindOf(value)}`
+  const { keyPrefix, options } = value as RedisOptions & { readonly options?: RedisOptions }
+  // ioredis puts it before what it recognises as a key, which in a script not all are.
+  return keyPrefix || options?.keyPrefix ? 'must have no keyPrefix: give bullmq() a prefix' : undefined
 }
 
 /** A shorter one is over before its process has had a chance to show that it lives, ms. */

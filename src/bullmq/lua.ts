@@ -41,8 +41,6 @@ local changed = {}
 
 /** What several scripts use; each gets what it names, and what that names. Later ones use earlier ones. */
 export const FUNCTIONS: Readonly<Record<string, string>> = {
-  p: `
-local p = cjson.decode(ARGV[4])`,
   json: `
 -- cjson refuses the escape of a lone surrogate, which what users bring may have. What scripts read of a text has none.
 local function json(text)
@@ -52,6 +50,8 @@ local function json(text)
   end
   return cjson.decode(text)
 end`,
+  p: `
+local p = json(ARGV[4])`,
   base: `
 local function base(queue) return P .. queue .. ':' end`,
   told: `

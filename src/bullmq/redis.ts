@@ -34,6 +34,19 @@ const FAREWELL = 250
 /** So often the connection for news, which is silent by nature, is asked for an answer, ms. */
 const PULSE = 10_000
 
+/** What the app's own client may do otherwise, and these must not: some of them wait, and some listen. */
+const OURS: RedisOptions = {
+  lazyConnect: true,
+  commandTimeout: undefined,
+  socketTimeout: SILENCE,
+  disconnectTimeout: FAREWELL,
+  autoResubscribe: true,
+  autoResendUnfulfilledCommands: true,
+  enableAutoPipelining: false,
+  stringNumbers: false,
+  retryStrategy: (times) => Math.min(times * 50, RETRY),
+} as RedisOptions
+
 interface Constructor {
   new (options: RedisOptions): Client
   new (url: string, options: RedisOptions): Client
@@ -60,6 +73,8 @@ export class Redis implements Backend {
   work!: Asker
   #pulse: Alarm | undefined
   #closed = false
+  /** What a client has told: what rejects says less. */
+  #lastError: Error | undefined
 
   constructor(settings: RedisSettings, me: string) {
     this.#settings = settings
@@ -72,14 +87,9 @@ export class Redis implements Backend {
     const patient: RedisOptions = { maxRetriesPerRequest: null, enableOfflineQueue: true }
     const bounded: RedisOptions = { maxRetriesPerRequest: 1, enableOfflineQueue: false, commandTimeout: PATIENCE }
     const client = (options: RedisOptions): Client => {
-      const made = make({
-        ...options,
-        lazyConnect: true,
-        socketTimeout: SILENCE,
-        disconnectTimeout: FAREWELL,
-        retryStrategy: (times) => Math.min(times * 50, RETRY),
-      })
+      const made = make({ ...OURS, ...options })
       made.on('error', (error) => {
+        this.#lastError = error
         if (!this.#closed) host.fault(asEngineError(error))
       })
       for (const [name, lua] of Object.entries(scripts)) made.defineCommand(`br_${name}`, { lua, numberOfKeys: 1 })
@@ -117,8 +127,7 @@ export class Redis implements Backend {
 
   async #maker(): Promise<(options: RedisOptions) => Client> {
     const { connection } = this.#settings
-    if (typeof connection === 'object' && 'duplicate' in connection)
-      return (options) => connection.duplicate({ commandTimeout: undefined, ...options })
+    if (typeof connection === 'object' && 'duplicate' in connection) return (options) => connection.duplicate(options)
     const Constructor = await loadIoredis()
     if (typeof connection === 'string') return (options) => new Constructor(connection, options)
     return (options) => new Constructor({ ...connection, ...options })
@@ -132,9 +141,12 @@ export class Redis implements Backend {
     try {
       const connected = Promise.all(this.#clients.map((client) => client.connect()))
       await Promise.race([connected.then(() => this.#checkFormat()), late])
+      // A database that is not there: ioredis would go on in another one.
+      if (this.#lastError?.name === 'ReplyError') throw this.#lastError
     } catch (error) {
       this.close()
-      throw asEngineError(error)
+      const isVague = error instanceof Error && error.message === 'Connection is closed.'
+      throw asEngineError(isVague ? (this.#lastError ?? error) : error)
     } finally {
       alarm?.cancel()
     }
@@ -214,5 +226,7 @@ async function loadIoredis(): Promise<Constructor> {
 
 function asEngineError(error: unknown): unknown {
   if (error instanceof BackgroundRunnerError) return error
+  // What was asked: inputs, and the password.
+  if (error instanceof Error && 'command' in error) delete error.command
   return new EngineError(`Redis: ${error instanceof Error ? error.message : String(error)}`, { cause: error })
 }

@@ -1,9 +1,11 @@
 /** What only a real Redis shows: what its scripts read of what users bring, whom its keys belong to, and who is told. */
 import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { inspect } from 'node:util'
 import { BackgroundRunner, defineTask, NonRetryableError, type RunnerOptions, type TaskMap } from 'background-runner'
 import { type BullmqOptions, bullmq } from 'background-runner/bullmq'
 import { Queue } from 'bullmq'
+import { Redis } from 'ioredis'
 import { afterAll, afterEach, beforeEach, it } from 'vitest'
 import { testRedis } from '../support/redis.js'
 
@@ -275,5 +277,56 @@ redis.describe("BullMQ's own tools", () => {
     assert.deepEqual((await runner.list()).tasks.length, 1)
     const { queued, failed, cancelled } = await runner.counts()
     assert.deepEqual([queued, failed, cancelled], [1, 0, 0])
+  })
+})
+
+redis.describe('the connection', () => {
+  const shown = async (connection: string): Promise<string> => {
+    const runner = create({ tasks: { nothing } }, { connection })
+    const told: unknown[] = []
+    runner.on('error', (error) => told.push(error))
+    told.push(await runner.ready().catch((error: unknown) => error))
+    return inspect(told, { depth: 9, showHidden: true })
+  }
+
+  it('shows no password, whatever is wrong with it', async () => {
+    const text = await shown(redis.url.replace('://', '://somebody:secret-word@'))
+    assert.match(text, /WRONGPASS/)
+    assert.doesNotMatch(text, /secret-word/)
+    assert.doesNotMatch(await shown('redis://:secret-word@127.0.0.1:1'), /secret-word/)
+    for (const bad of ['redis://:secret-word@h:99999', 'REDIS://:secret-word@h', 'http://:secret-word@h'])
+      assert.throws(
+        () => bullmq({ connection: bad }),
+        (error) => !inspect(error, { depth: 9 }).includes('secret-word'),
+      )
+  })
+
+  it('says why it cannot be opened, also where there is no such database', async () => {
+    const refused = create({ tasks: { nothing } }, { connection: 'redis://127.0.0.1:1' })
+    refused.on('error', () => {})
+    await assert.rejects(refused.ready(), /ECONNREFUSED/)
+    const missing = create({ tasks: { nothing } }, { connection: `${redis.url}/99999` })
+    missing.on('error', () => {})
+    await assert.rejects(missing.ready(), /DB index is out of range/)
+    assert.throws(() => bullmq({ connection: `${redis.url}/main` }), { code: 'INVALID_INPUT' })
+  })
+
+  it("may be the app's own client, whatever that is set to; a keyPrefix is refused", async () => {
+    assert.throws(() => bullmq({ connection: { keyPrefix: 'app:' } }), /keyPrefix/)
+    const settings = { stringNumbers: true, commandTimeout: 100, enableAutoPipelining: true, autoResubscribe: false }
+    const app = new Redis(redis.url, settings)
+    const client = create({ tasks: { nothing }, work: false }, { connection: app })
+    const worker = create({ tasks: { nothing } }, { connection: { ...app.options } })
+    const faults: unknown[] = []
+    for (const runner of [client, worker]) runner.on('error', (error) => faults.push(error))
+    await worker.ready()
+    await sleep(300)
+    const handle = await client.submit('nothing')
+    assert.equal((await handle.wait({ timeout: 2_000 })).state, 'succeeded')
+    assert.equal(await client.remove(handle.id), true)
+    assert.deepEqual(faults, [])
+    await client.close()
+    assert.equal(await app.ping(), 'PONG')
+    app.disconnect()
   })
 })

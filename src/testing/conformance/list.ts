@@ -142,6 +142,9 @@ export const list: Topic = topic('list', {
     assert.deepEqual(await found({ tags: ['x'] }), [c.id, b.id, a.id])
     assert.deepEqual(await found({ tags: ['x', 'y'] }), [c.id, a.id])
     assert.deepEqual(await found({ tags: ['%'] }), [])
+    assert.deepEqual(await found({ tags: ['\ud800'] }), [])
+    assert.deepEqual(await found({ names: ['\ud800'] }), [])
+    assert.equal(await runner.status('\ud800'), undefined)
     assert.deepEqual(await found({ tags: ['x'], names: ['mail'], states: ['queued'] }), [a.id])
   },
 
