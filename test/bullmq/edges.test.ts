@@ -198,6 +198,24 @@ describe('of new work one process hears', () => {
     return (started[1] as number) - begin
   }
 
+  it('also while it is busy, as long as it has a slot', async () => {
+    const started: number[] = []
+    const run = async (since: number) => {
+      started.push(performance.now() - since)
+      await sleep(3_000)
+    }
+    const worker = create({ tasks: { a: defineTask({ run }), b: defineTask({ run }) } })
+    const client = create({ tasks: { a: defineTask({ run }), b: defineTask({ run }) }, work: false })
+    await Promise.all([worker.ready(), client.ready()])
+    for (const name of ['a', 'a', 'b', 'b', 'a'] as const) {
+      await sleep(150)
+      await client.submit(name, performance.now())
+    }
+    await sleep(1_000)
+    assert.equal(started.length, 5)
+    assert.ok(Math.max(...started) < 800, `${started}`)
+  })
+
   it('and one that may not start it, by the limit of its name, passes it on', async () => {
     assert.ok((await lateness({ concurrency: 1 }, 10)) < 1_000)
   })
