@@ -279,9 +279,10 @@ export class BullStore implements Store<BullTask> {
     }
     let claimed: Claimed = null
     let task: BullTask | undefined
+    const settling = this.#settling
+    const follows = settling !== undefined && settling.next === undefined
     try {
-      const settling = this.#settling
-      if (settling !== undefined && settling.next === undefined) {
+      if (follows) {
         settling.next = next
         claimed = await new Promise<Claimed>((resolve, reject) => {
           this.#following.set(next, { resolve, reject })
@@ -292,6 +293,8 @@ export class BullStore implements Store<BullTask> {
     } finally {
       this.#giveBack(admission, reserved, task)
       if (claimed === null) this.#lookOut()
+      // Another slot may be free, and nobody waits for the next one: what follows a verdict has the slot that it had.
+      else if (!follows && this.#waiting === undefined) this.#host.changed([])
       // What the marker stood for may still be there, and nobody else knows of it.
       const isThere = task === undefined ? !next.queues.includes(marker as string) : task.queue !== marker
       if (marker !== undefined && isThere) this.#passOn(marker)

@@ -44,7 +44,11 @@ function wrongUrl(value: string): string | undefined {
 
 function wrongOptions(value: unknown): string | undefined {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return `${MUST_BE}, got ${kindOf(value)}`
-  const { keyPrefix, options } = value as RedisOptions & { readonly options?: RedisOptions }
+  const { keyPrefix, options, isCluster } = value as RedisOptions & {
+    readonly options?: RedisOptions
+    readonly isCluster?: boolean
+  }
+  if (isCluster) return 'must not be a Cluster: give the address of the node that has the slot of the prefix'
   // ioredis puts it before what it recognises as a key, which in a script not all are.
   return keyPrefix || options?.keyPrefix ? 'must have no keyPrefix: give bullmq() a prefix' : undefined
 }

@@ -153,8 +153,12 @@ export class Redis implements Backend {
   }
 
   async #checkFormat(): Promise<void> {
-    const { base } = this.#settings
+    const { base, prefix } = this.#settings
     const client = this.#clients[0] as Client
+    const info = await client.info('cluster').catch(() => '') // it may be that nobody may ask
+    // A script would be stopped half way, at the first key that is elsewhere.
+    if (/^cluster_enabled:1/m.test(info) && !/\{[^}]+\}/.test(prefix))
+      throw new EngineError(`on Redis Cluster the prefix has to be in braces: '{${prefix.slice(0, -1)}}'`)
     await client.setnx(`${base}format`, FORMAT)
     checkFormat(Number(await client.get(`${base}format`)), `what Redis keeps under ${base}`)
   }

@@ -5,7 +5,7 @@ import { inspect } from 'node:util'
 import { BackgroundRunner, defineTask, NonRetryableError, type RunnerOptions, type TaskMap } from 'background-runner'
 import { type BullmqOptions, bullmq } from 'background-runner/bullmq'
 import { Queue } from 'bullmq'
-import { Redis } from 'ioredis'
+import { Cluster, Redis } from 'ioredis'
 import { afterAll, afterEach, beforeEach, it } from 'vitest'
 import { testRedis } from '../support/redis.js'
 
@@ -195,6 +195,24 @@ redis.describe('of new work one process hears', () => {
     return (started[1] as number) - begin
   }
 
+  it('also while it is busy, as long as it has a slot', async () => {
+    const started: number[] = []
+    const run = async (since: number) => {
+      started.push(performance.now() - since)
+      await sleep(3_000)
+    }
+    const worker = create({ tasks: { a: defineTask({ run }), b: defineTask({ run }) } })
+    const client = create({ tasks: { a: defineTask({ run }), b: defineTask({ run }) }, work: false })
+    await Promise.all([worker.ready(), client.ready()])
+    for (const name of ['a', 'a', 'b', 'b', 'a'] as const) {
+      await sleep(150)
+      await client.submit(name, performance.now())
+    }
+    await sleep(1_000)
+    assert.equal(started.length, 5)
+    assert.ok(Math.max(...started) < 800, `${started}`)
+  })
+
   it('and one that may not start it, by the limit of its name, passes it on', async () => {
     assert.ok((await lateness({ concurrency: 1 }, 10)) < 1_000)
   })
@@ -313,6 +331,8 @@ redis.describe('the connection', () => {
 
   it("may be the app's own client, whatever that is set to; a keyPrefix is refused", async () => {
     assert.throws(() => bullmq({ connection: { keyPrefix: 'app:' } }), /keyPrefix/)
+    const cluster = new Cluster([{ host: '127.0.0.1' }], { lazyConnect: true })
+    assert.throws(() => bullmq({ connection: cluster as never }), /must not be a Cluster/)
     const settings = { stringNumbers: true, commandTimeout: 100, enableAutoPipelining: true, autoResubscribe: false }
     const app = new Redis(redis.url, settings)
     const client = create({ tasks: { nothing }, work: false }, { connection: app })
