@@ -8,9 +8,10 @@
  */
 import type { Redis as Client, RedisOptions } from 'ioredis'
 import { type Alarm, after, type Clock } from '../clock.js'
-import { BackgroundRunnerError, EngineError, MissingDependencyError } from '../errors.js'
+import { EngineError, MissingDependencyError } from '../errors.js'
 import type { Answer, Asker, Backend, BackendHost } from './backend.js'
 import { loadScripts } from './scripts.js'
+import { asEngineError } from './trouble.js'
 
 export type { Client }
 
@@ -66,7 +67,7 @@ export class Redis implements Backend {
     const client = (options: RedisOptions): Client => {
       const made = make({ ...options, lazyConnect: true, retryStrategy: (times) => Math.min(times * 50, RETRY) })
       made.on('error', (error) => {
-        if (!this.#closed) host.fault(asEngineError(error))
+        if (!this.#closed) host.fault(asEngineError(this.name, error))
       })
       for (const [name, lua] of Object.entries(scripts)) made.defineCommand(`br_${name}`, { lua, numberOfKeys: 1 })
       this.#clients.push(made as Commands)
@@ -101,7 +102,7 @@ export class Redis implements Backend {
       await Promise.race([Promise.all(this.#clients.map((client) => client.connect())), late])
     } catch (error) {
       this.close()
-      throw asEngineError(error)
+      throw asEngineError(this.name, error)
     } finally {
       alarm?.cancel()
     }
@@ -115,7 +116,7 @@ export class Redis implements Backend {
         const given = Array.isArray(parameters) ? parameters : [JSON.stringify(parameters)]
         return await command.call(client, base, prefix, now, this.#me, ...given, ...raw)
       } catch (error) {
-        throw asEngineError(error)
+        throw asEngineError(this.name, error)
       }
     }
   }
@@ -154,9 +155,4 @@ async function loadIoredis(): Promise<Constructor> {
   } catch (cause) {
     throw new MissingDependencyError('ioredis', 'bullmq() on Redis', { cause })
   }
-}
-
-function asEngineError(error: unknown): unknown {
-  if (error instanceof BackgroundRunnerError) return error
-  return new EngineError(`Redis: ${error instanceof Error ? error.message : String(error)}`, { cause: error })
 }
