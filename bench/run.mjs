@@ -16,7 +16,7 @@ import { median, summary } from './statistics.mjs'
 const WORKLOADS = new URL('./workloads/', import.meta.url)
 const README = new URL('./README.md', import.meta.url)
 const MEASURE = new URL('./measure.mjs', import.meta.url)
-const COMPARED = ['p-queue', 'eventemitter3', 'nodemailer', 'express', 'plainjob', 'tinypool']
+const COMPARED = ['p-queue', 'eventemitter3', 'nodemailer', 'express', 'plainjob', 'tinypool', 'bullmq']
 /** ms that one measurement may take. */
 const TIMEOUT = 300_000
 

@@ -1,8 +1,8 @@
 /**
  * Kills 200 processes that submit and work alone, and 200 of four that work together, counts what became of their tasks,
- * and writes the report; then sends 10 000 mails through a server that fails at random, by processes that are killed on
+ * and writes the report; does so with 100 of four on one Redis, which it starts (without a redis-server it says so); then sends 10 000 mails through a server that fails at random, by processes that are killed on
  * the way, compares the records with the mailboxes, and writes the report. `SEED=… npm run chaos` does the same again;
- * `KILLS=…` and `MAILS=…` do more or less of the one or the other, 0 nothing, and write no report.
+ * `KILLS=…`, `REDIS_KILLS=…` and `MAILS=…` do more or less of the one or the other, 0 nothing, and write no report.
  *
  * It runs with tsx, as the tests' own programs are TypeScript.
  */
@@ -13,11 +13,14 @@ import { fileURLToPath } from 'node:url'
 import { loadDriver } from '../src/sqlite/driver.ts'
 import { mailAndKill, tableOf } from '../test/email/chaos/mass.ts'
 import { killAndCount } from '../test/sqlite/chaos/kills.ts'
+import { canStartRedis, RedisServer } from '../test/support/redis-server.ts'
 
 const KILLS = 200
+const REDIS_KILLS = 100
 const MAILS = 10_000
 const seed = Number(process.env.SEED ?? Math.floor(Math.random() * 1_000_000))
 const kills = Number(process.env.KILLS ?? KILLS)
+const redisKills = Number(process.env.REDIS_KILLS ?? REDIS_KILLS)
 const mails = Number(process.env.MAILS ?? MAILS)
 const folder = mkdtempSync(join(tmpdir(), 'background-runner-chaos-'))
 console.log(`SEED=${seed}`)
@@ -25,7 +28,11 @@ console.log(`SEED=${seed}`)
 const open = await loadDriver()
 const { driver } = open(join(folder, 'any.db'))
 const repeat = `\`SEED=${seed} npm run chaos\`, Node ${process.versions.node}, ${driver}.`
-const bad = [...(kills > 0 ? await tasks() : []), ...(mails > 0 ? await mail() : [])]
+const bad = [
+  ...(kills > 0 ? await tasks() : []),
+  ...(redisKills > 0 ? await tasksOnRedis() : []),
+  ...(mails > 0 ? await mail() : []),
+]
 rmSync(folder, { recursive: true })
 for (const each of bad) console.error(each)
 process.exitCode = bad.length === 0 ? 0 : 1
@@ -61,8 +68,51 @@ ${rows(alone, together)}
 }
 
 /** @returns what is wrong */
+async function tasksOnRedis() {
+  if (!canStartRedis()) {
+    console.warn('left out: there is no redis-server to start')
+    return []
+  }
+  const server = await RedisServer.start()
+  const at = (name) => `${server.url}#${name}`
+  const quick = await killAndCount({ folder, seed: seed + 2, kills: redisKills, workers: 4, lease: 1_000, at })
+  const slow = await killAndCount({
+    folder,
+    seed: seed + 3,
+    kills: Math.ceil(redisKills / 4),
+    workers: 4,
+    lease: 15_000,
+    at,
+  })
+  await server.end()
+  const report = `# What \`kill -9\` did on Redis
+
+\`SEED=${seed} npm run chaos\`, Node ${process.versions.node}. Of four processes that submit and work on one Redis one is killed
+and started again, ${redisKills} times. New keys every 25 kills; all is worked off and counted.
+
+| | lease 1 s | lease 15 s |
+|---|---|---|
+${rows(quick, slow)}
+
+- **lost**: acknowledged by \`submit\`, \`save\` or a \`succeeded\` event, and not there afterwards. **stuck**: not at its end although all was worked off.
+- **run twice**: begun again because it was running when its process was killed. **wrongly**: for any other reason.
+- **ended \`CRASHED\`**: was running at three deaths in a row, as the crash rule has it.
+- **from the kill**: until what the process was running begins again, in whichever of the others. A task that was running at two deaths in a row
+  waits for its turn besides, as the crash rule has it.
+`
+  publish(report, '../test/bullmq/chaos/REPORT.md', redisKills === REDIS_KILLS)
+  return [quick, slow].flatMap(({ lost, stuck, wrong, faults }) => [...lost, ...stuck, ...wrong, ...faults])
+}
+
+/** @returns what is wrong */
 async function mail() {
-  const sent = await mailAndKill({ folder, seed, mails, kills: Math.ceil(mails / 100), processes: 2 })
+  const sent = await mailAndKill({
+    path: join(folder, 'mails.db'),
+    seed,
+    mails,
+    kills: Math.ceil(mails / 100),
+    processes: 2,
+  })
   const report = `# What became of mail
 
 ${repeat} ${mails} mails to one, two or three recipients each, through a server
@@ -99,6 +149,7 @@ function rows(...reports) {
     row('faults reported', (each) => each.faults.length),
     row('recovery to `ready()`, p50 / p99', (each) => quantiles(each.ready)),
     row('recovery to the first claim, p50 / p99', (each) => quantiles(each.claimed)),
+    row('from the kill until what it ran begins again, p50 / p99', (each) => quantiles(each.begun)),
     ...moments.map((moment) =>
       row(`killed ${moment === 'outside' ? 'from outside' : `in ${moment}`}`, (each) => each.moments[moment] ?? 0),
     ),

@@ -6,7 +6,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { BackgroundRunner, defineTask, memory } from 'background-runner'
+import { BackgroundRunner, defineTask } from 'background-runner'
 import { sqlite } from 'background-runner/sqlite'
 import { describe, expect, it } from 'vitest'
 import { command, env, newFolder, root, run, runAlone, testSnippets } from './support/snippets.js'
@@ -33,23 +33,6 @@ describe('the README', () => {
       worker.kill('SIGTERM')
     }
     expect(await ended).toEqual([0, null])
-  })
-
-  it('says of each engine what its capabilities say', () => {
-    const path = join(newFolder(), 'tasks.db')
-    const engines = [memory(), sqlite({ path })]
-    const rows = new Map(
-      [...readme.matchAll(/^\| `(\w+)`: [^|]*\| (\w+)[^|]* \| (\w+)[^|]* \|$/gm)].map(([, name = '', ...cells]) => [
-        name,
-        cells.map((cell) => ({ yes: true, no: false })[cell] ?? cell),
-      ]),
-    )
-    const [first = {}] = engines.map(({ capabilities }) => capabilities)
-    const promised = Object.keys(first).map((name) => [
-      name,
-      engines.map(({ capabilities }) => capabilities[name as keyof typeof capabilities]),
-    ])
-    expect(Object.fromEntries(rows)).toEqual(Object.fromEntries(promised))
   })
 
   it('tells a way to a backup of a file in use', { timeout: 30_000 }, async ({ skip }) => {

@@ -18,12 +18,13 @@ export interface CaughtMail {
 
 export interface SmtpCatcher {
   readonly url: string
-  /** The last 1 000, newest first. */
+  /** The last ones, newest first. */
   readonly mails: readonly CaughtMail[]
   close(): Promise<void>
 }
 
-export async function startSmtpCatcher(): Promise<SmtpCatcher> {
+/** @param kept so many of the last mails */
+export async function startSmtpCatcher(kept: number = KEPT): Promise<SmtpCatcher> {
   const mails: CaughtMail[] = []
   const server = new SMTPServer({
     // No login and no encryption: it listens on this machine only.
@@ -42,7 +43,7 @@ export async function startSmtpCatcher(): Promise<SmtpCatcher> {
           message_id: messageId ?? '',
           received_at: new Date().toISOString(),
         })
-        if (mails.length > KEPT) mails.pop()
+        if (mails.length > kept) mails.pop()
         done()
       } catch (error) {
         done(error as Error)

@@ -3,6 +3,13 @@
  * or not at all, says what others do, and waits for new work.
  */
 import type { Clock } from '../clock.js'
+import { EngineError } from '../errors.js'
+
+/**
+ * The number of what is kept beside BullMQ's jobs. A program that knows a lower one than is there is refused: it would not
+ * understand its tasks.
+ */
+export const FORMAT = 1
 
 /** What can be asked; lua.ts tells of each what it takes and gives. */
 export type Question =
@@ -25,6 +32,7 @@ export type Question =
   | 'schedules'
   | 'swap'
   | 'leave'
+  | 'mine'
 
 /** What it answers: whoever asks knows. */
 export type Answer = unknown
@@ -46,8 +54,11 @@ export interface Backend {
   readonly verbs: Asker
   /** For claims and verdicts: what is asked while it is away is answered when it is back. */
   readonly work: Asker
-  /** Resolves when a queue has work, or after a few seconds: of all who wait for it one gets that queue. */
-  waitForWork(queues: readonly string[]): Promise<string | undefined>
+  /**
+   * Resolves when a queue has work, or after a few seconds: of all who wait for it one gets that queue. Soon after `end` it
+   * resolves too; it need not.
+   */
+  waitForWork(queues: readonly string[], end: AbortSignal): Promise<string | undefined>
   /** Somebody else shall get the work that was waited for. */
   passOn(queue: string): Promise<void>
   /** Begins, or ends, to hear what is said on a channel: `all`, `changed`, `w:<worker>`, `knows:<queue>`. */
@@ -59,10 +70,18 @@ export interface Backend {
 export interface BackendHost {
   /** What was said on a channel that is listened to. */
   heard(channel: string, message: string): void
-  /** It was away, and is back: what was said meanwhile was not heard. */
+  /** It was away, and is back: what was said meanwhile was not heard, and answers may be lost. */
   back(): void
   fault(error: unknown): void
 }
 
 /** How a backend is made. @param me the worker's id, with which it signs what it says and holds its locks */
 export type MakeBackend = (me: string) => Backend
+
+/** @throws {EngineError} what is there was made by a newer version */
+export function checkFormat(format: number, where: string): void {
+  if (format > FORMAT)
+    throw new EngineError(
+      `${where} was made by a newer version of background-runner: its format is ${format}, this version knows ${FORMAT}`,
+    )
+}

@@ -6,7 +6,7 @@
  * worker has the job, and a verdict is written only while it is.
  */
 import { randomUUID } from 'node:crypto'
-import { type Alarm, after, type Clock, nextTurn } from '../clock.js'
+import { type Alarm, after, type Clock, nextTurn, systemClock } from '../clock.js'
 import type {
   CancelRequest,
   Capabilities,
@@ -44,6 +44,7 @@ import {
   endOf,
   idOf,
   jobOf,
+  nameOf,
   newTask,
   nowText,
   queueOf,
@@ -58,8 +59,12 @@ const AGAIN = 1_000
 const DECLINED = 1_000
 /** A suspect that may not run beside another one is put back for this long, ms. */
 const SUSPENDED = 1_000
+/** While somebody waits for tasks they are looked at this often, ms: what other tools do to them is told to nobody. */
+const NET = 10_000
 /** So many followers of ended tasks are told, or finished tasks removed, in one script. */
 const STEP = 500
+/** No task's name has one. */
+const LONE_SURROGATE = /\p{Surrogate}/u
 /** Of `br:now`. */
 const UNCHANGED = '-'
 const WHERE = {
@@ -123,6 +128,8 @@ export class BullStore implements Store<BullTask> {
   #maxPending: number | undefined
   /** What this process runs, by job. */
   readonly #running: Map<string, BullTask> = new Map()
+  /** What was asked to stop before the answer was here that it runs here. */
+  readonly #early: Set<string> = new Set()
   /** The verdict that waits for the claim that may follow it at once. */
   #settling: Settling | undefined
   #declinedUntil = 0
@@ -131,8 +138,10 @@ export class BullStore implements Store<BullTask> {
   #keeping: { readonly tasks: readonly BullTask[]; readonly since: number } | undefined
   #isOpen = false
   #closing = false
-  /** Whether it is being waited for new work. */
-  #waits = false
+  /** The queues whose new work is being waited for, and what ends that. */
+  #waiting: { readonly queues: ReadonlySet<string>; readonly end: AbortController } | undefined
+  /** As it was given with the first claim. */
+  #admission: Admission | undefined
   /** Verbs that are under way. */
   readonly #asked: Set<Promise<unknown>> = new Set()
   /** So often this process has brought work: an outlook that was asked for before knows nothing of that. */
@@ -141,6 +150,7 @@ export class BullStore implements Store<BullTask> {
   #marker: string | undefined
   #idle = true
   #looksAtFeed = false
+  #net: Alarm | undefined
   #telling = false
 
   constructor(settings: BullSettings) {
@@ -157,7 +167,9 @@ export class BullStore implements Store<BullTask> {
     await this.#backend.open(clock, {
       heard: (channel, message) => this.#heard(channel, message),
       back: () => {
-        if (!this.#closing) host.changed('any')
+        if (this.#closing) return
+        host.changed('any')
+        this.#guard(() => this.#handBackUnknown())
       },
       fault: (error) => host.fault(error),
     })
@@ -170,6 +182,10 @@ export class BullStore implements Store<BullTask> {
 
   #queue(name: string): string {
     return queueOf(this.#settings.name, name)
+  }
+
+  #task(row: Row): BullTask {
+    return toTask(row, this.#settings.name)
   }
 
   // Submitting.
@@ -242,7 +258,7 @@ export class BullStore implements Store<BullTask> {
     if (word === 'key') throw new InvalidStateError(`the id ${show(id)} belongs to another task than the key`)
     if (word !== 'name') return
     const queue = more as string
-    const name = decodeURIComponent(queue.slice(this.#settings.name.length + 1))
+    const name = nameOf(this.#settings.name, queue)
     throw new InvalidStateError(`the id ${show(id)} belongs to a task of another name, ${show(name)}`)
   }
 
@@ -250,8 +266,10 @@ export class BullStore implements Store<BullTask> {
 
   async claim(admission: Admission, now: number): Promise<BullTask | undefined> {
     if (!this.#works || this.#closing) return undefined
+    this.#admission = admission
     const reserved = [...admission.open]
     if (reserved.length === 0) return undefined
+    const marker = this.#marker
     this.#marker = undefined
     // Reserved until the answer is there: it may be any of them, and other claims are under way.
     for (const name of reserved) admission.take(name)
@@ -273,6 +291,10 @@ export class BullStore implements Store<BullTask> {
       return task
     } finally {
       this.#giveBack(admission, reserved, task)
+      if (claimed === null) this.#lookOut()
+      // What the marker stood for may still be there, and nobody else knows of it.
+      const isThere = task === undefined ? !next.queues.includes(marker as string) : task.queue !== marker
+      if (marker !== undefined && isThere) this.#passOn(marker)
     }
   }
 
@@ -290,16 +312,13 @@ export class BullStore implements Store<BullTask> {
   }
 
   async #taken(claimed: Claimed, now: number): Promise<BullTask | undefined> {
-    if (claimed === null) {
-      this.#lookOut()
-      return undefined
-    }
+    if (claimed === null) return undefined
     if (claimed === 'declined') {
       this.#declinedUntil = now + DECLINED
       return undefined
     }
     const [queue, job, , fields] = claimed
-    const task = toTask([queue, job, 'queued', fields])
+    const task = this.#task([queue, job, 'queued', fields])
     task.attempt--
     const end = endOf(task)
     if (end !== undefined) {
@@ -307,8 +326,7 @@ export class BullStore implements Store<BullTask> {
       return this.#again()
     }
     if (life.isSuspect(task) && [...this.#running.values()].some(life.isSuspect)) {
-      task.attempt++
-      await this.#backend.work('settle', now, this.#verdict(task, { to: 'delayed', delay: SUSPENDED, flags: '' }))
+      await this.#putBack(task, now, { to: 'delayed', delay: SUSPENDED, flags: 'u' })
       return this.#again()
     }
     life.claim(task, now)
@@ -316,7 +334,27 @@ export class BullStore implements Store<BullTask> {
     if (before !== undefined) this.#lose([before]) // and has come back to the same process
     this.#beats()
     this.#running.set(task.job, task)
+    if (this.#early.delete(task.job)) void this.#guard(() => this.#renew([task]))
+    // Several may be claimed at one moment: if it dies with this process, it is known which of them ran.
+    if (life.isSuspect(task)) await this.#guard(() => this.#put(task, 'br:alone', String(task.attempt)))
     return task
+  }
+
+  /**
+   * Puts back what was claimed while the connection was lost before the answer came: nobody runs it, and nobody has died
+   * of it. What was claimed before this is asked has been answered before this is.
+   */
+  async #handBackUnknown(): Promise<void> {
+    if (!this.#works) return
+    const rows = (await this.#backend.work('mine', this.#clock.now(), {})) as Row[]
+    await new Promise<void>(nextTurn)
+    for (const task of rows.map((row) => this.#task(row))) {
+      // One that was asked to stop meanwhile is put back as one whose process has died: it ends as cancelled.
+      if (this.#closing || this.#running.has(task.job) || task.cancel !== '') continue
+      task.attempt--
+      await this.#putBack(task, this.#clock.now(), { to: 'wait', flags: 'u' })
+      this.#host.changed([])
+    }
   }
 
   #again(): undefined {
@@ -327,16 +365,22 @@ export class BullStore implements Store<BullTask> {
   /** It was claimed, and its deaths are its end. */
   async #convict(task: BullTask, now: number): Promise<void> {
     const cancelled = task.extras?.cancelRequestedAt !== undefined
-    task.attempt++
     task.state = cancelled ? 'cancelled' : 'failed'
     task.finishedAt = now
-    const flags = cancelled ? 'cd' : 'd'
-    await this.#backend.work(
-      'settle',
-      now,
-      this.#verdict(task, { to: 'failed', flags, text: nowText(task), reason: task.error?.message }),
-    )
+    const flags = cancelled ? 'cdu' : 'du'
+    await this.#putBack(task, now, { to: 'failed', flags, text: nowText(task), reason: task.error?.message })
     this.#host.recovered(cancelled ? 'cancelled' : 'failed', toRecord(task))
+  }
+
+  /** It was claimed, which BullMQ has counted, and has not run: `task` is as it was before. */
+  async #putBack(task: BullTask, now: number, verdict: Verdict): Promise<void> {
+    const claimed = { ...task, attempt: task.attempt + 1 }
+    for (;;) {
+      const answer = await this.#backend.work('settle', now, this.#verdict(claimed, verdict))
+      const [word, cancel] = answer as [string, unknown]
+      if (word !== 'cancel') return
+      claimed.cancel = String(cancel) // whoever claims it next knows of it
+    }
   }
 
   /** The arguments of the script `settle`. */
@@ -471,8 +515,9 @@ export class BullStore implements Store<BullTask> {
   // Asking.
 
   async find(id: string): Promise<BullTask | undefined> {
-    const [row] = (await this.#backend.verbs('read', this.#clock.now(), { ids: [jobOf(id)] })) as (Row | null)[]
-    return row === null || row === undefined ? undefined : toTask(row)
+    const asked = this.#asking(this.#backend.verbs('read', this.#clock.now(), { ids: [jobOf(id)] }))
+    const [row] = (await asked) as (Row | null)[]
+    return row === null || row === undefined ? undefined : this.#task(row)
   }
 
   async list({ states, names, tags, limit, cursor }: ListQuery): Promise<ListPage> {
@@ -482,7 +527,7 @@ export class BullStore implements Store<BullTask> {
       const found = (await this.#backend.verbs('list', this.#clock.now(), {
         states,
         tags,
-        queues: names?.map((name) => this.#queue(name)),
+        queues: names?.filter((name) => !LONE_SURROGATE.test(name)).map((name) => this.#queue(name)),
         limit: limit + 1 - hits.length,
         before,
       })) as unknown[]
@@ -500,12 +545,15 @@ export class BullStore implements Store<BullTask> {
   async #read(jobs: readonly (readonly [string, string])[]): Promise<BullTask[]> {
     if (jobs.length === 0) return []
     const rows = (await this.#backend.verbs('read', this.#clock.now(), { jobs })) as (Row | null)[]
-    return rows.filter((row) => row !== null).map(toTask)
+    return rows.filter((row) => row !== null).map((row) => this.#task(row))
   }
 
   async counts(): Promise<TaskCounts> {
     // What was asked before is done before: it goes in several steps, and over several connections.
-    while (this.#asked.size > 0) await Promise.allSettled(this.#asked)
+    while (this.#asked.size > 0) {
+      await Promise.allSettled(this.#asked)
+      await new Promise<void>(nextTurn)
+    }
     const sums = (await this.#backend.verbs('counts', this.#clock.now(), {})) as number[]
     const [queued = 0, scheduled = 0, running = 0, succeeded = 0, failed = 0, cancelled = 0] = sums
     // Others have brought work: whoever waits for its end has to be told of that.
@@ -534,6 +582,7 @@ export class BullStore implements Store<BullTask> {
       life.retry(draft, runAt, now)
       return [{ op: 'retry', runAt, after: draft.extras?.after?.map(jobOf) }, {}]
     })
+    this.#brought++
     return toRecord(task)
   }
 
@@ -589,7 +638,6 @@ export class BullStore implements Store<BullTask> {
       )) as [number] | null
       if (written === null) continue // it has moved on meanwhile
       if (written[0] === 1) void this.#tell()
-      this.#brought++
       return { task, ...more }
     }
   }
@@ -676,7 +724,7 @@ export class BullStore implements Store<BullTask> {
   async prune({ succeeded, failed, cancelled, count }: RetentionPolicy, now: number): Promise<Pruned> {
     const gone = (await this.#backend.work('prune', now, {
       succeeded: now - succeeded,
-      failed: now - failed,
+      failed: Math.floor(now - failed),
       cancelled: now - cancelled,
       count,
       most: STEP,
@@ -699,7 +747,12 @@ export class BullStore implements Store<BullTask> {
     if (telling > 0) void this.#tell()
     const isDeclined = this.#declinedUntil > now
     if (ready === 0) this.#lookOut()
-    else if (this.#marker !== undefined) nextTurn(() => nextTurn(() => this.#passOn()))
+    else if (this.#marker !== undefined)
+      nextTurn(() =>
+        nextTurn(() => {
+          if (this.#marker !== undefined) this.#passOn(this.#marker)
+        }),
+      )
     return {
       ready: isDeclined ? 0 : ready,
       nextDue: isDeclined
@@ -758,6 +811,10 @@ export class BullStore implements Store<BullTask> {
   #stopAsked(job: string): void {
     const task = this.#running.get(job)
     if (task !== undefined) void this.#guard(() => this.#renew([task]))
+    else {
+      this.#early.add(job)
+      after(this.#clock, AGAIN, () => this.#early.delete(job), 'background')
+    }
   }
 
   /** Tells of what other processes did, while somebody wants to know. */
@@ -771,6 +828,8 @@ export class BullStore implements Store<BullTask> {
   #listen(): void {
     if (!this.#isOpen) return
     const on = this.#looksAtFeed
+    this.#net?.cancel()
+    if (on) this.#castNet()
     const done = on ? this.#backend.listen('changed') : this.#backend.unlisten('changed')
     done.then(
       () => {
@@ -782,23 +841,54 @@ export class BullStore implements Store<BullTask> {
     )
   }
 
-  /** Waits for new work: for the marker that BullMQ sets where there is any, and that one of all who wait gets. */
+  #castNet(): void {
+    this.#net = after(
+      systemClock,
+      NET,
+      () => {
+        this.#host.changed('any')
+        this.#castNet()
+      },
+      'background',
+    )
+  }
+
+  /**
+   * Waits for new work: for the marker that BullMQ sets where there is any, and that one of all who wait gets. Of names of
+   * which no other attempt may start here it is left to others.
+   */
   #lookOut(): void {
-    if (this.#waits || this.#closing || !this.#works || this.#names.length === 0) return
-    this.#waits = true
-    this.#backend.waitForWork(this.#names.map((name) => this.#queue(name))).then(
+    if (this.#closing || !this.#works) return
+    const queues = this.#openQueues()
+    if (this.#waiting !== undefined) {
+      const { queues: awaited, end } = this.#waiting
+      if (queues.some((queue) => !awaited.has(queue))) end.abort()
+      return
+    }
+    if (queues.length === 0) return
+    const end = new AbortController()
+    this.#waiting = { queues: new Set(queues), end }
+    this.#backend.waitForWork(queues, end.signal).then(
       (queue) => {
-        this.#waits = false
+        this.#waiting = undefined
         if (this.#closing) return
+        if (queue !== undefined && !this.#openQueues().includes(queue)) {
+          this.#passOn(queue)
+          return this.#lookOut()
+        }
         this.#marker = queue
         this.#host.changed([])
         if (queue === undefined) this.#lookOut()
       },
       (error) => {
-        this.#waits = false
+        this.#waiting = undefined
         if (!this.#closing) this.#host.fault(error)
       },
     )
+  }
+
+  #openQueues(): string[] {
+    return (this.#admission?.open ?? this.#names).map((name) => this.#queue(name))
   }
 
   /** While anything runs, here or elsewhere, it is kept, or looked after, three times a lease. */
@@ -833,10 +923,9 @@ export class BullStore implements Store<BullTask> {
   }
 
   /** There is work, and no slot for it here: somebody else may have one. */
-  #passOn(): void {
-    const marker = this.#marker
-    if (marker === undefined || this.#closing) return
-    this.#marker = undefined
+  #passOn(marker: string): void {
+    if (this.#closing) return
+    if (this.#marker === marker) this.#marker = undefined
     this.#guard(() => this.#backend.passOn(marker))
   }
 
@@ -897,7 +986,7 @@ export class BullStore implements Store<BullTask> {
     this.#host.recovered(end, toRecord({ ...task, state: end, finishedAt: now }))
   }
 
-  async #guard(work: () => Promise<void>): Promise<void> {
+  async #guard(work: () => Promise<unknown>): Promise<void> {
     try {
       await work()
     } catch (error) {
@@ -908,6 +997,7 @@ export class BullStore implements Store<BullTask> {
   async close(abandoned: readonly BullTask[]): Promise<void> {
     this.#closing = true
     this.#beat?.cancel()
+    this.#net?.cancel()
     if (abandoned.length > 0) {
       const jobs = abandoned.map(({ queue, job }) => [queue, job])
       let alarm: Alarm | undefined

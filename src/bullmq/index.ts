@@ -1,6 +1,8 @@
 /** The public surface of `background-runner/bullmq`, and nothing else. */
+import type { RedisOptions } from 'ioredis'
 import type { Duration } from '../duration.js'
 import type { Engine } from '../engine.js'
+import { kindOf } from '../errors.js'
 import { localEngine } from '../local/local-engine.js'
 import { fields, type Rule, read, required, rule, span } from '../rules.js'
 import { BullStore } from './bull-store.js'
@@ -33,13 +35,30 @@ const isName = (value: unknown): boolean => typeof value === 'string' && /^[^\s:
 const isPostgres = (connection: unknown): connection is string =>
   typeof connection === 'string' && /^postgres(?:ql)?:\/\//.test(connection)
 
-const connection: Rule<Connection> = rule(
-  (value) =>
-    typeof value === 'string'
-      ? /^rediss?:\/\//.test(value) || isPostgres(value)
-      : typeof value === 'object' && value !== null,
-  'must be a redis:// or postgres:// URL, options of ioredis, or a client of ioredis',
-)
+/** What was given is never shown: there may be a password in it. */
+const connection: Rule<Connection> = (value, path, issues) => {
+  const message = typeof value === 'string' ? wrongUrl(value) : wrongOptions(value)
+  if (message !== undefined) issues.push({ path, message })
+  return value as Connection
+}
+
+const MUST_BE = 'must be a redis:// or postgres:// URL, options of ioredis, or a client of ioredis'
+
+function wrongUrl(value: string): string | undefined {
+  if (isPostgres(value)) return URL.canParse(value) ? undefined : `${MUST_BE}, got ${kindOf(value)}`
+  const url = /^rediss?:\/\//.test(value) && URL.canParse(value) ? new URL(value) : undefined
+  if (url === undefined) return `${MUST_BE}, got ${kindOf(value)}`
+  return /^\/?\d*$/.test(url.pathname)
+    ? undefined
+    : "must end with the number of the database, as in '/1', or with nothing"
+}
+
+function wrongOptions(value: unknown): string | undefined {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return `${MUST_BE}, got ${kindOf(value)}`
+  const { keyPrefix, options } = value as RedisOptions & { readonly options?: RedisOptions }
+  // ioredis puts it before what it recognises as a key, which in a script not all are.
+  return keyPrefix || options?.keyPrefix ? 'must have no keyPrefix: give bullmq() a prefix' : undefined
+}
 
 /** A shorter one is over before its process has had a chance to show that it lives, ms. */
 const SHORTEST_LEASE = 500

@@ -27,9 +27,9 @@ export interface BullTask extends StoredTask {
 /** `{ queue, job, state, fields }`, as scripts answer; the fields one after the other. */
 export type Row = readonly [queue: string, job: string, state: string, fields: readonly string[]]
 
-/** BullMQ names keys by colons. */
+/** BullMQ names keys by colons; and the last dot is where the task's name begins, also if the base has some. */
 export function queueOf(base: string, name: string): string {
-  return `${base}.${encodeURIComponent(name)}`
+  return `${base}.${encodeURIComponent(name).replaceAll('.', '%2E')}`
 }
 
 export function jobOf(id: string): string {
@@ -121,8 +121,13 @@ export function newTask(from: NewTask, queue: string, now: number): BullTask {
   }
 }
 
-/** A job as its task is now. */
-export function toTask([queue, job, state, flat]: Row): BullTask {
+/** The name of the tasks of a queue: a job that somebody else has added there may be called anything. */
+export function nameOf(base: string, queue: string): string {
+  return decodeURIComponent(queue.slice(base.length + 1))
+}
+
+/** A job as its task is now. @param base before the names of its queues */
+export function toTask([queue, job, state, flat]: Row, base: string): BullTask {
   const fields: Record<string, string> = {}
   for (let i = 0; i < flat.length; i += 2) fields[flat[i] as string] = flat[i + 1] as string
   const opts = parsed(fields['opts'] ?? '{}') as { readonly attempts?: number; readonly delay?: number }
@@ -137,7 +142,7 @@ export function toTask([queue, job, state, flat]: Row): BullTask {
   if (fields['br:saved'] !== undefined) extras.saved = parsed(fields['br:saved']) as Json
   const task: BullTask = {
     id: idOf(job),
-    name: fields['name'] as string,
+    name: nameOf(base, queue),
     state: state as TaskState,
     input: fields['data'] === '' ? undefined : parsed(fields['data']),
     output: undefined,
@@ -181,7 +186,8 @@ function died(task: BullTask, lines: string): void {
 
 /** What its process died of is to be written down as its end: convicted, or cancelled before. */
 export function endOf(task: BullTask): 'failed' | 'cancelled' | undefined {
-  if (task.state !== 'queued') return undefined
+  // Without deaths it was put there by BullMQ, which knows of no such end: somebody wants it to run again.
+  if (task.state !== 'queued' || !task.died) return undefined
   if (task.extras?.cancelRequestedAt !== undefined) return 'cancelled'
   return task.error?.code === 'CRASHED' ? 'failed' : undefined
 }
@@ -197,5 +203,5 @@ function endedAfter(task: BullTask, end: string): void {
 }
 
 function parsed(json: string | undefined): Json | undefined {
-  return json === undefined ? undefined : (JSON.parse(json) as Json)
+  return json === undefined || json === '' ? undefined : (JSON.parse(json) as Json)
 }

@@ -3,13 +3,15 @@
  * add to a job happens in one step with what BullMQ does: `scripts.ts` puts them together.
  *
  * Keys. BullMQ keeps a queue for each task name, `<prefix>:<queue>:…`, and a job for each task. Ours are
+ *   <base>format             the number of this layout: backend.ts
  *   <base>queues             set: the queues there are
  *   <base>seq                counter: the order of submission
- *   <base>paused             there while the whole engine is paused
+ *   <base>pause              there while the whole engine is paused
  *   <base>holds              set: the queues that are held; hash <base>hold:<queue>: until, error, probe, attempt
- *   <base>after:<job key>    list: the jobs that come after this one, `queue job`
+ *   <base>after:<queue>:<job> list: the jobs that come after this one, `queue job`
  *   <base>telling            list: ended jobs whose followers are still to be told, `queue job state`
  *   <base>schedules          hash: id → JSON
+ *   <base>wake:<worker>      a marker that ends its wait for new work, for some seconds
  * and, beside BullMQ's in a queue,
  *   br:index                 sorted set: job → its place in the order of submission
  *   br:tag:<tag>             sorted set, the same, of those that have it
@@ -21,6 +23,7 @@
  *   br:saved, br:cancel      JSON: the saved state; a cancel that was asked for
  *   br:died                  `attempt:startedAt:kind:time,…`: attempts that ended with their process, since the last verdict
  *   br:left                  the worker that gave up on it: its end is no death
+ *   br:alone                 the attempt that ran while it was a suspect
  *   br:blocked               how many tasks have to end before it
  *   br:end                   `state id`: what it came after, and how that ended
  *   br:null                  its output is null, and not none
@@ -38,8 +41,17 @@ local changed = {}
 
 /** What several scripts use; each gets what it names, and what that names. Later ones use earlier ones. */
 export const FUNCTIONS: Readonly<Record<string, string>> = {
+  json: `
+-- cjson refuses the escape of a lone surrogate, which what users bring may have. What scripts read of a text has none.
+local function json(text)
+  if string.find(text, '\\\\u[dD]') then
+    text = string.gsub(string.gsub(text, '\\\\\\\\', '\\0'), '\\\\u[dD]([89a-fA-F]%x%x)', '\\\\u0%1')
+    text = string.gsub(text, '%z', '\\\\\\\\')
+  end
+  return cjson.decode(text)
+end`,
   p: `
-local p = cjson.decode(ARGV[4])`,
+local p = json(ARGV[4])`,
   base: `
 local function base(queue) return P .. queue .. ':' end`,
   told: `
@@ -110,7 +122,7 @@ end`,
 -- The next of a queue, and BullMQ's priority of it.
 local function head(k)
   local id = call('LINDEX', k .. 'wait', -1)
-  if id then return id, tonumber(call('HGET', k .. id, 'priority')) or 0 end
+  if id then return id, 0 end -- before all others, whatever its own priority
   local first = call('ZRANGE', k .. 'prioritized', 0, 0, 'WITHSCORES')
   if first[1] then return first[1], math.floor(tonumber(first[2]) / SLOT) end
 end`,
@@ -118,7 +130,7 @@ end`,
 -- When it became due, and its place in the order of submission.
 local function rank(k, id)
   local fields = call('HMGET', k .. id, 'timestamp', 'opts', 'br:now')
-  local state = fields[3] and cjson.decode(fields[3]) or {}
+  local state = fields[3] and json(fields[3]) or {}
   local due = state.runAt or tonumber(fields[1]) + (cjson.decode(fields[2]).delay or 0)
   return due, tonumber(call('ZSCORE', k .. 'br:index', id)) or 0
 end`,
@@ -135,7 +147,7 @@ end`,
   ended: `
 -- It has ended: who comes after it is still to be told.
 local function ended(queue, id, state)
-  if call('EXISTS', B .. 'after:' .. base(queue) .. id) == 1 then
+  if call('EXISTS', B .. 'after:' .. queue .. ':' .. id) == 1 then
     call('RPUSH', B .. 'telling', queue .. ' ' .. id .. ' ' .. state)
     return 1
   end
@@ -154,6 +166,10 @@ local function endWaiting(queue, id, why)
   call('ZADD', k .. 'br:cancelled', now, id)
   event(k, 'failed', id, 'waiting')
   told(id)
+  -- Perhaps all is done, and somebody waits for that.
+  if waiting(k) + call('LLEN', k .. 'active') + call('ZCARD', k .. 'delayed') == 0 then
+    call('PUBLISH', B .. 'all', me .. ' drained')
+  end
   return ended(queue, id, 'cancelled')
 end`,
   follow: `
@@ -164,7 +180,7 @@ local function follow(queue, id, ids)
     local at = find(parent)
     local state = at and stateOf(base(at), parent)
     if state and not hasEnded(state) then
-      call('RPUSH', B .. 'after:' .. base(at) .. parent, queue .. ' ' .. id)
+      call('RPUSH', B .. 'after:' .. at .. ':' .. parent, queue .. ' ' .. id)
       blocked = blocked + 1
     elseif state and state ~= 'succeeded' then failed = failed or (state .. ' ' .. parent) end
   end
@@ -176,9 +192,9 @@ local function forget(queue, id)
   local k = base(queue)
   call('ZREM', k .. 'br:index', id)
   call('ZREM', k .. 'br:cancelled', id)
-  local json = call('HGET', k .. id, 'br')
-  if not json then return end
-  local task = cjson.decode(json)
+  local text = call('HGET', k .. id, 'br')
+  if not text then return end
+  local task = json(text)
   if task.key and call('HGET', k .. 'br:keys', task.key) == id then call('HDEL', k .. 'br:keys', task.key) end
   for _, tag in ipairs(task.tags or {}) do call('ZREM', k .. 'br:tag:' .. tag, id) end
 end`,
@@ -215,6 +231,11 @@ end`,
   // Takes the best of `queues`: `{ queue, job, 'running', fields }`, false if none waits, or 'declined' where BullMQ gives none.
   claim: `
 local function taken(queue, id, fields)
+  -- It was cancelled, and BullMQ's own tools have retried it.
+  if call('ZREM', base(queue) .. 'br:cancelled', id) == 1 then
+    call('HDEL', base(queue) .. id, 'br:cancel', 'br:end')
+    fields = call('HGETALL', base(queue) .. id)
+  end
   if call('EXISTS', B .. 'hold:' .. queue) == 1 then
     call('HSET', B .. 'hold:' .. queue, 'probe', id, 'attempt', call('HGET', base(queue) .. id, 'ats'))
   end
@@ -251,15 +272,21 @@ if p.schedule then
   if call('HGET', B .. 'schedules', p.schedule.id) ~= ARGV[5] then return { 'changed' } end
 end
 local raw = p.schedule and 6 or 4
-local made, keys, fresh, found = {}, {}, 0, {}
+local function keyed(k, key)
+  local id = call('HGET', k .. 'br:keys', key)
+  return id and call('EXISTS', k .. id) == 1 and id -- or BullMQ's own tools have removed it
+end
+local made, keys, fresh, found, again = {}, {}, 0, {}, {}
 for i, task in ipairs(p.tasks) do
   local id, k = task.id, base(task.queue)
   local byId, byKey
-  if not task.new then
+  -- It was stored, and only the answer was lost.
+  if task.new and call('EXISTS', k .. id) == 1 then again[i], byKey = true, id
+  elseif not task.new then
     byId = made[id] or find(id)
     if byId and byId ~= task.queue then return { 'name', id, byId } end
   end
-  if task.key then byKey = keys[task.queue .. ' ' .. task.key] or call('HGET', k .. 'br:keys', task.key) end
+  if task.key and not byKey then byKey = keys[task.queue .. ' ' .. task.key] or keyed(k, task.key) end
   if byId and byKey and byKey ~= id then return { 'key', id } end
   local same = byKey or (byId and id)
   if same then found[i] = same
@@ -285,12 +312,12 @@ local cancelled, telling = {}, 0
 for i, task in ipairs(p.tasks) do
   local id, queue = task.id, task.queue
   local k = base(queue)
-  if found[i] then answer[#answer + 1] = { found[i], 1 }
+  if found[i] then answer[#answer + 1] = { found[i], again[i] and 0 or 1 }
   else
     if not known[queue] then
       known[queue] = true
       if call('SADD', B .. 'queues', queue) == 1 then
-        if call('EXISTS', B .. 'paused') == 1 then call('HSET', k .. 'meta', 'paused', 1) end
+        if call('EXISTS', B .. 'pause') == 1 then call('HSET', k .. 'meta', 'paused', 1) end
         call('PUBLISH', B .. 'all', me .. ' queues')
       end
       promote(k, 1000)
@@ -364,7 +391,8 @@ local function lost()
   -- Written already, and only the answer was lost: no other attempt has begun since, and this one is over.
   local state = stateOf(k, id)
   local same = state and call('HGET', job, 'ats') == attempt
-  if same and (hasEnded(state) or (to == 'delayed' and state == 'scheduled')) then return answer('settled') end
+  local is = to == 'delayed' and 'scheduled' or (to == 'wait' and 'queued')
+  if same and (hasEnded(state) or state == is) then return answer('settled') end
   return answer('lost')
 end
 
@@ -373,7 +401,8 @@ if to ~= 'completed' then
   local cancel = call('HGET', job, 'br:cancel') or ''
   if cancel ~= ARGV[13] then return { 'cancel', cancel } end
 end
-if ARGV[14] ~= '-' then call('HSET', job, 'br:now', ARGV[14]) end
+if ARGV[14] == '' then call('HDEL', job, 'br:now')
+elseif ARGV[14] ~= '-' then call('HSET', job, 'br:now', ARGV[14]) end
 if flag('d') then call('HDEL', job, 'br:died', 'br:left') end
 local over = 0
 if to == 'completed' or to == 'failed' then
@@ -384,7 +413,8 @@ if to == 'completed' or to == 'failed' then
     { id, ARGV[2], to == 'completed' and 'returnvalue' or 'failedReason', ARGV[15], to, '0', k,
       cmsgpack.pack({ token = me, keepJobs = { count = -1 }, attempts = ARGV[7], maxMetricsSize = '' }) })
   if result < 0 then return lost() end
-  if flag('c') then call('ZADD', k .. 'br:cancelled', now, id) end
+  if flag('c') then call('ZADD', k .. 'br:cancelled', now, id)
+  elseif to == 'failed' then call('ZREM', k .. 'br:cancelled', id) end
   over = ended(queue, id, to == 'completed' and 'succeeded' or (flag('c') and 'cancelled' or 'failed'))
 elseif to == 'delayed' then
   bull.moveToDelayed(
@@ -392,12 +422,12 @@ elseif to == 'delayed' then
       k .. 'wait', k .. 'limiter', k .. 'pc' },
     { k, ARGV[2], id, me, ARGV[10], '1', nil, 0 })
 else
-  if flag('u') then call('HINCRBY', job, 'ats', -1) end
   bull.moveJobFromActiveToWait(
     { k .. 'active', k .. 'wait', k .. 'stalled', k .. 'paused', k .. 'meta', k .. 'limiter', k .. 'prioritized',
       k .. 'marker', k .. 'events' }, { id, me, job })
   mark(k)
 end
+if flag('u') then call('HINCRBY', job, 'ats', -1) end
 told(id)
 local hold = false
 local key = B .. 'hold:' .. queue
@@ -433,7 +463,7 @@ local function plain()
   local queue, id = ARGV[4], ARGV[5]
   local k = P .. queue .. ':'
   local job = k .. id
-  if call('EXISTS', B .. 'holds', B .. 'after:' .. job, k .. 'delayed') > 0 then return end
+  if call('EXISTS', B .. 'holds', B .. 'after:' .. queue .. ':' .. id, k .. 'delayed', k .. 'br:cancelled') > 0 then return end
   local result = bull.moveToFinished(
     { k .. 'wait', k .. 'active', k .. 'prioritized', k .. 'events', k .. 'stalled', k .. 'limiter', k .. 'delayed',
       k .. 'paused', k .. 'meta', k .. 'pc', k .. 'completed', job, '', k .. 'marker' },
@@ -542,7 +572,7 @@ while left > 0 do
   local entry = call('LINDEX', B .. 'telling', 0)
   if not entry then break end
   local parentQueue, parent, state = string.match(entry, '^(%S+) (%S+) (%S+)$')
-  local list = B .. 'after:' .. base(parentQueue) .. parent
+  local list = B .. 'after:' .. parentQueue .. ':' .. parent
   local children = call('LRANGE', list, 0, left - 1)
   if #children > 0 then call('LTRIM', list, #children, -1) end
   for _, each in ipairs(children) do
@@ -552,7 +582,7 @@ while left > 0 do
     local blocked = tonumber(fields[1]) or 0
     local isDelayed = call('ZSCORE', k .. 'delayed', id)
     if blocked > 0 and (isDelayed or call('ZSCORE', k .. 'waiting-children', id)) then
-      local run = state == 'succeeded' or cjson.decode(fields[3]).onParentFailure == 'run'
+      local run = state == 'succeeded' or json(fields[3]).onParentFailure == 'run'
       if not run then
         call('HSET', k .. id, 'br:end', state .. ' ' .. parent)
         endWaiting(queue, id, 'cancelled')
@@ -602,8 +632,11 @@ for _, queue in ipairs(call('SMEMBERS', B .. 'queues')) do
   if call('EXISTS', k .. 'stalled-check') == 0 then
     for _, id in ipairs(call('SMEMBERS', k .. 'stalled')) do
       if call('EXISTS', k .. id .. ':lock') == 0 and call('EXISTS', k .. id) == 1 and call('LPOS', k .. 'active', id) then
-        local fields = call('HMGET', k .. id, 'ats', 'processedOn', 'br:died', 'br:left')
-        local line = fields[1] .. ':' .. fields[2] .. ':' .. (fields[4] and 'left' or 'died') .. ':' .. now
+        local fields = call('HMGET', k .. id, 'ats', 'processedOn', 'br:died', 'br:left', 'br:alone')
+        local _, deaths = string.gsub(fields[3] or '', ':died:', '')
+        -- A suspect that did not run, but was about to be put back, has not died of itself.
+        local counts = not fields[4] and (deaths < 2 or fields[5] == fields[1])
+        local line = fields[1] .. ':' .. fields[2] .. ':' .. (counts and 'died' or 'left') .. ':' .. now
         call('HSET', k .. id, 'br:died', fields[3] and (fields[3] .. ',' .. line) or line)
         call('HDEL', k .. id, 'br:left')
       end
@@ -612,6 +645,9 @@ for _, queue in ipairs(call('SMEMBERS', B .. 'queues')) do
       { k .. 'stalled', k .. 'wait', k .. 'active', k .. 'stalled-check', k .. 'meta', k .. 'paused', k .. 'marker',
         k .. 'events', k .. 'repeat' }, { 1000000000, k, ARGV[2], p.interval })
     for _, id in ipairs(ids) do
+      -- BullMQ puts it before all others; here it goes first among its equals.
+      local priority = tonumber(call('HGET', k .. id, 'priority')) or 0
+      if priority > 0 and call('LREM', k .. 'wait', 1, id) > 0 then call('ZADD', k .. 'prioritized', priority * SLOT, id) end
       told(id)
       stalled[#stalled + 1] = { queue, id }
     end
@@ -625,7 +661,7 @@ return stalled
  * runs, 2 where any waits, 1 where any is scheduled.
  */
 export const OUTLOOK = `
-local paused = call('EXISTS', B .. 'paused') == 1
+local paused = call('EXISTS', B .. 'pause') == 1
 local held = call('EXISTS', B .. 'holds') == 1
 local ready, nextDue, busy, more = 0, nil, 0, false
 local mine = {}
@@ -660,7 +696,7 @@ export const COUNTS = `
 local sums = { 0, 0, 0, 0, 0, 0 }
 for _, queue in ipairs(call('SMEMBERS', B .. 'queues')) do
   local k = base(queue)
-  local cancelled = call('ZCARD', k .. 'br:cancelled')
+  local cancelled = math.min(call('ZCARD', k .. 'br:cancelled'), call('ZCARD', k .. 'failed'))
   sums[1] = sums[1] + waiting(k)
   sums[2] = sums[2] + call('ZCARD', k .. 'delayed')
   sums[3] = sums[3] + call('LLEN', k .. 'active')
@@ -698,9 +734,11 @@ for _, queue in ipairs(queues) do
     if LISTS[state] then size = size + call('LLEN', k .. LISTS[state]) end
   end
   if p.states and size <= 1000 then
+    local seen = {} -- what was cancelled is in \`failed\` too
     local function look(ids)
       for _, id in ipairs(ids) do
-        local seq = tonumber(call('ZSCORE', k .. 'br:index', id))
+        local seq = not seen[id] and tonumber(call('ZSCORE', k .. 'br:index', id))
+        seen[id] = true
         if seq and seq < p.before and fits(k, id) then hits[#hits + 1] = { seq, queue, id } end
       end
     end
@@ -746,17 +784,32 @@ local function remove(queue, id)
   told(id)
   gone[#gone + 1] = id
 end
-local function over(queue, set, till, cancelled)
+local function over(queue, set, state, from, till)
   local k = base(queue)
-  for _, id in ipairs(call('ZRANGEBYSCORE', k .. set, '-inf', till, 'LIMIT', 0, p.most)) do
+  for _, id in ipairs(call('ZRANGEBYSCORE', k .. set, from, till, 'LIMIT', 0, p.most)) do
     if #gone >= p.most then return end
-    if cancelled or not call('ZSCORE', k .. 'br:cancelled', id) then remove(queue, id) end
+    if stateOf(k, id) == state then remove(queue, id)
+    elseif state == 'cancelled' then call('ZREM', k .. set, id) end -- other tools have retried or removed it
   end
 end
+-- The oldest that failed may lie behind any number of cancelled ones, which are kept for longer: when that was.
+local function firstFailed(k, till)
+  local function any(at)
+    return call('ZCOUNT', k .. 'failed', '-inf', at) > call('ZCOUNT', k .. 'br:cancelled', '-inf', at)
+  end
+  if not any(till) then return end
+  local low, high = 0, till
+  while low < high do
+    local middle = math.floor((low + high) / 2)
+    if any(middle) then high = middle else low = middle + 1 end
+  end
+  return low
+end
 for _, queue in ipairs(queues) do
-  over(queue, 'completed', p.succeeded, true)
-  over(queue, 'br:cancelled', p.cancelled, true)
-  over(queue, 'failed', p.failed, false)
+  over(queue, 'completed', 'succeeded', '-inf', p.succeeded)
+  over(queue, 'br:cancelled', 'cancelled', '-inf', p.cancelled)
+  local from = firstFailed(base(queue), p.failed)
+  if from then over(queue, 'failed', 'failed', from, p.failed) end
 end
 if p.count and #gone == 0 then
   local finished = 0
@@ -782,7 +835,7 @@ return gone
 
 /** The whole engine, and BullMQ's own pause of each queue, which its dashboards show. */
 export const PAUSE = `
-if p.paused then call('SET', B .. 'paused', 1) else call('DEL', B .. 'paused') end
+if p.paused then call('SET', B .. 'pause', 1) else call('DEL', B .. 'pause') end
 for _, queue in ipairs(call('SMEMBERS', B .. 'queues')) do
   local k = base(queue)
   bull.pause(
@@ -812,7 +865,7 @@ if score then ahead = call('ZRANK', k .. 'prioritized', id) + call('LLEN', k .. 
 else ahead = call('LLEN', k .. 'wait') - 1 - (call('LPOS', k .. 'wait', id) or -1) end
 local after = {}
 if (tonumber(call('HGET', k .. id, 'br:blocked')) or 0) > 0 then
-  for _, parent in ipairs(cjson.decode(call('HGET', k .. id, 'br')).after) do
+  for _, parent in ipairs(json(call('HGET', k .. id, 'br')).after) do
     local queue = find('t-' .. parent)
     if queue and not hasEnded(stateOf(base(queue), 't-' .. parent)) then after[#after + 1] = parent end
   end
@@ -820,7 +873,7 @@ end
 local hold = isHeld(p.queue) and call('HMGET', B .. 'hold:' .. p.queue, 'until', 'error') or false
 -- Who knows a name listens on a channel of it.
 local workers = call('PUBSUB', 'NUMSUB', B .. 'knows:' .. p.queue)[2]
-return { call('EXISTS', B .. 'paused') == 1 and 1 or (isPaused(k) and 1 or 0), after, hold, workers, ahead }
+return { call('EXISTS', B .. 'pause') == 1 and 1 or (isPaused(k) and 1 or 0), after, hold, workers, ahead }
 `
 
 /** Each schedule, as its JSON. */
@@ -843,4 +896,16 @@ for _, job in ipairs(p.jobs) do
   if call('GET', key .. ':lock') == me then call('HSET', key, 'br:left', me) end
 end
 return 1
+`
+
+/** What this worker holds, as rows. */
+export const MINE = `
+local rows = {}
+for _, queue in ipairs(call('SMEMBERS', B .. 'queues')) do
+  local k = base(queue)
+  for _, id in ipairs(call('LRANGE', k .. 'active', 0, -1)) do
+    if call('GET', k .. id .. ':lock') == me then rows[#rows + 1] = row(queue, id) end
+  end
+end
+return rows
 `

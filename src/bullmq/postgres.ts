@@ -65,10 +65,13 @@ export class Postgres implements Backend {
   work!: Asker
   /** Queues that have got work since they were last waited for. */
   readonly #woken: Set<string> = new Set()
-  #wake: ((queue: string | undefined) => void) | undefined
+  #wake: ((queue?: string) => void) | undefined
   #waited: readonly string[] = []
   /** Claims and verdicts that are under way. */
   readonly #working: Set<Promise<unknown>> = new Set()
+  /** While something is asked beside which nothing else is. */
+  #alone: Promise<void> | undefined
+  #isBack = false
   readonly #pauses: Map<Alarm, () => void> = new Map()
   #closed = false
 
@@ -100,15 +103,34 @@ export class Postgres implements Backend {
       throw this.#error(error)
     }
     const ask = this.#asker(verbs)
-    const patiently = gatherClaims(this.#patient(this.#asker(work)))
+    const patiently = gatherClaims(this.#patient(this.#asker(work), () => this.#tellBack()))
     this.verbs = this.#ordered(gatherSubmissions(isPatient ? this.#patient(ask) : this.#undeterred(ask)))
-    this.work = (...question) => {
-      const answer = patiently(...question)
-      this.#working.add(answer)
-      const done = (): void => void this.#working.delete(answer)
-      answer.then(done, done)
-      return answer
-    }
+    this.work = (...question) =>
+      question[0] === 'mine'
+        ? this.#byItself(() => patiently(...question))
+        : this.#besideOthers(() => patiently(...question))
+  }
+
+  #besideOthers(ask: () => Promise<Answer>): Promise<Answer> {
+    const answer = this.#alone === undefined ? ask() : this.#alone.then(ask)
+    this.#working.add(answer)
+    const done = (): void => void this.#working.delete(answer)
+    answer.then(done, done)
+    return answer
+  }
+
+  /** What this worker holds is known while nothing is under way that changes it. */
+  #byItself(ask: () => Promise<Answer>): Promise<Answer> {
+    const answer = Promise.allSettled(this.#working).then(ask)
+    const alone = answer.then(
+      () => {},
+      () => {},
+    )
+    this.#alone = alone
+    void alone.then(() => {
+      if (this.#alone === alone) this.#alone = undefined
+    })
+    return answer
   }
 
   #options(): PoolConfig {
@@ -172,18 +194,33 @@ export class Postgres implements Backend {
   }
 
   /** Asks until there is an answer. */
-  #patient(ask: Asker): Asker {
+  #patient(ask: Asker, back = (): void => {}): Asker {
     return async (...question) => {
+      let wasAway = false
       for (let wait = RETRY.first; ; wait = Math.min(2 * wait, RETRY.most)) {
         try {
-          return await ask(...question)
+          const answer = await ask(...question)
+          if (wasAway) back()
+          return answer
         } catch (error) {
           if (this.#closed || !(isAway(error) || hasLost(error))) throw this.#error(error)
-          if (!hasLost(error)) await this.#pause(wait)
+          if (hasLost(error)) continue
+          wasAway = true
+          await this.#pause(wait)
           if (this.#closed) throw this.#error(error)
         }
       }
     }
+  }
+
+  /** Once those who wait for answers have seen them. */
+  #tellBack(): void {
+    if (this.#isBack) return
+    this.#isBack = true
+    nextTurn(() => {
+      this.#isBack = false
+      if (!this.#closed) this.#host.back()
+    })
   }
 
   /** What was asked before is counted, and what followed from it. */
@@ -241,17 +278,21 @@ export class Postgres implements Backend {
     else if (queue.startsWith(`${this.#settings.base}.`)) this.#woken.add(queue)
   }
 
-  waitForWork(queues: readonly string[]): Promise<string | undefined> {
+  waitForWork(queues: readonly string[], end: AbortSignal): Promise<string | undefined> {
     const woken = queues.find((queue) => this.#woken.delete(queue))
-    if (woken !== undefined) return Promise.resolve(woken)
+    if (woken !== undefined || end.aborted) return Promise.resolve(woken)
     return new Promise((resolve) => {
-      const alarm = after(systemClock, WAIT, () => this.#wake?.(undefined), 'background')
-      this.#waited = queues
-      this.#wake = (queue) => {
+      const wake = (queue?: string): void => {
         alarm.cancel()
+        end.removeEventListener('abort', stop)
         this.#wake = undefined
         resolve(queue)
       }
+      const stop = (): void => wake()
+      const alarm = after(systemClock, WAIT, stop, 'background')
+      end.addEventListener('abort', stop, { once: true })
+      this.#waited = queues
+      this.#wake = wake
     })
   }
 
@@ -269,7 +310,7 @@ export class Postgres implements Backend {
   close(): void {
     if (this.#closed) return
     this.#closed = true
-    this.#wake?.(undefined)
+    this.#wake?.()
     for (const [alarm, resolve] of this.#pauses) {
       alarm.cancel()
       resolve()

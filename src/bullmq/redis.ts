@@ -7,9 +7,10 @@
  * - `news`: what others say (SUBSCRIBE).
  */
 import type { Redis as Client, RedisOptions } from 'ioredis'
-import { type Alarm, after, type Clock } from '../clock.js'
+import { type Alarm, after, type Clock, systemClock } from '../clock.js'
 import { EngineError, MissingDependencyError } from '../errors.js'
-import type { Answer, Asker, Backend, BackendHost } from './backend.js'
+import { type Answer, type Asker, type Backend, type BackendHost, checkFormat, FORMAT } from './backend.js'
+import { warnIfForgetful } from './persistence.js'
 import { loadScripts } from './scripts.js'
 import { asEngineError } from './trouble.js'
 
@@ -27,6 +28,25 @@ const RETRY = 1_000
 
 /** How long a wait for new work blocks, s. */
 const BLOCK = 5
+/** A connection that owes an answer and is silent for this long is given up for a new one, ms: nobody may be there any more. */
+const SILENCE = 8_000
+/** A connection that was closed, and does not end, is cut after this many ms: it would hold the process open. */
+const FAREWELL = 250
+/** So often the connection for news, which is silent by nature, is asked for an answer, ms. */
+const PULSE = 10_000
+
+/** What the app's own client may do otherwise, and these must not: some of them wait, and some listen. */
+const OURS: RedisOptions = {
+  lazyConnect: true,
+  commandTimeout: undefined,
+  socketTimeout: SILENCE,
+  disconnectTimeout: FAREWELL,
+  autoResubscribe: true,
+  autoResendUnfulfilledCommands: true,
+  enableAutoPipelining: false,
+  stringNumbers: false,
+  retryStrategy: (times) => Math.min(times * 50, RETRY),
+} as RedisOptions
 
 interface Constructor {
   new (options: RedisOptions): Client
@@ -52,7 +72,10 @@ export class Redis implements Backend {
   #news!: Client
   verbs!: Asker
   work!: Asker
+  #pulse: Alarm | undefined
   #closed = false
+  /** What a client has told: what rejects says less. */
+  #lastError: Error | undefined
 
   constructor(settings: RedisSettings, me: string) {
     this.#settings = settings
@@ -65,8 +88,9 @@ export class Redis implements Backend {
     const patient: RedisOptions = { maxRetriesPerRequest: null, enableOfflineQueue: true }
     const bounded: RedisOptions = { maxRetriesPerRequest: 1, enableOfflineQueue: false, commandTimeout: PATIENCE }
     const client = (options: RedisOptions): Client => {
-      const made = make({ ...options, lazyConnect: true, retryStrategy: (times) => Math.min(times * 50, RETRY) })
+      const made = make({ ...OURS, ...options })
       made.on('error', (error) => {
+        this.#lastError = error
         if (!this.#closed) host.fault(asEngineError(this.name, error))
       })
       for (const [name, lua] of Object.entries(scripts)) made.defineCommand(`br_${name}`, { lua, numberOfKeys: 1 })
@@ -74,20 +98,37 @@ export class Redis implements Backend {
       return made
     }
     this.verbs = this.#asker(client(isPatient ? patient : bounded) as Commands)
-    this.work = this.#asker(client(patient) as Commands)
+    const work = client(patient)
+    this.work = this.#asker(work as Commands)
     this.#wake = client(patient)
     this.#news = client(patient)
     await this.#connect(clock)
+    void warnIfForgetful(this.#clients[0] as Client)
     this.#news.on('message', (channel: string, message: string) => host.heard(channel.slice(base.length), message))
-    this.#news.on('ready', () => {
-      if (!this.#closed) host.back()
-    })
+    this.#feelPulse()
+    for (const each of [this.#news, this.#wake, work]) {
+      each.on('ready', () => {
+        if (!this.#closed) host.back()
+      })
+    }
+  }
+
+  /** Of real time, whatever the runner's clock: its sockets are real. */
+  #feelPulse(): void {
+    this.#pulse = after(
+      systemClock,
+      PULSE,
+      () => {
+        this.#news.ping().catch(() => {}) // it is closed
+        this.#feelPulse()
+      },
+      'background',
+    )
   }
 
   async #maker(): Promise<(options: RedisOptions) => Client> {
     const { connection } = this.#settings
-    if (typeof connection === 'object' && 'duplicate' in connection)
-      return (options) => connection.duplicate({ commandTimeout: undefined, ...options })
+    if (typeof connection === 'object' && 'duplicate' in connection) return (options) => connection.duplicate(options)
     const Constructor = await loadIoredis()
     if (typeof connection === 'string') return (options) => new Constructor(connection, options)
     return (options) => new Constructor({ ...connection, ...options })
@@ -99,13 +140,24 @@ export class Redis implements Backend {
       alarm = after(clock, OPENING, () => reject(new EngineError(`Redis did not answer for ${OPENING} ms`)))
     })
     try {
-      await Promise.race([Promise.all(this.#clients.map((client) => client.connect())), late])
+      const connected = Promise.all(this.#clients.map((client) => client.connect()))
+      await Promise.race([connected.then(() => this.#checkFormat()), late])
+      // A database that is not there: ioredis would go on in another one.
+      if (this.#lastError?.name === 'ReplyError') throw this.#lastError
     } catch (error) {
       this.close()
-      throw asEngineError(this.name, error)
+      const isVague = error instanceof Error && error.message === 'Connection is closed.'
+      throw asEngineError(this.name, isVague ? (this.#lastError ?? error) : error)
     } finally {
       alarm?.cancel()
     }
+  }
+
+  async #checkFormat(): Promise<void> {
+    const { base } = this.#settings
+    const client = this.#clients[0] as Client
+    await client.setnx(`${base}format`, FORMAT)
+    checkFormat(Number(await client.get(`${base}format`)), `what Redis keeps under ${base}`)
   }
 
   #asker(client: Commands): Asker {
@@ -121,13 +173,28 @@ export class Redis implements Backend {
     }
   }
 
-  async waitForWork(queues: readonly string[]): Promise<string | undefined> {
-    const { prefix } = this.#settings
-    const popped = await this.#wake.bzpopmin(...queues.map((queue) => `${prefix}${queue}:marker`), BLOCK)
-    if (popped === null) return undefined
-    // BullMQ's marker is 0 where there is work, and 1 where there will be.
-    const [key, member] = popped as unknown as [string, string]
-    return member === '0' ? key.slice(prefix.length, -':marker'.length) : undefined
+  async waitForWork(queues: readonly string[], end: AbortSignal): Promise<string | undefined> {
+    const { base, prefix } = this.#settings
+    const own = `${base}wake:${this.#me}`
+    // Ends the wait, or the next one.
+    const wake = (): void => {
+      this.#clients[1]
+        ?.multi()
+        .zadd(own, 0, '1')
+        .expire(own, 2 * BLOCK)
+        .exec()
+        .catch(() => {})
+    }
+    end.addEventListener('abort', wake, { once: true })
+    try {
+      const popped = await this.#wake.bzpopmin(...queues.map((queue) => `${prefix}${queue}:marker`), own, BLOCK)
+      if (popped === null) return undefined
+      // BullMQ's marker is 0 where there is work, and 1 where there will be.
+      const [key, member] = popped as unknown as [string, string]
+      return member === '0' ? key.slice(prefix.length, -':marker'.length) : undefined
+    } finally {
+      end.removeEventListener('abort', wake)
+    }
   }
 
   async passOn(queue: string): Promise<void> {
@@ -144,6 +211,7 @@ export class Redis implements Backend {
 
   close(): void {
     this.#closed = true
+    this.#pulse?.cancel()
     for (const client of this.#clients) client.disconnect()
   }
 }

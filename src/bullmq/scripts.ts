@@ -23,6 +23,7 @@ const BODIES: Readonly<Record<Question, string>> = {
   schedules: lua.SCHEDULES,
   swap: lua.SWAP,
   leave: lua.LEAVE,
+  mine: lua.MINE,
 }
 
 type BullScripts = Readonly<Record<string, { readonly content: string } | undefined>>

@@ -36,6 +36,7 @@ CREATE TABLE IF NOT EXISTS br_task (
   cancel text,
   died text,
   leaver text,
+  alone text,
   blocked integer NOT NULL DEFAULT 0,
   end_of text,
   is_null boolean NOT NULL DEFAULT false,
@@ -322,7 +323,7 @@ END;`,
     'integer',
     `
 BEGIN
-  PERFORM pg_advisory_xact_lock(hashtext('br:after'), hashtext(v_queue || ' ' || v_job));
+  PERFORM pg_advisory_xact_lock(hashtext('br:after'), hashtext(v_queue || ' ' || v_job) & 63);
   IF NOT EXISTS (SELECT FROM br_after WHERE parent_queue = v_queue AND parent = v_job) THEN RETURN 0; END IF;
   INSERT INTO br_telling (base, queue, job, state) VALUES (v_base, v_queue, v_job, v_state);
   RETURN 1;
@@ -331,7 +332,7 @@ END;`,
   // One that waits ends without having run.
   helper(
     'br_end_waiting',
-    'v_base text, v_now bigint, v_queue text, v_job text, v_why text, v_is_cancelled boolean',
+    'v_base text, v_now bigint, v_me text, v_queue text, v_job text, v_why text, v_is_cancelled boolean',
     'integer',
     `
 BEGIN
@@ -339,6 +340,10 @@ BEGIN
    WHERE queue = v_queue AND id = v_job;
   UPDATE br_task SET is_cancelled = v_is_cancelled WHERE queue = v_queue AND job = v_job;
   PERFORM publish_event(v_queue, 'failed', jsonb_build_object('jobId', v_job, 'failedReason', v_why, 'prev', 'waiting'));
+  -- Perhaps all is done, and somebody waits for that.
+  IF NOT EXISTS (SELECT FROM job WHERE queue = v_queue AND state IN ('waiting', 'active', 'delayed', 'waiting-children')) THEN
+    PERFORM br_tell_all(v_base, v_me, 'drained');
+  END IF;
   RETURN br_ended(v_base, v_queue, v_job, CASE WHEN v_is_cancelled THEN 'cancelled' ELSE 'failed' END);
 END;`,
   ),
@@ -357,7 +362,7 @@ BEGIN
   FOREACH v_parent IN ARRAY v_parents LOOP
     v_at := br_find(v_base, v_parent);
     CONTINUE WHEN v_at IS NULL;
-    PERFORM pg_advisory_xact_lock(hashtext('br:after'), hashtext(v_at || ' ' || v_parent));
+    PERFORM pg_advisory_xact_lock(hashtext('br:after'), hashtext(v_at || ' ' || v_parent) & 63);
     v_state := (SELECT br_state(j.state, x.is_cancelled) FROM job j LEFT JOIN br_task x ON x.queue = j.queue AND x.job = j.id
       WHERE j.queue = v_at AND j.id = v_parent);
     IF v_state IS NULL OR v_state = 'succeeded' THEN CONTINUE;
@@ -428,7 +433,7 @@ END;`,
   // One after the other: each finds those before it. What was stored is to be undone if there is a refusal.
   helper(
     'br_insert_each',
-    `v_base text, p json, v_inputs text[], v_brs text[], v_now bigint,
+    `v_base text, p json, v_inputs text[], v_brs text[], v_now bigint, v_me text,
   OUT v_answer json[], OUT v_cancelled text[], OUT v_refusal json`,
     'record',
     `
@@ -442,18 +447,25 @@ DECLARE
 BEGIN
   v_answer := '{}';
   v_cancelled := '{}';
-  -- Of two that bring the same id or key at once, the second one finds the first.
+  -- Of two that bring the same id or key at once, the second one finds the first. No more than 64 locks: the room for
+  -- them in PostgreSQL is small.
   PERFORM pg_advisory_xact_lock(hashtext('br:same'), h) FROM (
     SELECT DISTINCT h FROM (
-      SELECT br_key(v_base, 'id ' || id) AS h FROM br_tasks(p, v_inputs, v_brs, v_now) WHERE NOT is_new
+      SELECT br_key(v_base, 'id ' || id) & 63 AS h FROM br_tasks(p, v_inputs, v_brs, v_now) WHERE NOT is_new
       UNION ALL
-      SELECT br_key(v_base, 'key ' || queue || ' ' || key) FROM br_tasks(p, v_inputs, v_brs, v_now) WHERE key IS NOT NULL
+      SELECT br_key(v_base, 'key ' || queue || ' ' || key) & 63 FROM br_tasks(p, v_inputs, v_brs, v_now) WHERE key IS NOT NULL
     ) one ORDER BY h
   ) each;
   FOR r IN SELECT * FROM br_tasks(p, v_inputs, v_brs, v_now) LOOP
     v_at := NULL;
     v_by_key := NULL;
-    IF NOT r.is_new THEN
+    IF r.is_new THEN
+      -- It was stored, and only the answer was lost.
+      IF EXISTS (SELECT FROM job WHERE queue = r.queue AND id = r.id) THEN
+        v_answer := v_answer || json_build_array(r.id, 0);
+        CONTINUE;
+      END IF;
+    ELSE
       v_at := br_find(v_base, r.id);
       IF v_at <> r.queue THEN v_refusal := json_build_array('name', r.id, v_at); RETURN; END IF;
     END IF;
@@ -482,7 +494,7 @@ BEGIN
     ON CONFLICT DO NOTHING;
     IF v_failed IS NOT NULL AND NOT r.run THEN
       UPDATE br_task SET end_of = v_failed WHERE queue = r.queue AND job = r.id;
-      PERFORM br_end_waiting(v_base, v_now, r.queue, r.id, 'cancelled', true);
+      PERFORM br_end_waiting(v_base, v_now, v_me, r.queue, r.id, 'cancelled', true);
       v_cancelled := v_cancelled || (r.queue || ' ' || r.id);
     END IF;
     v_answer := v_answer || json_build_array(r.id, 0);
@@ -527,6 +539,11 @@ BEGIN
       END IF;
       v_changed := v_changed || j.id;
       SELECT * INTO x FROM br_task WHERE queue = j.queue AND job = j.id;
+      IF x.is_cancelled THEN
+        -- It was cancelled, and BullMQ's own tools have retried it.
+        UPDATE br_task SET is_cancelled = false, cancel = NULL, end_of = NULL WHERE queue = j.queue AND job = j.id
+        RETURNING * INTO x;
+      END IF;
       v_row := br_row(j, x);
       RETURN;
     END IF;
@@ -576,7 +593,7 @@ const QUESTIONS = [
       v_answer := br_insert_plain(p, v_inputs, v_brs, v_now);
     ELSE
       SELECT i.v_answer, i.v_cancelled, i.v_refusal INTO v_answer, v_cancelled, v_refusal
-        FROM br_insert_each(v_base, p, v_inputs, v_brs, v_now) i;
+        FROM br_insert_each(v_base, p, v_inputs, v_brs, v_now, v_me) i;
     END IF;
     IF v_refusal IS NULL AND v_most IS NOT NULL THEN
       SELECT json_build_array('full', v_pending) INTO v_refusal
@@ -652,7 +669,8 @@ const QUESTIONS = [
   IF v_is IS DISTINCT FROM 'active' OR v_lock IS DISTINCT FROM v_me THEN
     -- Perhaps it is written already, and only the answer was lost: no other attempt has begun since, and this one is over.
     IF v_is IS NULL OR v_attempt <> raw[3]::integer
-      OR NOT (v_is IN ('completed', 'failed') OR (v_to = 'delayed' AND v_is = 'delayed')) THEN v_word := 'lost'; END IF;
+      OR NOT (v_is IN ('completed', 'failed') OR (v_to = 'delayed' AND v_is = 'delayed')
+        OR (v_to = 'wait' AND v_is = 'waiting')) THEN v_word := 'lost'; END IF;
   ELSE
     IF v_to <> 'completed' AND v_cancel <> raw[10] THEN RETURN json_build_array('cancel', v_cancel); END IF;
     IF raw[11] <> '-' OR v_flags ~ '[cdn]' THEN
@@ -672,11 +690,10 @@ const QUESTIONS = [
       v_over := br_ended(v_base, v_queue, v_job, CASE WHEN v_flags ~ 'c' THEN 'cancelled' ELSE 'failed' END);
     ELSIF v_to = 'delayed' THEN
       PERFORM move_to_delayed(v_queue, v_job, v_me, v_now + v_delay, v_delay, true, NULL, NULL);
-    ELSE
-      IF v_flags ~ 'u' THEN
-        UPDATE job SET attempts_started = attempts_started - 1 WHERE queue = v_queue AND id = v_job;
-      END IF;
-      PERFORM move_active_to_wait(v_queue, v_job, v_me, v_now);
+    ELSE PERFORM move_active_to_wait(v_queue, v_job, v_me, v_now);
+    END IF;
+    IF v_flags ~ 'u' THEN
+      UPDATE job SET attempts_started = attempts_started - 1 WHERE queue = v_queue AND id = v_job;
     END IF;
     v_changed := ARRAY[v_job];
     IF v_till IS NOT NULL THEN
@@ -735,6 +752,7 @@ const QUESTIONS = [
     -- A number is shown as one elsewhere, too.
     PERFORM update_progress(v_queue, v_job,
       CASE WHEN raw[1] ~ '^\\d{1,9}(\\.\\d{1,6})?$' THEN raw[1]::jsonb ELSE to_jsonb(raw[1]) END);
+  ELSIF p ->> 'field' = 'br:alone' THEN UPDATE br_task SET alone = raw[1] WHERE queue = v_queue AND job = v_job;
   ELSE UPDATE br_task SET saved = raw[1] WHERE queue = v_queue AND job = v_job;
   END IF;
   PERFORM br_changed(v_base, v_me, ARRAY[v_job]);
@@ -774,7 +792,7 @@ const QUESTIONS = [
   IF v_op IN ('cancel', 'fail') THEN
     UPDATE br_task SET died = NULL, cancel = CASE v_op WHEN 'cancel' THEN raw[4] ELSE cancel END
      WHERE queue = v_queue AND job = v_job;
-    v_over := br_end_waiting(v_base, v_now, v_queue, v_job,
+    v_over := br_end_waiting(v_base, v_now, v_me, v_queue, v_job,
       CASE v_op WHEN 'cancel' THEN 'cancelled' ELSE p ->> 'reason' END, v_op = 'cancel');
   ELSIF v_op = 'priority' THEN
     UPDATE job SET priority = (p ->> 'priority')::integer WHERE queue = v_queue AND id = v_job;
@@ -829,7 +847,7 @@ const QUESTIONS = [
       CONTINUE WHEN j.id IS NULL OR x.blocked = 0 OR NOT j.state IN ('delayed', 'waiting-children');
       IF e.state <> 'succeeded' AND x.br::json ->> 'onParentFailure' IS DISTINCT FROM 'run' THEN
         UPDATE br_task SET end_of = e.state || ' ' || e.job WHERE queue = r.queue AND job = r.job;
-        PERFORM br_end_waiting(v_base, v_now, r.queue, r.job, 'cancelled', true);
+        PERFORM br_end_waiting(v_base, v_now, v_me, r.queue, r.job, 'cancelled', true);
         v_cancelled := v_cancelled || (r.queue || ' ' || r.job);
       ELSE
         UPDATE br_task SET blocked = blocked - 1 WHERE queue = r.queue AND job = r.job;
@@ -903,7 +921,9 @@ const QUESTIONS = [
     PERFORM FROM job WHERE queue = v_queue AND state = 'active' ORDER BY id FOR UPDATE;
     UPDATE br_task x SET
       died = coalesce(x.died || ',', '') || j.attempts_started || ':' || j.processed_at_ms || ':'
-        || CASE WHEN x.leaver IS NULL THEN 'died' ELSE 'left' END || ':' || v_now,
+        -- A suspect that did not run, but was about to be put back, has not died of itself.
+        || CASE WHEN x.leaver IS NULL AND (coalesce(x.died, '') !~ ':died:.*:died:' OR x.alone = j.attempts_started::text)
+          THEN 'died' ELSE 'left' END || ':' || v_now,
       leaver = NULL
       FROM job j
      WHERE j.queue = v_queue AND j.state = 'active' AND j.stalled_marked AND j.locked_until_ms < v_clock
@@ -1148,6 +1168,18 @@ const QUESTIONS = [
     JOIN job j ON j.queue = each ->> 0 AND j.id = each ->> 1 AND j.state = 'active' AND j.lock_token = v_me
    WHERE x.queue = j.queue AND x.job = j.id;
   RETURN '1';
+`,
+  ),
+
+  // What this worker holds, as rows.
+  question(
+    'mine',
+    '\n',
+    `
+  RETURN (SELECT coalesce(json_agg(br_row(j, x)), '[]') FROM br_queue q
+    JOIN job j ON j.queue = q.queue AND j.state = 'active' AND j.lock_token = v_me
+    LEFT JOIN br_task x ON x.queue = j.queue AND x.job = j.id
+    WHERE q.base = v_base);
 `,
   ),
 ]

@@ -7,6 +7,8 @@ export const RETRY = { first: 50, most: 1_000 }
 /** @param where the name of the backend */
 export function asEngineError(where: string, error: unknown): unknown {
   if (error instanceof BackgroundRunnerError) return error
+  // What was asked of Redis: inputs, and the password.
+  if (error instanceof Error && 'command' in error) delete error.command
   return new EngineError(`${where}: ${error instanceof Error ? error.message : String(error)}`, { cause: error })
 }
 

@@ -8,7 +8,7 @@
  */
 import { AsyncResource } from 'node:async_hooks'
 import PQueue from 'p-queue'
-import { type Alarm, after, at, type Clock, KeepAlive, nextTurn, Turn } from '../clock.js'
+import { type Alarm, after, at, type Clock, KeepAlive, nextTurn, systemClock, Turn } from '../clock.js'
 import type {
   CancelRequest,
   Capabilities,
@@ -24,7 +24,7 @@ import type {
   TaskCounts,
   TaskEvent,
 } from '../engine.js'
-import { InvalidStateError, TaskNotFoundError } from '../errors.js'
+import { EngineError, InvalidStateError, TaskNotFoundError } from '../errors.js'
 import { type Explanation, MOST_IDS, type Reason } from '../explanation.js'
 import { copyJson, type Json } from '../json.js'
 import { isLimited } from '../limits.js'
@@ -43,6 +43,8 @@ const TICKETS_A_TURN = 100
 const PRUNE_DELAY = 1_000
 /** After a fault of the store, work is tried again after this many ms. */
 const FAULT_DELAY = 1_000
+/** How long the last count, of what waits as the engine stops, may take: ms of real time, for what does not answer is a real machine. */
+const LAST_COUNT = 1_000
 
 /** An engine over a store: what `memory()` is made of, and any other store can be. */
 export function localEngine<Task extends StoredTask>(store: Store<Task>): Engine {
@@ -490,12 +492,18 @@ class LocalEngine<Task extends StoredTask> implements Engine, RunHost<Task> {
 
   /** How many tasks wait; none where the store cannot tell: closing is always possible. */
   async #waiting(): Promise<number> {
+    let alarm: Alarm | undefined
+    const late = new Promise<never>((_resolve, reject) => {
+      alarm = after(systemClock, LAST_COUNT, () => reject(new EngineError('the store does not say what waits')))
+    })
     try {
-      const { queued, scheduled } = await this.#store.counts()
+      const { queued, scheduled } = await Promise.race([this.#store.counts(), late])
       return queued + scheduled
     } catch (error) {
       this.#host.fault(error)
       return 0
+    } finally {
+      alarm?.cancel()
     }
   }
 
@@ -509,27 +517,33 @@ class LocalEngine<Task extends StoredTask> implements Engine, RunHost<Task> {
     for (let claims = -1; claims !== this.#claims && !deadline.aborted; ) {
       claims = this.#claims
       // What cannot be seen cannot be worked off: closing is always possible.
-      await this.#guard(() =>
+      const looked = this.#guard(() =>
         andThen(this.#store.outlook(this.#clock.now()), ({ ready, more }) => {
           if (more) claims = -1
           this.#issueTickets(ready)
         }),
       )
+      await before(deadline, looked)
       await new Promise<void>(nextTurn)
       await this.#quiet(deadline)
     }
   }
 
   /** Resolves when no ticket is left, or when `signal` aborts. */
-  async #quiet(signal: AbortSignal): Promise<void> {
-    if (signal.aborted) return
-    let stopListening = (): void => {}
-    const aborted = new Promise<void>((resolve) => {
-      const listener = (): void => resolve()
-      signal.addEventListener('abort', listener, { once: true })
-      stopListening = () => signal.removeEventListener('abort', listener)
-    })
-    await Promise.race([this.#queue.onIdle(), aborted])
-    stopListening()
+  #quiet(signal: AbortSignal): Promise<void> {
+    return before(signal, this.#queue.onIdle())
   }
+}
+
+/** Resolves when `done` does, or when `signal` aborts. */
+async function before(signal: AbortSignal, done: Promise<void>): Promise<void> {
+  if (signal.aborted) return
+  let stopListening = (): void => {}
+  const aborted = new Promise<void>((resolve) => {
+    const listener = (): void => resolve()
+    signal.addEventListener('abort', listener, { once: true })
+    stopListening = () => signal.removeEventListener('abort', listener)
+  })
+  await Promise.race([done, aborted])
+  stopListening()
 }

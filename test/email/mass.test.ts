@@ -18,7 +18,13 @@ afterAll(() => rmSync(folder, { recursive: true }))
 
 describe('processes that mail from one file and are killed again and again', () => {
   it('tell the truth about every recipient, and nobody gets a mail twice but through unknown', async () => {
-    const report = await mailAndKill({ folder, seed: SEED, mails: MAILS, kills: KILLS, processes: 2 })
+    const report = await mailAndKill({
+      path: join(folder, 'mails.db'),
+      seed: SEED,
+      mails: MAILS,
+      kills: KILLS,
+      processes: 2,
+    })
     console.log(`SEED=${SEED}\n${tableOf(report)}`)
     const { again, once, kills, faults } = report
     expect({ again: again.faults, once: once.faults, faults }, `SEED=${SEED}`).toEqual({

@@ -1,13 +1,17 @@
 import { bullmq } from 'background-runner/bullmq'
 import { engineConformance } from 'background-runner/testing'
-import { describe, it } from 'vitest'
+import { afterAll, it } from 'vitest'
+import { testRedis } from '../support/redis.js'
+
+const redis = await testRedis()
+afterAll(() => redis.end())
 
 engineConformance(
-  { describe, it },
+  { describe: redis.describe, it },
   {
     name: 'bullmq on Redis',
     latency: 5,
-    create: (storage) => bullmq({ connection: 'redis://127.0.0.1:6379', prefix: storage, lease: 1_000 }),
+    create: (storage) => bullmq({ connection: redis.url, prefix: redis.prefix(storage) }),
     capabilities: { durable: true, shared: true, feed: 'all', limits: 'process', quotas: false, schedules: true },
   },
 )

@@ -135,12 +135,16 @@ export const list: Topic = topic('list', {
     assert.deepEqual(await found({ states: ['queued'] }), [c.id, a.id])
     assert.deepEqual(await found({ states: ['scheduled', 'cancelled'] }), [d.id, b.id])
     assert.deepEqual(await found({ states: ['running', 'succeeded', 'failed'] }), [])
+    assert.deepEqual(await found({ states: ['failed', 'cancelled'] }), [d.id])
     assert.deepEqual(await found({ names: ['mail'] }), [b.id, a.id])
     assert.deepEqual(await found({ names: ['mail', 'resize'] }), [d.id, c.id, b.id, a.id])
     assert.deepEqual(await found({ names: ['unknown'] }), [])
     assert.deepEqual(await found({ tags: ['x'] }), [c.id, b.id, a.id])
     assert.deepEqual(await found({ tags: ['x', 'y'] }), [c.id, a.id])
     assert.deepEqual(await found({ tags: ['%'] }), [])
+    assert.deepEqual(await found({ tags: ['\ud800'] }), [])
+    assert.deepEqual(await found({ names: ['\ud800'] }), [])
+    assert.equal(await runner.status('\ud800'), undefined)
     assert.deepEqual(await found({ tags: ['x'], names: ['mail'], states: ['queued'] }), [a.id])
   },
 

@@ -1,9 +1,9 @@
-/** Processes that mail what is in one file through a server in this one, which can have each of them killed. */
+/** Processes that mail what is in one file, or one Redis, through a server in this one, which can have each of them killed. */
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { BackgroundRunner, type TaskRecord } from 'background-runner'
-import { sqlite } from 'background-runner/sqlite'
 import { bundle } from '../../sqlite/support/bundle.js'
+import { engineAt } from '../../support/engine-at.js'
 import { fastClock } from '../../support/fast-clock.js'
 import type { SmtpServer } from '../../support/smtp-server.js'
 import { FACTOR, mailTasks, type Settings, type Tasks } from './tasks.js'
@@ -25,7 +25,7 @@ export class Mailers {
     const { path, url, since } = settings
     this.runner = new BackgroundRunner({
       tasks: mailTasks(url, 'nobody.example'),
-      engine: sqlite({ path }),
+      engine: engineAt(path),
       work: false,
       clock: fastClock(FACTOR, since),
     })

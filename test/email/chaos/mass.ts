@@ -2,7 +2,6 @@
  * Mails by the thousand, through a server that fails at random, by processes that are killed on the way; when all is worked
  * off, the records are held to the mailboxes.
  */
-import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { EmailMessage } from 'background-runner/email'
 import { Random } from '../../sqlite/support/random.js'
@@ -12,7 +11,8 @@ import { Mailers } from './mailers.js'
 import { unreliable } from './unreliable.js'
 
 export interface Plan {
-  readonly folder: string
+  /** See `Settings`. */
+  readonly path: string
   readonly seed: number
   readonly mails: number
   readonly kills: number
@@ -50,7 +50,7 @@ const MOMENTS = [
 ] as const
 type Moment = (typeof MOMENTS)[number]
 
-export async function mailAndKill({ folder, seed, mails, kills, processes }: Plan): Promise<Report> {
+export async function mailAndKill({ path, seed, mails, kills, processes }: Plan): Promise<Report> {
   const random = new Random(seed)
   const strikes = plan(random, mails, kills)
   const moments: Record<string, number> = {}
@@ -76,7 +76,7 @@ export async function mailAndKill({ folder, seed, mails, kills, processes }: Pla
     login: { user: 'app', pass: 'secret' },
     ...unreliable(random, (stage, { client }) => strike(stage, client)),
   })
-  await using mailers = await Mailers.over(join(folder, `mails-${seed}.db`), server)
+  await using mailers = await Mailers.over(path, server)
 
   const { runner } = mailers
   for (const name of ['again', 'once'] as const)

@@ -4,6 +4,7 @@ import type { TaskDefinition } from 'background-runner'
 import { type EmailMessage, type EmailResult, emailTask } from 'background-runner/email'
 
 export interface Settings {
+  /** See `engineAt`. */
   readonly path: string
   readonly url: string
   /** Epoch ms from which the clock of all processes runs ahead. */

@@ -1,14 +1,15 @@
 /**
- * A process that is going to be killed: submits and works on one file, and writes down what it knows before and after
+ * A process that is going to be killed: submits and works on one store, and writes down what it knows before and after
  * each thing it does, so that the engine can be held to it. Its settings are its argument, as JSON.
  */
 import { BackgroundRunner, defineTask } from 'background-runner'
-import { sqlite } from 'background-runner/sqlite'
+import { engineAt } from '../../support/engine-at.js'
 import { Random } from '../support/random.js'
 import { noteIn } from './journal.js'
 import { type Strike, Strikes } from './moments.js'
 
 export interface ChildSettings {
+  /** See `engineAt`. */
   readonly path: string
   readonly journal: string
   readonly seed: number
@@ -38,7 +39,7 @@ const work = defineTask({
   retry: { attempts: 5, backoff: { type: 'fixed', delay: 20 } },
   run: async (input: { kind: string; ms: number }, ctx): Promise<string> => {
     const { id, attempt } = ctx
-    note('begin', id, attempt, process.pid, Number(ctx.saved ?? 0))
+    note('begin', id, attempt, process.pid, Number(ctx.saved ?? 0), Date.now())
     if (input.kind === 'saves') {
       await ctx.save(attempt)
       note('saved', id, attempt, process.pid)
@@ -55,7 +56,7 @@ const born = performance.now()
 const age = (): number => performance.now() - born
 const runner = new BackgroundRunner({
   tasks: { work },
-  engine: sqlite({ path, lease }),
+  engine: engineAt(path, lease),
   concurrency,
   // What is cancelled goes soon, so that pruning is a moment too; all else stays to be counted.
   retention: { cancelled: 10 },

@@ -29,6 +29,23 @@ export interface Verdict {
   readonly crashed: number
 }
 
+/** ms from each kill to each begin, elsewhere or anew, of what was running at it. */
+export function recoveries(journal: readonly (readonly string[])[]): number[] {
+  const killed = new Map<string, number>()
+  const running = new Map<string, string>()
+  const spans: number[] = []
+  for (const [what, id = '', second = '', third = '', , at = ''] of journal) {
+    if (what === 'killing') killed.set(id, Number(second))
+    else if (what === 'end') running.delete(id)
+    else if (what === 'begin') {
+      const death = killed.get(running.get(id) ?? '')
+      if (death !== undefined) spans.push(Number(at) - death)
+      running.set(id, third)
+    }
+  }
+  return spans
+}
+
 interface Begun {
   readonly attempt: number
   readonly pid: string

@@ -1,5 +1,5 @@
 /**
- * Kills processes that submit and work on one file, starts them again, and counts what became of every task that was
+ * Kills processes that submit and work on one store, starts them again, and counts what became of every task that was
  * acknowledged. A seed decides who is killed when: half of the time at a moment that the process knows itself to be in,
  * otherwise from outside, whatever it is at.
  */
@@ -8,19 +8,19 @@ import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { BackgroundRunner, defineTask, type TaskRecord } from 'background-runner'
-import { sqlite } from 'background-runner/sqlite'
+import { engineAt, isOnRedis } from '../../support/engine-at.js'
 import { bundle } from '../support/bundle.js'
 import { connect } from '../support/connection.js'
 import { Random } from '../support/random.js'
 import type { ChildSettings } from './child.js'
-import { judge, noteIn, readJournal, type Verdict } from './journal.js'
+import { judge, noteIn, readJournal, recoveries, type Verdict } from './journal.js'
 import { MOMENTS, type Moment, type Strike } from './moments.js'
 
 /** Kills on one file; then it is worked off and counted, and the next one begins. */
 const KILLS_A_FILE = 25
 /** ms after which a process that has not come to its moment is killed from outside. */
 const PATIENCE = 3_000
-/** ms within which the last process must have worked off what is left. */
+/** ms within which the last process must have worked off what is left, beside the lease of who was killed. */
 const TIME_TO_WORK_OFF = 12_000
 
 /** What SQLite cannot know: what is kept of the tasks beside them says the same. */
@@ -36,6 +36,8 @@ export interface Plan {
   readonly workers: number
   /** ms */
   readonly lease: number
+  /** Where each round of this name is; without it, in a file. */
+  readonly at?: (name: string) => string
 }
 
 export interface Report extends Verdict {
@@ -45,6 +47,8 @@ export interface Report extends Verdict {
   /** ms from `new BackgroundRunner` after a kill to `ready` and to the first claim, least first. */
   readonly ready: readonly number[]
   readonly claimed: readonly number[]
+  /** ms from a kill to when what it ran begins again. */
+  readonly begun: readonly number[]
   /** Files that `integrity_check` found damaged, and what the processes reported themselves. */
   readonly damaged: readonly string[]
   readonly faults: readonly string[]
@@ -55,14 +59,16 @@ export async function killAndCount(plan: Plan): Promise<Report> {
   const program = await bundle(new URL('child.ts', import.meta.url))
   const reports: Report[] = []
   for (let done = 0; done < plan.kills; done += KILLS_A_FILE) {
-    const path = join(plan.folder, `${plan.seed}-${reports.length}.db`)
+    const name = `${plan.seed}-${reports.length}`
+    const path = plan.at?.(name) ?? join(plan.folder, `${name}.db`)
+    const journal = join(plan.folder, `${name}.txt`)
     const kills = Math.min(KILLS_A_FILE, plan.kills - done)
-    reports.push(await new Round(program, path, { ...plan, kills }, random).run())
+    reports.push(await new Round(program, path, journal, { ...plan, kills }, random).run())
   }
   return reports.reduce(sum)
 }
 
-/** The kills on one file. */
+/** The kills on one file, or one prefix of Redis. */
 class Round {
   readonly #program: string
   readonly #path: string
@@ -71,10 +77,10 @@ class Round {
   readonly #random: Random
   readonly #damaged: string[] = []
 
-  constructor(program: string, path: string, plan: Plan, random: Random) {
+  constructor(program: string, path: string, journal: string, plan: Plan, random: Random) {
     this.#program = program
     this.#path = path
-    this.#journal = `${path}.txt`
+    this.#journal = journal
     this.#plan = plan
     this.#random = random
   }
@@ -84,7 +90,8 @@ class Round {
     writeFileSync(this.#journal, '')
     // The first ones make the file: killed while they are at it.
     let n = 0
-    for (; n < Math.min(kills, 1 + Math.floor(kills / 12)); n++) {
+    const first = isOnRedis(this.#path) ? 0 : Math.min(kills, 1 + Math.floor(kills / 12))
+    for (; n < first; n++) {
       await this.#killed(this.#start({ moment: 'migration', after: this.#random.below(8) }))
     }
     const strikes = Array.from({ length: kills - n }, (_, i) => this.#strike(n + i))
@@ -103,7 +110,8 @@ class Round {
   /** @param n of the kill: the moments take turns. Of several processes one is killed at a time, so from outside. */
   #strike(n: number): Strike | undefined {
     const moment = MOMENTS[n % MOMENTS.length] as Moment
-    if (moment === 'migration' || this.#plan.workers > 1 || this.#random.next() < 0.3) return undefined
+    if (moment === 'migration' || this.#plan.workers > 1 || isOnRedis(this.#path) || this.#random.next() < 0.3)
+      return undefined
     // Far enough apart that who was running at one kill has mostly ended before the next.
     if (moment === 'prune') return { moment, after: this.#random.below(20) }
     return { moment, after: moment === 'save' ? 20 + this.#random.below(80) : 100 + this.#random.below(400) }
@@ -131,14 +139,15 @@ class Round {
     if (meant !== undefined) await Promise.race([exited(child), sleep(PATIENCE)])
     else if (this.#random.next() < 0.8) await Promise.race([once(child, 'message'), exited(child)])
     if (meant === undefined) await sleep(this.#random.next() * 250)
-    if (child.exitCode !== null) throw new Error(`${this.#path}: a process has ended by itself`)
+    if (child.exitCode !== null) throw new Error(`${this.#journal}: a process has ended by itself`)
     if (isGone(child)) return
-    noteIn(this.#journal)('killing', child.pid ?? 0)
+    noteIn(this.#journal)('killing', child.pid ?? 0, Date.now())
     child.kill('SIGKILL')
     await exited(child)
   }
 
   async #check(): Promise<void> {
+    if (isOnRedis(this.#path)) return
     const database = await connect(this.#path)
     const found = String(database.prepare('PRAGMA integrity_check').get()?.['integrity_check'])
     const made = database.prepare('PRAGMA user_version').get()?.['user_version'] !== 0
@@ -150,10 +159,10 @@ class Round {
 
   async #workOff(): Promise<void> {
     const last = this.#start(undefined, false)
-    await Promise.race([exited(last), sleep(TIME_TO_WORK_OFF)])
+    await Promise.race([exited(last), sleep(TIME_TO_WORK_OFF + this.#plan.lease)])
     if (!isGone(last)) last.kill('SIGKILL') // what is left is stuck
     await exited(last)
-    if (last.exitCode !== null && last.exitCode !== 0) throw new Error(`${this.#path}: the last process failed`)
+    if (last.exitCode !== null && last.exitCode !== 0) throw new Error(`${this.#journal}: the last process failed`)
     await this.#check()
   }
 
@@ -171,6 +180,7 @@ class Round {
       moments,
       ready: spans('ready'),
       claimed: spans('claimed'),
+      begun: recoveries(journal),
       damaged: this.#damaged,
       faults: journal.filter(([what]) => what === 'fault').map((line) => line.slice(1).join(' ')),
     }
@@ -191,6 +201,7 @@ function sum(a: Report, b: Report): Report {
     crashed: a.crashed + b.crashed,
     ready: [...a.ready, ...b.ready],
     claimed: [...a.claimed, ...b.claimed],
+    begun: [...a.begun, ...b.begun],
     damaged: [...a.damaged, ...b.damaged],
     faults: [...a.faults, ...b.faults],
   }
@@ -198,7 +209,7 @@ function sum(a: Report, b: Report): Report {
 
 async function readAll(path: string): Promise<Map<string, TaskRecord>> {
   const tasks = { work: defineTask({ run: () => {} }) }
-  const runner = new BackgroundRunner({ engine: sqlite({ path }), work: false, tasks })
+  const runner = new BackgroundRunner({ engine: engineAt(path), work: false, tasks })
   const records = new Map<string, TaskRecord>()
   for (let cursor: string | undefined; ; ) {
     const page = await runner.list({ limit: 1_000, ...(cursor !== undefined && { cursor }) })

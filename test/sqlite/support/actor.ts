@@ -3,14 +3,17 @@
  * tells its parent what its handlers and its events do. Its settings are its argument, as JSON.
  */
 import { BackgroundRunner, defineTask, RetryLaterError } from 'background-runner'
-import { sqlite } from 'background-runner/sqlite'
+import { engineAt } from '../../support/engine-at.js'
 
 export interface ActorSettings {
+  /** See `engineAt`. */
   readonly path: string
   /** ms @default 15000 */
   readonly lease?: number
   readonly work?: boolean
   readonly concurrency?: number
+  /** Of Redis. */
+  readonly offline?: 'fail' | 'wait'
 }
 
 /** What a handler does: `hold` waits for `release`, or for its signal; `deaf` for the former alone; `sick` has its name held once. */
@@ -37,8 +40,15 @@ export type Answer = { readonly n: number } & (
   | { readonly refusal: { readonly code: string; readonly message: string } }
 )
 
-const { path, lease = 15_000, work = true, concurrency = 10 } = JSON.parse(process.argv[2] ?? '') as ActorSettings
-const tell = (told: Partial<Told>): unknown => process.connected && process.send?.(told)
+const {
+  path,
+  lease = 15_000,
+  work = true,
+  concurrency = 10,
+  offline,
+} = JSON.parse(process.argv[2] ?? '') as ActorSettings
+const send = (message: Partial<Told> | Answer): unknown => process.connected && process.send?.(message)
+const tell = (told: Partial<Told>): unknown => send(told)
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => void setTimeout(resolve, ms))
 /** What ends a handler: with an error where it is given none. */
 const released = new Map<string, (output: unknown) => void>()
@@ -62,7 +72,7 @@ const runner = new BackgroundRunner({
       },
     }),
   },
-  engine: sqlite({ path, lease }),
+  engine: engineAt(path, lease, offline),
   work,
   concurrency,
   cancelGrace: 50,
@@ -90,10 +100,10 @@ process.on('message', async ({ n, verb, args }: Request) => {
   const call = (MORE[verb] ?? runner[verb as 'status'].bind(runner)) as (...args: readonly unknown[]) => unknown
   try {
     const value = await call(...args)
-    process.send?.({ n, value: JSON.parse(JSON.stringify(value ?? null)) } satisfies Answer)
+    send({ n, value: JSON.parse(JSON.stringify(value ?? null)) })
   } catch (error) {
     const { code = '', message = '' } = error as { code?: string; message?: string }
-    process.send?.({ n, refusal: { code, message } } satisfies Answer)
+    send({ n, refusal: { code, message } })
   }
 })
 process.once('SIGTERM', () => void runner.close().then(() => process.connected && process.disconnect()))
