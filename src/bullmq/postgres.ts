@@ -15,8 +15,8 @@ import { type Alarm, after, type Clock, nextTurn, systemClock } from '../clock.j
 import { MissingDependencyError } from '../errors.js'
 import type { Answer, Asker, Backend, BackendHost } from './backend.js'
 import { loadMigrations, migrate } from './migrate.js'
-import { gatherClaims, gatherSubmissions } from './postgres-gather.js'
 import { letGo, PostgresNews } from './postgres-news.js'
+import { gatherClaims, gatherSubmissions, inOrderOfJob } from './postgres-order.js'
 import { asEngineError, hasLost, isAway, RETRY, wasCut } from './trouble.js'
 
 /** How long a verb waits for PostgreSQL, ms. */
@@ -103,7 +103,7 @@ export class Postgres implements Backend {
       throw this.#error(error)
     }
     const ask = this.#asker(verbs)
-    const patiently = gatherClaims(this.#patient(this.#asker(work), () => this.#tellBack()))
+    const patiently = gatherClaims(inOrderOfJob(this.#patient(this.#asker(work), () => this.#tellBack())))
     this.verbs = this.#ordered(gatherSubmissions(isPatient ? this.#patient(ask) : this.#undeterred(ask)))
     this.work = (...question) =>
       question[0] === 'mine'

@@ -1,4 +1,6 @@
 /**
+ * What would go wrong, or go slowly, if it went side by side over several connections.
+ *
  * What is asked for while the same is under way is done in one go after it. Claims, since side by side they would start
  * tasks in any order; and submissions, since one by one each would wait for the disk.
  */
@@ -52,6 +54,32 @@ export function gatherClaims(ask: Asker): Asker {
 
 function isSame(a: Batch['what'], b: Batch['what']): boolean {
   return a.length === b.length && a.every((each, i) => each === b[i])
+}
+
+/** Work in which what is written of one job is written in the order in which it was asked for. */
+export function inOrderOfJob(ask: Asker): Asker {
+  const last = new Map<string, Promise<Answer>>()
+  return (...question) => {
+    const job = jobOf(...question)
+    if (job === undefined) return ask(...question)
+    const before = last.get(job)
+    const next = (): Promise<Answer> => ask(...question)
+    const answer = before === undefined ? next() : before.then(next, next)
+    last.set(job, answer)
+    const done = (): void => {
+      if (last.get(job) === answer) last.delete(job)
+    }
+    answer.then(done, done)
+    return answer
+  }
+}
+
+/** Which job is written of. */
+function jobOf(...[question, , parameters]: Parameters<Asker>): string | undefined {
+  if (question === 'settle') return (parameters as readonly (string | number)[]).slice(0, 2).join(' ')
+  if (question !== 'put') return undefined
+  const { queue, id } = parameters as { readonly queue: string; readonly id: string }
+  return `${queue} ${id}`
 }
 
 /** What `insert` is asked, as far as it matters here. */
