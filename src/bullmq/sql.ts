@@ -341,7 +341,10 @@ BEGIN
   UPDATE br_task SET is_cancelled = v_is_cancelled WHERE queue = v_queue AND job = v_job;
   PERFORM publish_event(v_queue, 'failed', jsonb_build_object('jobId', v_job, 'failedReason', v_why, 'prev', 'waiting'));
   -- Perhaps all is done, and somebody waits for that.
-  IF NOT EXISTS (SELECT FROM job WHERE queue = v_queue AND state IN ('waiting', 'active', 'delayed', 'waiting-children')) THEN
+  IF NOT EXISTS (SELECT FROM job WHERE queue = v_queue AND state = 'waiting')
+    AND NOT EXISTS (SELECT FROM job WHERE queue = v_queue AND state = 'active')
+    AND NOT EXISTS (SELECT FROM job WHERE queue = v_queue AND state = 'delayed')
+    AND NOT EXISTS (SELECT FROM job WHERE queue = v_queue AND state = 'waiting-children') THEN
     PERFORM br_tell_all(v_base, v_me, 'drained');
   END IF;
   RETURN br_ended(v_base, v_queue, v_job, CASE WHEN v_is_cancelled THEN 'cancelled' ELSE 'failed' END);
@@ -409,11 +412,33 @@ END;`,
     `SELECT jsonb_strip_nulls(jsonb_build_object('priority', v_priority, 'attempts', v_attempts, 'delay', nullif(v_delay, 0)))`,
     'sql',
   ),
-  // Many that have nothing to do with any other; in one go for each run of the same queue, so that the order is theirs.
+  // One that was just stored waits for v_parents, or ends with one of them: whether it does.
+  helper(
+    'br_come_after',
+    'v_base text, v_now bigint, v_me text, v_queue text, v_job text, v_parents text[], v_run boolean',
+    'boolean',
+    `
+DECLARE
+  v_blocked integer;
+  v_failed text;
+BEGIN
+  SELECT f.v_blocked, f.v_failed INTO v_blocked, v_failed FROM br_follow(v_base, v_queue, v_job, v_parents) f;
+  IF v_blocked > 0 THEN
+    UPDATE br_task SET blocked = v_blocked WHERE queue = v_queue AND job = v_job;
+    UPDATE job SET state = CASE state WHEN 'waiting' THEN 'waiting-children' ELSE state END WHERE queue = v_queue AND id = v_job;
+  END IF;
+  IF v_failed IS NULL OR v_run THEN RETURN false; END IF;
+  UPDATE br_task SET end_of = v_failed WHERE queue = v_queue AND job = v_job;
+  PERFORM br_end_waiting(v_base, v_now, v_me, v_queue, v_job, 'cancelled', true);
+  RETURN true;
+END;`,
+  ),
+  // Many that are new and have no keys; in one go for each run of the same queue, so that the order is theirs.
   helper(
     'br_insert_plain',
-    'p json, v_inputs text[], v_brs text[], v_now bigint',
-    'json[]',
+    `v_base text, p json, v_inputs text[], v_brs text[], v_now bigint, v_me text,
+  OUT v_answer json[], OUT v_cancelled text[], OUT v_refusal json`,
+    'record',
     `
 DECLARE
   r record;
@@ -427,7 +452,20 @@ BEGIN
     PERFORM add_jobs_bulk(r.queue, r.jobs);
   END LOOP;
   INSERT INTO br_task (queue, job, tags, br) SELECT queue, id, tags, br FROM br_tasks(p, v_inputs, v_brs, v_now) ON CONFLICT DO NOTHING;
-  RETURN (SELECT array_agg(json_build_array(id, 0) ORDER BY n) FROM br_tasks(p, v_inputs, v_brs, v_now));
+  v_cancelled := '{}';
+  v_answer := (SELECT array_agg(json_build_array(id, 0) ORDER BY n) FROM br_tasks(p, v_inputs, v_brs, v_now));
+  -- Each finds those before it.
+  SELECT json_build_array('unknown', parent) INTO v_refusal
+    FROM br_tasks(p, v_inputs, v_brs, v_now) t CROSS JOIN unnest(t.after) AS parent
+    LEFT JOIN br_tasks(p, v_inputs, v_brs, v_now) other ON other.id = parent
+   WHERE other.n >= t.n OR (other.n IS NULL AND br_find(v_base, parent) IS NULL)
+   ORDER BY t.n LIMIT 1;
+  IF v_refusal IS NOT NULL THEN RETURN; END IF;
+  FOR r IN SELECT * FROM br_tasks(p, v_inputs, v_brs, v_now) WHERE after IS NOT NULL LOOP
+    IF br_come_after(v_base, v_now, v_me, r.queue, r.id, r.after, r.run) THEN
+      v_cancelled := v_cancelled || (r.queue || ' ' || r.id);
+    END IF;
+  END LOOP;
 END;`,
   ),
   // One after the other: each finds those before it. What was stored is to be undone if there is a refusal.
@@ -442,8 +480,6 @@ DECLARE
   v_at text;
   v_by_key text;
   v_parent text;
-  v_blocked integer;
-  v_failed text;
 BEGIN
   v_answer := '{}';
   v_cancelled := '{}';
@@ -480,21 +516,10 @@ BEGIN
     FOREACH v_parent IN ARRAY coalesce(r.after, '{}') LOOP
       IF br_find(v_base, v_parent) IS NULL THEN v_refusal := json_build_array('unknown', v_parent); RETURN; END IF;
     END LOOP;
-    v_blocked := 0;
-    v_failed := NULL;
     PERFORM add_job(r.queue, r.id, r.name, to_jsonb(r.input), br_opts(r.priority, r.attempts, r.delay), r.priority, r.delay,
       r.at, r.attempts, NULL, NULL, NULL, NULL, NULL, false);
-    IF r.after IS NOT NULL THEN
-      SELECT f.v_blocked, f.v_failed INTO v_blocked, v_failed FROM br_follow(v_base, r.queue, r.id, r.after) f;
-      IF v_blocked > 0 AND r.delay = 0 THEN
-        UPDATE job SET state = 'waiting-children' WHERE queue = r.queue AND id = r.id;
-      END IF;
-    END IF;
-    INSERT INTO br_task (queue, job, key, tags, br, blocked) VALUES (r.queue, r.id, r.key, r.tags, r.br, v_blocked)
-    ON CONFLICT DO NOTHING;
-    IF v_failed IS NOT NULL AND NOT r.run THEN
-      UPDATE br_task SET end_of = v_failed WHERE queue = r.queue AND job = r.id;
-      PERFORM br_end_waiting(v_base, v_now, v_me, r.queue, r.id, 'cancelled', true);
+    INSERT INTO br_task (queue, job, key, tags, br) VALUES (r.queue, r.id, r.key, r.tags, r.br) ON CONFLICT DO NOTHING;
+    IF r.after IS NOT NULL AND br_come_after(v_base, v_now, v_me, r.queue, r.id, r.after, r.run) THEN
       v_cancelled := v_cancelled || (r.queue || ' ' || r.id);
     END IF;
     v_answer := v_answer || json_build_array(r.id, 0);
@@ -579,18 +604,25 @@ const QUESTIONS = [
   END IF;
   IF v_most IS NOT NULL THEN
     PERFORM pg_advisory_xact_lock(hashtext('br:pending'), br_key(v_base, ''));
-    v_pending := (SELECT count(*) FROM br_queue q JOIN job j ON j.queue = q.queue
-      WHERE q.base = v_base AND j.state IN ('waiting', 'delayed', 'waiting-children'));
+    -- BullMQ has an index of each state.
+    v_pending := (SELECT coalesce(sum((SELECT count(*) FROM job WHERE queue = q.queue AND state = 'waiting')
+        + (SELECT count(*) FROM job WHERE queue = q.queue AND state = 'delayed')
+        + (SELECT count(*) FROM job WHERE queue = q.queue AND state = 'waiting-children')), 0)
+      FROM br_queue q WHERE q.base = v_base);
   END IF;
   SELECT array_agg(text ORDER BY n) FILTER (WHERE n % 2 = 1), array_agg(text ORDER BY n) FILTER (WHERE n % 2 = 0)
     INTO v_inputs, v_brs FROM unnest(raw) WITH ORDINALITY AS texts(text, n);
   PERFORM br_add_queue(v_base, v_me, queue) FROM (
     SELECT DISTINCT queue FROM json_to_recordset(p -> 'tasks') AS (queue text) ORDER BY queue) queues;
-  v_is_plain := NOT EXISTS (SELECT FROM br_tasks(p, v_inputs, v_brs, v_now) WHERE NOT is_new OR key IS NOT NULL OR after IS NOT NULL);
+  -- One that is there already was stored, and only the answer was lost.
+  v_is_plain := cardinality(v_inputs) > 20 AND NOT EXISTS (
+    SELECT FROM br_tasks(p, v_inputs, v_brs, v_now) t
+     WHERE NOT is_new OR key IS NOT NULL OR EXISTS (SELECT FROM job j WHERE j.queue = t.queue AND j.id = t.id));
   v_changed := br_promote(v_base, v_now, 1000);
   BEGIN
-    IF v_is_plain AND cardinality(v_inputs) > 20 THEN
-      v_answer := br_insert_plain(p, v_inputs, v_brs, v_now);
+    IF v_is_plain THEN
+      SELECT i.v_answer, i.v_cancelled, i.v_refusal INTO v_answer, v_cancelled, v_refusal
+        FROM br_insert_plain(v_base, p, v_inputs, v_brs, v_now, v_me) i;
     ELSE
       SELECT i.v_answer, i.v_cancelled, i.v_refusal INTO v_answer, v_cancelled, v_refusal
         FROM br_insert_each(v_base, p, v_inputs, v_brs, v_now, v_me) i;
