@@ -108,11 +108,13 @@ export class Postgres implements Backend {
     this.work = (...question) =>
       question[0] === 'mine'
         ? this.#byItself(() => patiently(...question))
-        : this.#besideOthers(() => patiently(...question))
+        : this.#besideOthers(() => patiently(...question), question[0] === 'outlook')
   }
 
-  #besideOthers(ask: () => Promise<Answer>): Promise<Answer> {
-    const answer = this.#alone === undefined ? ask() : this.#alone.then(ask)
+  /** @param last what was asked before is answered before: whoever looks out has to know of it */
+  #besideOthers(ask: () => Promise<Answer>, last: boolean): Promise<Answer> {
+    const before = last && this.#working.size > 0 ? Promise.allSettled(this.#working) : this.#alone
+    const answer = before === undefined ? ask() : before.then(ask)
     this.#working.add(answer)
     const done = (): void => void this.#working.delete(answer)
     answer.then(done, done)
