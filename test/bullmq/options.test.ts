@@ -28,7 +28,7 @@ describe('bullmq(options)', () => {
 
   it('names each option that is wrong, with its type', () => {
     assert.deepEqual(issuesOf({}), [
-      'connection must be a redis:// URL, options of ioredis, or a client of ioredis, got undefined',
+      'connection must be a redis:// or postgres:// URL, options of ioredis, or a client of ioredis, got undefined',
     ])
     assert.match(issuesOf({ connection: 'http://127.0.0.1' })[0] ?? '', /^connection must be a redis:\/\/ URL/)
     assert.deepEqual(issuesOf({ connection, name: 'a b', prefix: 'a:b', offline: 'later', lease: 10, speed: 1 }), [
