@@ -60,6 +60,7 @@ const PACKAGES = {
   tinypool: '^src/isolation/',
   ioredis: '^src/bullmq/',
   bullmq: '^src/bullmq/',
+  pg: '^src/bullmq/',
 }
 
 const names = Object.keys(STOREYS)

@@ -6,17 +6,24 @@ import { kindOf } from '../errors.js'
 import { localEngine } from '../local/local-engine.js'
 import { fields, type Rule, read, required, rule, span } from '../rules.js'
 import { BullStore } from './bull-store.js'
+import { Postgres } from './postgres.js'
 import { type Connection, Redis } from './redis.js'
 
 export interface BullmqOptions {
-  /** Where Redis is: a `redis://` URL, options of ioredis, or the app's own client, of which copies are made. */
+  /**
+   * Where Redis is: a `redis://` URL, options of ioredis, or the app's own client, of which copies are made. Or where
+   * PostgreSQL is, as a preview: a `postgres://` URL.
+   */
   readonly connection: Connection
   /** Runners of the same name share their tasks; its queues are `<name>.<task>`. @default 'tasks' */
   readonly name?: string
-  /** Before BullMQ's keys; in braces for Redis Cluster: `'{bull}'`. @default 'bull' */
+  /**
+   * Before BullMQ's keys; in braces for Redis Cluster: `'{bull}'`. In PostgreSQL its schema.
+   * @default 'bull', in PostgreSQL 'bullmq'
+   */
   readonly prefix?: string
   /**
-   * While Redis is away, a verb rejects with an `EngineError` within 5 s, or waits until it is back. @default 'fail'
+   * While Redis (or PostgreSQL) is away, a verb rejects with an `EngineError` within 5 s, or waits until it is back. @default 'fail'
    */
   readonly offline?: 'fail' | 'wait'
   /** How long a process may be silent before its tasks are taken over. @default '15s' */
@@ -25,6 +32,9 @@ export interface BullmqOptions {
 
 const isName = (value: unknown): boolean => typeof value === 'string' && /^[^\s:]{1,100}$/.test(value)
 
+const isPostgres = (connection: unknown): connection is string =>
+  typeof connection === 'string' && /^postgres(?:ql)?:\/\//.test(connection)
+
 /** What was given is never shown: there may be a password in it. */
 const connection: Rule<Connection> = (value, path, issues) => {
   const message = typeof value === 'string' ? wrongUrl(value) : wrongOptions(value)
@@ -32,9 +42,10 @@ const connection: Rule<Connection> = (value, path, issues) => {
   return value as Connection
 }
 
-const MUST_BE = 'must be a redis:// URL, options of ioredis, or a client of ioredis'
+const MUST_BE = 'must be a redis:// or postgres:// URL, options of ioredis, or a client of ioredis'
 
 function wrongUrl(value: string): string | undefined {
+  if (isPostgres(value)) return URL.canParse(value) ? undefined : `${MUST_BE}, got ${kindOf(value)}`
   const url = /^rediss?:\/\//.test(value) && URL.canParse(value) ? new URL(value) : undefined
   if (url === undefined) return `${MUST_BE}, got ${kindOf(value)}`
   return /^\/?\d*$/.test(url.pathname)
@@ -70,21 +81,35 @@ const OPTIONS = fields({
   lease,
 })
 
+const SCHEMA = fields({
+  prefix: rule<string>(
+    (value) => typeof value === 'string' && /^[A-Za-z_][A-Za-z0-9_]{0,62}$/.test(value),
+    'must be a schema of PostgreSQL, of letters, digits and underscores',
+  ),
+})
+
 /**
- * The distributed engine: every task is a job of BullMQ in Redis, which many machines may share.
+ * The distributed engine: every task is a job of BullMQ in Redis, which many machines may share; or, as a preview, in
+ * PostgreSQL.
  *
  * @throws {InvalidInputError} naming each option that is wrong
- * @throws {EngineError} {MissingDependencyError} from `runner.ready()`: Redis does not answer, or bullmq or ioredis is not installed
+ * @throws {EngineError} {MissingDependencyError} from `runner.ready()`: Redis does not answer, or bullmq or ioredis (for
+ *   PostgreSQL: pg) is not installed
  */
 export function bullmq(options: BullmqOptions): Engine {
   const {
     connection,
     name = 'tasks',
-    prefix = 'bull',
+    prefix = isPostgres(connection) ? 'bullmq' : 'bull',
     offline = 'fail',
     lease = 15_000,
   } = read('bad bullmq options', options, OPTIONS)
   const isPatient = offline === 'wait'
+  if (isPostgres(connection)) {
+    const { prefix: schema } = read('bad bullmq options', { prefix }, SCHEMA)
+    const settings = { connection, schema: schema as string, base: name, isPatient }
+    return localEngine(new BullStore({ name, lease, backend: (me) => new Postgres(settings, me) }))
+  }
   const settings = { connection, prefix: `${prefix}:`, base: `${prefix}:${name}:`, isPatient }
   return localEngine(new BullStore({ name, lease, backend: (me) => new Redis(settings, me) }))
 }

@@ -8,10 +8,11 @@
  */
 import type { Redis as Client, RedisOptions } from 'ioredis'
 import { type Alarm, after, type Clock, systemClock } from '../clock.js'
-import { BackgroundRunnerError, EngineError, MissingDependencyError } from '../errors.js'
+import { EngineError, MissingDependencyError } from '../errors.js'
 import { type Answer, type Asker, type Backend, type BackendHost, checkFormat, FORMAT } from './backend.js'
 import { warnIfForgetful } from './persistence.js'
 import { loadScripts } from './scripts.js'
+import { asEngineError } from './trouble.js'
 
 export type { Client }
 
@@ -90,7 +91,7 @@ export class Redis implements Backend {
       const made = make({ ...OURS, ...options })
       made.on('error', (error) => {
         this.#lastError = error
-        if (!this.#closed) host.fault(asEngineError(error))
+        if (!this.#closed) host.fault(asEngineError(this.name, error))
       })
       for (const [name, lua] of Object.entries(scripts)) made.defineCommand(`br_${name}`, { lua, numberOfKeys: 1 })
       this.#clients.push(made as Commands)
@@ -146,7 +147,7 @@ export class Redis implements Backend {
     } catch (error) {
       this.close()
       const isVague = error instanceof Error && error.message === 'Connection is closed.'
-      throw asEngineError(isVague ? (this.#lastError ?? error) : error)
+      throw asEngineError(this.name, isVague ? (this.#lastError ?? error) : error)
     } finally {
       alarm?.cancel()
     }
@@ -171,7 +172,7 @@ export class Redis implements Backend {
         const given = Array.isArray(parameters) ? parameters : [JSON.stringify(parameters)]
         return await command.call(client, base, prefix, now, this.#me, ...given, ...raw)
       } catch (error) {
-        throw asEngineError(error)
+        throw asEngineError(this.name, error)
       }
     }
   }
@@ -226,11 +227,4 @@ async function loadIoredis(): Promise<Constructor> {
   } catch (cause) {
     throw new MissingDependencyError('ioredis', 'bullmq() on Redis', { cause })
   }
-}
-
-function asEngineError(error: unknown): unknown {
-  if (error instanceof BackgroundRunnerError) return error
-  // What was asked: inputs, and the password.
-  if (error instanceof Error && 'command' in error) delete error.command
-  return new EngineError(`Redis: ${error instanceof Error ? error.message : String(error)}`, { cause: error })
 }

@@ -21,6 +21,7 @@ describe('bullmq(options)', () => {
     { connection },
     { connection: 'rediss://user:secret@redis.example.com:6380/3' },
     { connection: { host: '127.0.0.1', port: 6379 } },
+    { connection: 'postgresql://user:secret@db.example.com/app', prefix: 'my_schema' },
     { connection, name: 'app', prefix: '{bull}', offline: 'wait', lease: '5s' },
   ])('takes %j', (options) => {
     assert.deepEqual(issuesOf(options), [])
@@ -28,9 +29,12 @@ describe('bullmq(options)', () => {
 
   it('names each option that is wrong, with its type', () => {
     assert.deepEqual(issuesOf({}), [
-      'connection must be a redis:// URL, options of ioredis, or a client of ioredis, got undefined',
+      'connection must be a redis:// or postgres:// URL, options of ioredis, or a client of ioredis, got undefined',
     ])
-    assert.match(issuesOf({ connection: 'http://127.0.0.1' })[0] ?? '', /^connection must be a redis:\/\/ URL/)
+    assert.match(
+      issuesOf({ connection: 'http://127.0.0.1' })[0] ?? '',
+      /^connection must be a redis:\/\/ or postgres:\/\/ URL/,
+    )
     assert.deepEqual(issuesOf({ connection, name: 'a b', prefix: 'a:b', offline: 'later', lease: 10, speed: 1 }), [
       'speed is unknown here; there is connection, name, prefix, offline, lease',
       'name must have 1 to 100 characters, no colon and no white space, got "a b"',

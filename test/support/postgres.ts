@@ -1,0 +1,43 @@
+/**
+ * A PostgreSQL for tests: the one that is there (`POSTGRES_URL`, or 127.0.0.1:5432). Where there is none, what needs one is
+ * left out and says so.
+ */
+import { Client } from 'pg'
+import { describe } from 'vitest'
+
+export interface TestPostgres {
+  readonly url: string
+  /** Of this run alone. */
+  readonly schema: string
+  /** `describe`, or what leaves it out where there is no PostgreSQL. */
+  readonly describe: typeof describe | typeof describe.skip
+  /** Removes what was left. To be called after all tests. */
+  end(): Promise<void>
+}
+
+/** @throws one that `POSTGRES_URL` names has to answer */
+export async function testPostgres(): Promise<TestPostgres> {
+  const named = process.env['POSTGRES_URL']
+  const url = named ?? 'postgres://postgres@127.0.0.1:5432/postgres'
+  const schema = `br_test_${process.pid}`
+  try {
+    await query(url, 'SELECT 1')
+  } catch (error) {
+    if (named !== undefined) throw new Error('POSTGRES_URL names a PostgreSQL that does not answer', { cause: error })
+    console.warn(`left out: no PostgreSQL at ${url} (${error})`)
+    return { url, schema, describe: describe.skip, end: async () => {} }
+  }
+  const end = (): Promise<void> => query(url, `DROP SCHEMA IF EXISTS ${schema} CASCADE`)
+  await end()
+  return { url, schema, describe, end }
+}
+
+async function query(url: string, text: string): Promise<void> {
+  const client = new Client(url)
+  try {
+    await client.connect()
+    await client.query(text)
+  } finally {
+    await client.end()
+  }
+}
