@@ -1,6 +1,6 @@
 /**
  * A PostgreSQL for tests: the one that is there (`POSTGRES_URL`, or 127.0.0.1:5432). Where there is none, what needs one is
- * left out and says so.
+ * left out and says so; under `CI=true` it fails.
  */
 import { Client } from 'pg'
 import { describe } from 'vitest'
@@ -15,7 +15,7 @@ export interface TestPostgres {
   end(): Promise<void>
 }
 
-/** @throws one that `POSTGRES_URL` names has to answer */
+/** @throws under `CI=true` there has to be one, and one that `POSTGRES_URL` names has to answer */
 export async function testPostgres(): Promise<TestPostgres> {
   const named = process.env['POSTGRES_URL']
   const url = named ?? 'postgres://postgres@127.0.0.1:5432/postgres'
@@ -23,7 +23,8 @@ export async function testPostgres(): Promise<TestPostgres> {
   try {
     await query(url, 'SELECT 1')
   } catch (error) {
-    if (named !== undefined) throw new Error('POSTGRES_URL names a PostgreSQL that does not answer', { cause: error })
+    if (named !== undefined || process.env['CI'] === 'true')
+      throw new Error(`there is no PostgreSQL at ${named === undefined ? url : 'POSTGRES_URL'}`, { cause: error })
     console.warn(`left out: no PostgreSQL at ${url} (${error})`)
     return { url, schema, describe: describe.skip, end: async () => {} }
   }
