@@ -23,6 +23,7 @@ import { MOST_AHEAD, MOST_IDS, type Reason } from '../explanation.js'
 import type { Json } from '../json.js'
 import * as life from '../lifecycle.js'
 import { fromCursor, toCursor } from '../local/cursor.js'
+import { reasonOf, saysMuch } from '../local/holds.js'
 import type {
   Admission,
   Cancelled,
@@ -474,7 +475,7 @@ export class BullStore implements Store<BullTask> {
       text: text === task.now ? UNCHANGED : text,
       reason: state === 'succeeded' ? result : draft.error?.message,
       ...(state === 'scheduled' && { delay: Math.max(0, draft.runAt - now) }),
-      ...(outcome.hold !== undefined && { hold: outcome.hold, error: JSON.stringify(errorOf(outcome)) }),
+      ...(outcome.hold !== undefined && { hold: outcome.hold, error: JSON.stringify(reasonOf(outcome)) }),
     }
     return (await this.#backend.work('settle', now, this.#verdict(draft, verdict, next))) as [
       string,
@@ -1019,17 +1020,6 @@ function claimArguments({ lock, queues }: Claiming): (string | number)[] {
   return [lock, ...queues]
 }
 
-/** Whether a verdict without a hold says that what the name needs works again: see local/holds.ts. */
-function saysMuch(event: TaskEvent, outcome: Outcome): boolean {
-  if (event === 'retrying') return outcome.type === 'retry' && outcome.countsAsAttempt
-  return event !== 'cancelled'
-}
-
-function errorOf(outcome: Outcome): SerializedError {
-  const { thrown, error } = outcome as { readonly thrown?: SerializedError; readonly error: SerializedError }
-  return thrown ?? error
-}
-
 function holdOf(name: string, outcome: Outcome): Hold {
-  return { name, until: outcome.hold as number, error: errorOf(outcome) }
+  return { name, until: outcome.hold as number, error: reasonOf(outcome) }
 }

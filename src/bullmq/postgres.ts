@@ -339,7 +339,7 @@ function storable(json: string): string {
 async function loadDriver(): Promise<Driver> {
   try {
     const { default: driver } = await import('pg')
-    return driver as unknown as Driver
+    return driver as unknown as Driver // the few shapes of it that are used here
   } catch (cause) {
     throw new MissingDependencyError('pg', 'bullmq() on PostgreSQL', { cause })
   }

@@ -193,7 +193,7 @@ export class Redis implements Backend {
     try {
       const popped = await this.#wake.bzpopmin(...queues.map((queue) => `${prefix}${queue}:marker`), own, BLOCK)
       if (popped === null) return undefined
-      // BullMQ's marker is 0 where there is work, and 1 where there will be.
+      // BullMQ's marker is 0 where there is work, and 1 where there will be. (ioredis types the answer for one key.)
       const [key, member] = popped as unknown as [string, string]
       return member === '0' ? key.slice(prefix.length, -':marker'.length) : undefined
     } finally {
@@ -223,7 +223,7 @@ export class Redis implements Backend {
 async function loadIoredis(): Promise<Constructor> {
   try {
     const { Redis } = await import('ioredis')
-    return Redis as unknown as Constructor
+    return Redis as unknown as Constructor // its own overloads do not take optional options as our compiler reads them
   } catch (cause) {
     throw new MissingDependencyError('ioredis', 'bullmq() on Redis', { cause })
   }

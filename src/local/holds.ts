@@ -98,7 +98,7 @@ export class Holds<Key> {
       return { event, hold: undefined }
     }
     if (held !== undefined && until <= held.until) return event
-    const error = reason(outcome)
+    const error = reasonOf(outcome)
     this.put(name, { until, error, probe: held?.probe })
     return { event, hold: { name, until, error } }
   }
@@ -128,13 +128,13 @@ export class Holds<Key> {
 }
 
 /** Whether a verdict without a hold says that the transport works again. By the event: a cancel may have won. */
-function saysMuch(event: TaskEvent, outcome: Outcome): boolean {
+export function saysMuch(event: TaskEvent, outcome: Outcome): boolean {
   if (event === 'retrying') return outcome.type === 'retry' && outcome.countsAsAttempt
   return event !== 'cancelled'
 }
 
 /** What the handler threw, whatever became of its task: who asks for a hold has thrown. */
-function reason(outcome: Outcome): SerializedError {
+export function reasonOf(outcome: Outcome): SerializedError {
   const { thrown, error } = outcome as { readonly thrown?: SerializedError; readonly error: SerializedError }
   return thrown ?? error
 }
