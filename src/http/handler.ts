@@ -23,7 +23,8 @@ export interface Place {
   readonly last: string
 }
 
-export type Serve = (request: Request, place: Place) => Promise<Response>
+/** @param place undefined: nowhere */
+export type Serve = (request: Request, place: Place | undefined) => Promise<Response>
 
 /** Of what every answer says; a page or a frame may say otherwise. */
 const HEADERS = Object.entries({
@@ -33,6 +34,8 @@ const HEADERS = Object.entries({
   'Referrer-Policy': 'no-referrer',
   'Cross-Origin-Resource-Policy': 'same-origin',
 })
+
+const NOWHERE = new Problem(404, 'NOT_FOUND', 'There is no such route.')
 
 const METHODS = ['GET', 'POST', 'PUT', 'DELETE'] as const
 
@@ -79,7 +82,7 @@ export function serving(runner: BackgroundRunner, options: FilledOptions, clock:
   }
   app.notFound(({ req }) => {
     const allowed = METHODS.filter((method) => app.router.match(method, req.path)[0].length > 0)
-    if (allowed.length === 0) throw new Problem(404, 'NOT_FOUND', 'There is no such route.')
+    if (allowed.length === 0) throw NOWHERE
     const Allow = allowed.join(', ')
     throw new Problem(405, 'METHOD_NOT_ALLOWED', `There is ${Allow} here.`, { headers: { Allow } })
   })
@@ -93,12 +96,14 @@ export function serving(runner: BackgroundRunner, options: FilledOptions, clock:
   }
   app.onError(failure)
 
-  const answered = async (request: Request, { path, last }: Place): Promise<Response> => {
+  const answered = async (request: Request, place: Place | undefined): Promise<Response> => {
     try {
       const rights = await rightsOf(options.authorize, request, failed)
+      if (place === undefined) throw NOWHERE
+      const { path, last } = place
       // The page's own references are relative to its folder.
       if (path === '' && options.dashboard && rights.has('read'))
-        return redirect(`${last}/${new URL(request.url).search}`)
+        return redirect(`./${last}/${new URL(request.url).search}`)
       return await app.fetch(request, { rights, path: path === '' ? '/' : path })
     } catch (error) {
       return failure(error)

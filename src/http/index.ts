@@ -55,13 +55,18 @@ async function load(runner: BackgroundRunner, options: ReturnType<typeof fillOpt
 
 /**
  * Where in the routes a request leads. A framework may have taken the path that they are mounted at off; what the client
- * asked for is then told by the adapter beside the request.
+ * asked for is then told by the adapter beside the request. Where nobody tells it, a path that does not begin with the
+ * base is taken for one that has been cut.
+ *
+ * @returns undefined: it is not ours
  */
-function placeOf(request: Request, env: unknown, basePath: string): Place {
+function placeOf(request: Request, env: unknown, basePath: string): Place | undefined {
   const seen = new URL(request.url).pathname
   const asked = askedFor(env)
   const isMounted = asked !== undefined && asked !== seen && (seen === '/' || asked.endsWith(seen))
-  const below = !isMounted && isBelow(seen, basePath) ? seen.slice(basePath.length) : seen
+  const isOurs = isBelow(seen, basePath)
+  if (!isOurs && !isMounted && asked !== undefined) return undefined
+  const below = isOurs && !isMounted ? seen.slice(basePath.length) : seen
   const whole = isMounted ? asked : seen
   const path = below === '/' && !whole.endsWith('/') ? '' : below
   return { path, last: whole.slice(whole.lastIndexOf('/') + 1) }
