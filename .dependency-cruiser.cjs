@@ -49,6 +49,7 @@ const FOLDERS = {
   bullmq: ['local', 'leaf', 'seam', 'life'],
   isolation: ['leaf', 'definition', 'executor'],
   testing: ['surface'],
+  http: ['surface'],
 }
 
 /** A third-party package and the one place that may import it. */
@@ -61,6 +62,10 @@ const PACKAGES = {
   ioredis: '^src/bullmq/',
   bullmq: '^src/bullmq/',
   pg: '^src/bullmq/',
+  hono: '^src/http/',
+  zod: '^src/http/',
+  preact: '^src/http/dashboard/',
+  uplot: '^src/http/dashboard/',
 }
 
 const names = Object.keys(STOREYS)
