@@ -17,6 +17,7 @@ import { TaskPage } from './task.js'
 import { Text } from './text.js'
 import { type Theme, useTheme } from './theme.js'
 import { Ago, Notice, StateIcon } from './ui.js'
+import { visibleText } from './visible.js'
 
 /** ms: holds and pauses are not among the events. */
 const EVERY = 10_000
@@ -112,9 +113,11 @@ export function App(): VNode {
             <h1 id="page-title" class="sr" tabIndex={-1}>
               Tasks
             </h1>
-            {overview !== undefined && <Standing overview={overview} manage={manage} refresh={refresh} />}
+            {overview !== undefined && <Standing overview={overview} />}
             <Tiles counts={overview?.counts} route={route} />
-            <Charts dark={dark} />
+            <Charts dark={dark}>
+              {overview !== undefined && manage && <PauseButtons paused={overview.paused} refresh={refresh} />}
+            </Charts>
             <TaskList
               filter={route.filter}
               cursor={route.cursor}
@@ -181,9 +184,26 @@ function Tiles({ counts, route }: { counts: Counts | undefined; route: Route & {
 }
 
 /** What keeps more than one task: a pause, names that are held. */
-function Standing({ overview, manage, refresh }: { overview: Overview; manage: boolean; refresh: () => void }): VNode {
-  const { paused, holds } = overview
-  const set = (pausing: boolean): void =>
+function Standing({ overview: { paused, holds } }: { overview: Overview }): VNode {
+  return (
+    <div class="standing">
+      {paused === true && (
+        <Notice tone="warn" title="Paused">
+          No attempt starts until it is resumed.
+        </Notice>
+      )}
+      {holds.map(({ name, until, error }) => (
+        <Notice key={name} tone="warn" title={`Held: ${visibleText(name, 80)}`}>
+          None of them starts; one is tried <Ago at={until} />. <Text>{error.message}</Text>
+        </Notice>
+      ))}
+    </div>
+  )
+}
+
+/** Both where it is not known whether it is paused. */
+function PauseButtons({ paused, refresh }: { paused: boolean | null; refresh: () => void }): VNode {
+  const ask = (pausing: boolean): void =>
     openDialog({
       title: pausing ? 'Pause everything?' : 'Go on?',
       body: pausing
@@ -197,32 +217,19 @@ function Standing({ overview, manage, refresh }: { overview: Overview; manage: b
         say(pausing ? 'Paused.' : 'Resumed.')
       },
     })
-  const resume = (
-    <button type="button" onClick={() => set(false)}>
-      Resume…
-    </button>
-  )
   return (
-    <div class="standing">
-      {paused === true && (
-        <Notice tone="warn" title="Paused" {...(manage && { action: resume })}>
-          No attempt starts until it is resumed.
-        </Notice>
+    <span class="pause-buttons">
+      {paused !== true && (
+        <button type="button" onClick={() => ask(true)}>
+          Pause…
+        </button>
       )}
-      {holds.map(({ name, until, error }) => (
-        <Notice key={name} tone="warn" title={`Held: ${name}`}>
-          None of them starts; one is tried <Ago at={until} />. <Text>{error.message}</Text>
-        </Notice>
-      ))}
-      {manage && paused !== true && (
-        <div class="standing-actions">
-          <button type="button" class="quiet" onClick={() => set(true)}>
-            Pause…
-          </button>
-          {paused === null && resume}
-        </div>
+      {paused !== false && (
+        <button type="button" class={paused === true ? 'primary' : ''} onClick={() => ask(false)}>
+          Resume…
+        </button>
       )}
-    </div>
+    </span>
   )
 }
 

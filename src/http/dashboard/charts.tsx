@@ -1,5 +1,5 @@
 /** What ended in the last minutes or hours: how many, how many of them failed, how long they waited and ran. */
-import type { VNode } from 'preact'
+import type { ComponentChildren, VNode } from 'preact'
 import { useEffect, useRef, useState } from 'preact/hooks'
 import uPlot from 'uplot'
 import { type Point, type Range, stats as readStats, type Stats } from './api.js'
@@ -100,7 +100,7 @@ const CHARTS: readonly Chart[] = [
   },
 ]
 
-export function Charts({ dark }: { dark: boolean }): VNode {
+export function Charts({ dark, children }: { dark: boolean; children?: ComponentChildren }): VNode {
   const [range, setRange] = useState<Range>('hour')
   const [stats, setStats] = useState<Stats>()
   const read = (signal?: AbortSignal): void => {
@@ -126,6 +126,7 @@ export function Charts({ dark }: { dark: boolean }): VNode {
           ))}
         </fieldset>
         {stats?.sampled === true && <span class="muted">from a sample</span>}
+        {children}
       </header>
       <div class="charts-grid">
         {CHARTS.map((chart) => (
@@ -233,7 +234,7 @@ function optionsOf(
     series: [
       {},
       ...lines.map(({ colour: name, look }): uPlot.Series => {
-        const stroke = colour(name)
+        const stroke = colour(look === 'bars' ? `${name}-bar` : name)
         if (look === 'bars')
           return { fill: stroke, stroke, width: 0, points: { show: false }, ...(bars && { paths: bars }) }
         return {

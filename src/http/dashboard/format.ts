@@ -66,11 +66,11 @@ function two(span: number, unit: number, name: string, lesser: number, lesserNam
   return `${Math.floor(rounded / unit)} ${name}${rest === 0 ? '' : ` ${rest} ${lesserName}`}`
 }
 
-/** How long ago, or how long until then: `just now`, `12 s ago`, `in 3 min`. */
+/** How long ago, or how long until then: `now`, `12 s ago`, `in 3 min`. */
 export function formatAgo(at: number, now: number): string {
   const span = now - at
   const size = Math.abs(span)
-  if (size < 1500) return span >= 0 ? 'just now' : 'now'
+  if (size < 1500) return 'now'
   const text =
     size < MINUTE
       ? `${Math.floor(size / SECOND)} s`

@@ -132,7 +132,7 @@ export function TaskList(props: ListProps): VNode {
                 Task
               </th>
               <th scope="col" class="c-detail">
-                What goes on
+                Progress, or what went wrong
               </th>
               <th scope="col" class="c-attempt">
                 Attempt
