@@ -62,8 +62,8 @@ const PACKAGES = {
   ioredis: '^src/bullmq/',
   bullmq: '^src/bullmq/',
   pg: '^src/bullmq/',
-  hono: '^src/http/',
-  zod: '^src/http/',
+  hono: '^src/http/[^/]+$',
+  zod: '^src/http/[^/]+$',
   preact: '^src/http/dashboard/',
   uplot: '^src/http/dashboard/',
 }

@@ -10,6 +10,7 @@ const subPaths = {
   'testing/index': 'src/testing/index.ts',
   'sqlite/index': 'src/sqlite/index.ts',
   'bullmq/index': 'src/bullmq/index.ts',
+  'http/index': 'src/http/index.ts',
 }
 
 /** And what the executor loads when it is asked for. */

@@ -17,6 +17,7 @@ const ROOT = fileURLToPath(new URL('..', import.meta.url))
  */
 const TREES = [
   { root: 'src/testing/', time: 'src/testing/real-time.ts', chance: undefined },
+  { root: 'src/http/', time: 'src/http/time.ts', chance: undefined },
   { root: 'src/', time: 'src/clock.ts', chance: 'src/options.ts' },
 ]
 /** What only these may use. `Date` alone means: other than to make one of a known time, or to recognise one. */

@@ -1,12 +1,17 @@
 /** The routes in Express 5. An asynchronous handler that throws ends in the last middleware. */
+import { getRequestListener } from '@hono/node-server'
+import type { Handler } from 'background-runner/http'
 import express, { type ErrorRequestHandler, type Express } from 'express'
 import { errorAnswer, RequestError, readPicture, readStatus, taskStatus, WELCOME } from '../shared/answers.js'
 import { readMail } from '../shared/mail-form.js'
 import type { CaughtMail } from '../shared/smtp-catcher.js'
 import type { Runner } from '../shared/tasks.js'
 
-/** @param outbox what the SMTP catcher received; without it there is no route for it */
-export function createApp(runner: Runner, outbox?: readonly CaughtMail[]): Express {
+/**
+ * @param outbox what the SMTP catcher received; without it there is no route for it
+ * @param tasks the dashboard and its API; without it there is none
+ */
+export function createApp(runner: Runner, outbox?: readonly CaughtMail[], tasks?: Handler): Express {
   const app = express()
   app.disable('x-powered-by')
   app.disable('etag')
@@ -53,6 +58,8 @@ export function createApp(runner: Runner, outbox?: readonly CaughtMail[]): Expre
       response.json(outbox)
     })
   }
+
+  if (tasks !== undefined) app.use('/tasks', getRequestListener(tasks))
 
   app.use(() => {
     throw new RequestError(404, 'not found')

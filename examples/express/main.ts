@@ -3,4 +3,4 @@ import { createServer } from 'node:http'
 import { start } from '../shared/start.js'
 import { createApp } from './app.js'
 
-await start((runner, outbox) => createServer(createApp(runner, outbox)))
+await start((runner, outbox, tasks) => createServer(createApp(runner, outbox, tasks)))

@@ -1,5 +1,6 @@
 /** The routes in Hono. Whatever a handler throws ends in `onError`. */
 import type { HttpBindings } from '@hono/node-server'
+import type { Handler } from 'background-runner/http'
 import { Hono } from 'hono'
 import type { ContentfulStatusCode } from 'hono/utils/http-status'
 import { errorAnswer, RequestError, readPicture, readStatus, taskStatus, WELCOME } from '../shared/answers.js'
@@ -7,8 +8,15 @@ import { readMail } from '../shared/mail-form.js'
 import type { CaughtMail } from '../shared/smtp-catcher.js'
 import type { Runner } from '../shared/tasks.js'
 
-/** @param outbox what the SMTP catcher received; without it there is no route for it */
-export function createApp(runner: Runner, outbox?: readonly CaughtMail[]): Hono<{ Bindings: HttpBindings }> {
+/**
+ * @param outbox what the SMTP catcher received; without it there is no route for it
+ * @param tasks the dashboard and its API; without it there is none
+ */
+export function createApp(
+  runner: Runner,
+  outbox?: readonly CaughtMail[],
+  tasks?: Handler,
+): Hono<{ Bindings: HttpBindings }> {
   // The path as it was sent: `Request` would resolve /task_status/%2e%2e to another route.
   const app = new Hono<{ Bindings: HttpBindings }>({
     getPath: (request, options) => options?.env?.incoming.url?.split('?', 1)[0] ?? new URL(request.url).pathname,
@@ -43,6 +51,8 @@ export function createApp(runner: Runner, outbox?: readonly CaughtMail[]): Hono<
   app.post('/task_status/:task_id/retry', async (c) => c.json(taskStatus(await runner.retry(c.req.param('task_id')))))
 
   if (outbox !== undefined) app.get('/outbox', (c) => c.json(outbox))
+
+  if (tasks !== undefined) app.mount('/tasks', tasks)
 
   app.notFound(() => {
     throw new RequestError(404, 'not found')

@@ -4,4 +4,4 @@ import { getRequestListener } from '@hono/node-server'
 import { start } from '../shared/start.js'
 import { createApp } from './app.js'
 
-await start((runner, outbox) => createServer(getRequestListener(createApp(runner, outbox).fetch)))
+await start((runner, outbox, tasks) => createServer(getRequestListener(createApp(runner, outbox, tasks).fetch)))

@@ -18,6 +18,8 @@ export interface Config {
   readonly databasePath: string
   /** Where pictures are rendered. */
   readonly isolation: Isolation
+  /** What opens the dashboard; absent: it is open to this machine, and closed where HOST lets others in. */
+  readonly tasksToken: string | undefined
 }
 
 /** @throws {ConfigError} naming each variable that is wrong */
@@ -53,6 +55,7 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
     retryDelay: whole('RETRY_DELAY', 0, 86_400_000),
     databasePath: text('DATABASE_PATH') ?? 'tasks.db',
     isolation: oneOf('ISOLATION', ISOLATIONS) ?? 'thread',
+    tasksToken: text('TASKS_TOKEN'),
   }
   problems.push(...mailProblems(config), ...databaseProblems(config))
   if (problems.length > 0) throw new ConfigError(problems.join('\n'))

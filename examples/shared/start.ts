@@ -2,14 +2,16 @@
 import { once } from 'node:events'
 import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import type { Handler } from 'background-runner/http'
 import { type Config, ConfigError, readConfig } from './config.js'
+import { createDashboard, dashboardNotice } from './dashboard.js'
 import { shutDownOnSignal } from './shutdown.js'
 import { type CaughtMail, type SmtpCatcher, startSmtpCatcher } from './smtp-catcher.js'
 import { createRunner, type Runner } from './tasks.js'
 
-/** @param createServer makes the HTTP server of one framework */
+/** @param createServer makes the HTTP server of one framework; `tasks` is the dashboard, to be mounted at /tasks */
 export async function start(
-  createServer: (runner: Runner, outbox: readonly CaughtMail[] | undefined) => Server,
+  createServer: (runner: Runner, outbox: readonly CaughtMail[] | undefined, tasks: Handler) => Server,
 ): Promise<void> {
   try {
     const config = readConfig(process.env)
@@ -23,10 +25,11 @@ export async function start(
     await opened(runner, config)
     runner.on('failed', ({ name, id, error }) => console.error(`${name} ${id} failed: ${error?.message}`))
 
-    const server = createServer(runner, catcher?.mails)
+    const server = createServer(runner, catcher?.mails, createDashboard(runner, config))
     shutDownOnSignal(server, runner, catcher)
     const url = await listen(server, config)
     console.log(`listening on ${url}`)
+    console.log(dashboardNotice(url, config))
     if (catcher !== undefined) console.log(`no SMTP_URL is set: mails are not delivered, see them at ${url}/outbox`)
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error

@@ -1,2 +1,2 @@
-/** The dashboard's files by name, as scripts/dashboard.mjs has made them of dashboard/. */
+/** The files of the dashboard by their names: made of dashboard/ by scripts/dashboard.mjs. */
 export const assets: Readonly<Record<string, { readonly type: string; readonly body: string }>>

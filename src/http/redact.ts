@@ -1,0 +1,122 @@
+/**
+ * What is shown to nobody: the values of properties by their names, in whatever leaves over HTTP. A copy is made only
+ * where something is hidden.
+ */
+import type { Json } from '../index.js'
+
+export const HIDDEN = '[redacted]'
+
+/** At any depth. */
+export const DEFAULT_REDACT: readonly string[] = [
+  'password',
+  'passwd',
+  'pwd',
+  'passphrase',
+  'pass',
+  'secret',
+  'clientSecret',
+  'token',
+  'accessToken',
+  'refreshToken',
+  'idToken',
+  'authToken',
+  'csrfToken',
+  'apiKey',
+  'accessKey',
+  'secretKey',
+  'secretAccessKey',
+  'privateKey',
+  'authorization',
+  'proxyAuthorization',
+  'cookie',
+  'setCookie',
+  'session',
+  'sessionId',
+  'credentials',
+  'creditCard',
+  'cardNumber',
+  'cvv',
+  'cvc',
+  'pin',
+  'otp',
+  'ssn',
+].map((name) => `*.${name}`)
+
+/** Hides in a value what the patterns name. */
+export type Redact = <T>(value: T) => T
+
+/** Where a walk may go on in a pattern. */
+interface Pattern {
+  readonly steps: readonly string[]
+  /** It began with `*.`: it may begin at any depth. */
+  readonly anywhere: boolean
+}
+
+/** Spellings of one name. */
+function plain(name: string): string {
+  return name.toLowerCase().replace(/[-_\s]/g, '')
+}
+
+/** @param patterns checked: no empty step, no `*` at the end */
+export function redactor(patterns: readonly string[]): Redact {
+  const names = new Set<string>()
+  const others: Pattern[] = []
+  for (const pattern of patterns) {
+    const steps = pattern.split('.').map((step) => (step === '*' ? step : plain(step)))
+    if (steps.length === 2 && steps[0] === '*') names.add(steps[1] as string)
+    else others.push({ steps: steps[0] === '*' ? steps.slice(1) : steps, anywhere: steps[0] === '*' })
+  }
+  const beginnings = others.map((pattern) => ({ pattern, at: 0 }))
+  const again = beginnings.filter(({ pattern }) => pattern.anywhere)
+  const known = new Map<string, string>()
+  const plainly = (key: string): string => {
+    let name = known.get(key)
+    if (name === undefined) {
+      name = plain(key)
+      if (known.size < MOST_KNOWN && key.length < LONG) known.set(key, name)
+    }
+    return name
+  }
+
+  const walk = (value: Json, open: readonly Position[]): Json => {
+    if (typeof value !== 'object' || value === null) return value
+    let copy: Record<string, Json> | Json[] | undefined
+    for (const [key, child] of Object.entries(value as Record<string, Json>)) {
+      if (child === undefined) continue
+      const shown = step(Array.isArray(value) ? undefined : plainly(key), child, open)
+      if (shown === child) continue
+      copy ??= Array.isArray(value) ? [...value] : { ...(value as Record<string, Json>) }
+      define(copy, key, shown)
+    }
+    return (copy as Json | undefined) ?? value
+  }
+
+  /** @param name undefined: the child of an array, which a pattern may pass over or take for a step */
+  const step = (name: string | undefined, child: Json, open: readonly Position[]): Json => {
+    if (name !== undefined && names.has(name)) return HIDDEN
+    if (open.length === 0) return walk(child, open)
+    const next: Position[] = name === undefined ? [...open] : [...again]
+    for (const { pattern, at } of open) {
+      const wanted = pattern.steps[at]
+      if (wanted !== '*' && wanted !== name) continue
+      if (at + 1 === pattern.steps.length) return HIDDEN
+      next.push({ pattern, at: at + 1 })
+    }
+    return walk(child, next)
+  }
+
+  return (value) => walk(value as Json, beginnings) as typeof value
+}
+
+interface Position {
+  readonly pattern: Pattern
+  readonly at: number
+}
+
+const MOST_KNOWN = 10_000
+const LONG = 100
+
+/** Also where the key is `__proto__`, which JSON may hold. */
+function define(target: object, key: string, value: Json): void {
+  Object.defineProperty(target, key, { value, enumerable: true, writable: true, configurable: true })
+}
