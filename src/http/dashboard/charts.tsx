@@ -166,15 +166,32 @@ function ChartView({ chart, stats, dark }: { chart: Chart; stats: Stats | undefi
     if (stats !== undefined) plot.current?.setData(dataOf(chart, stats))
   }, [stats])
 
+  const step = (event: KeyboardEvent): void => {
+    const by = event.key === 'ArrowLeft' ? -1 : event.key === 'ArrowRight' ? 1 : 0
+    const count = stats?.points.length ?? 0
+    if (by === 0 || count === 0) return
+    event.preventDefault()
+    const next = Math.min(count - 1, Math.max(0, (index ?? count - (by < 0 ? 0 : 1)) + by))
+    const left = plot.current?.valToPos((stats?.points[next]?.at ?? 0) / 1000, 'x') ?? -10
+    plot.current?.setCursor({ left, top: 0 })
+  }
   const point = index === null ? undefined : stats?.points[index]
   return (
     <figure class="card chart" aria-label={title}>
       <figcaption>
         <h3>{title}</h3>
         <span class="headline num">{stats === undefined ? '…' : headline(stats)}</span>
-        <span class="sr">{stats === undefined ? '' : summary(stats)}</span>
       </figcaption>
-      <div class="plot" ref={place} aria-hidden="true" />
+      <div
+        class="plot"
+        ref={place}
+        role="img"
+        aria-label={stats === undefined ? title : `${title}: ${summary(stats)}`}
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: the arrow keys read it point by point
+        tabIndex={0}
+        onKeyDown={step}
+        onBlur={() => setIndex(null)}
+      />
       <div class="legend" aria-hidden="true">
         {[...lines].reverse().map((line) => {
           const value = point === undefined ? null : line.read(point)
@@ -223,8 +240,8 @@ function optionsOf(
     axes: [
       {
         ...axis,
-        size: 24,
-        gap: 4,
+        size: 28,
+        gap: 8,
         space: 64,
         grid: { show: false },
         values: (_, at) => at.map((each) => formatClock(each * 1000, interval < 60_000 && each % 60 !== 0)),

@@ -178,6 +178,8 @@ export function TaskList(props: ListProps): VNode {
   )
 }
 
+const NOTHING: ReadonlySet<string> = new Set()
+
 interface RowsSource {
   readonly filter: Filter
   readonly cursor: string | undefined
@@ -203,12 +205,16 @@ function useRows(source: RowsSource): RowsState {
   const [rows, setRows] = useState(NO_ROWS)
   const [error, setError] = useState<string>()
   const [loading, setLoading] = useState(true)
-  const [asked, setAsked] = useState(0)
+  /** How often it was read anew; `gently`: because of news, not because somebody wants to see it. */
+  const [asked, setAsked] = useState({ times: 0, gently: false })
   const latest = useRef(source)
   latest.current = source
   /** News that came while the page was read: the page may be older than that. */
   const missed = useRef<Pick<News, 'tasks' | 'removed'>[] | undefined>(undefined)
   const again = useRef<ReturnType<typeof setTimeout>>(undefined)
+  /** While the list held still something was missed. */
+  const behind = useRef(false)
+  const read = useRef<string>(undefined)
 
   const situation = () => {
     const { filter, cursor, still } = latest.current
@@ -221,8 +227,19 @@ function useRows(source: RowsSource): RowsState {
     missed.current = []
     list(filter, MOST_ROWS, cursor, controller.signal)
       .then((page) => {
-        const now = { ...situation(), still: false }
-        setRows((missed.current ?? []).reduce((all, news) => withNews(all, news, now), rowsOf(page)))
+        const now = situation()
+        const gently = asked.gently && now.still && read.current === hash
+        const since = missed.current ?? []
+        setRows((all) => {
+          if (!gently) return since.reduce((rows, news) => withNews(rows, news, { ...now, still: false }), rowsOf(page))
+          const found = new Map(page.tasks.map((task) => [task.id, task]))
+          return since.reduce(
+            (rows, news) => withNews(rows, news, now),
+            withNews(all, { tasks: found, removed: NOTHING }, now),
+          )
+        })
+        behind.current = gently
+        read.current = hash
         setError(undefined)
       })
       .catch((reason: unknown) => {
@@ -244,13 +261,13 @@ function useRows(source: RowsSource): RowsState {
       state: (state) => latest.current.onLive(state),
       news: (news) => {
         if (news.counts !== undefined) latest.current.onCounts(news.counts)
+        // A server that says so often is not asked as often.
         if (news.reset) {
-          latest.current.onReset()
-          // A server that says so often is not asked as often.
           again.current ??= setTimeout(() => {
             again.current = undefined
-            setAsked((n) => n + 1)
-          }, 300)
+            latest.current.onReset()
+            setAsked(({ times }) => ({ times: times + 1, gently: true }))
+          }, 500)
         }
         if (news.tasks.size === 0 && news.removed.size === 0) return
         missed.current?.push(news)
@@ -263,13 +280,12 @@ function useRows(source: RowsSource): RowsState {
     }
   }, [])
 
-  return {
-    rows,
-    error,
-    loading,
-    reload: () => setAsked((n) => n + 1),
-    settle: () => setRows((all) => letIn(all, latest.current.filter)),
+  const reload = (): void => setAsked(({ times }) => ({ times: times + 1, gently: false }))
+  const settle = (): void => {
+    setRows((all) => letIn(all, latest.current.filter))
+    if (behind.current) reload()
   }
+  return { rows, error, loading, reload, settle }
 }
 
 interface RowProps {
@@ -317,17 +333,10 @@ class Row extends Component<RowProps> {
         <td class="c-detail">
           <Detail task={task} />
         </td>
-        <td class="c-attempt num">
-          <span class="card-label">attempt </span>
-          {attempt === 0 ? '–' : `${attempt} of ${maxAttempts}`}
-        </td>
+        <td class="c-attempt num">{attempt > 0 && `${attempt} of ${maxAttempts}`}</td>
         <td class="c-took">
-          {startedAt === undefined ? (
-            <span class="muted">–</span>
-          ) : state === 'running' || finishedAt !== undefined ? (
+          {startedAt !== undefined && (state === 'running' || finishedAt !== undefined) && (
             <Took from={startedAt} to={finishedAt} />
-          ) : (
-            <span class="muted">–</span>
           )}
         </td>
         <td class="c-age">
@@ -463,11 +472,11 @@ function Filters({ filter, names }: { filter: Filter; names: readonly string[] }
           key={`${key} ${value}`}
           class="chip"
           href={listHash({ ...filter, [key]: (filter[key] as readonly string[]).filter((each) => each !== value) })}
-          aria-label={`Without the filter ${visibleText(value, 60)}`}
         >
           {key === 'states' ? <StateIcon state={value as TaskState} /> : <span class="muted">{key.slice(0, -1)}</span>}
           <Text most={40}>{value}</Text>
           <span aria-hidden="true">×</span>
+          <span class="sr">remove this filter</span>
         </a>
       ))}
     </form>

@@ -26,7 +26,7 @@ interface Listener {
 /** More is no news any more: then all is read again. */
 const MOST = 5000
 /** Told no more often than this, in ms: what flickers faster is not read. */
-const PACE = 100
+const PACE = 200
 const FIRST_WAIT = 1000
 const LONGEST_WAIT = 20_000
 

@@ -135,18 +135,20 @@ function ScheduleRow({
         )}
       </td>
       {manage && (
-        <td class="row-buttons">
-          <button type="button" class="small" onClick={() => edit(schedule)} aria-label={`Edit ${shown}`}>
-            Edit…
-          </button>
-          <button
-            type="button"
-            class="small"
-            onClick={() => removeDialog(id, shown, read)}
-            aria-label={`Remove ${shown}`}
-          >
-            Remove…
-          </button>
+        <td>
+          <div class="row-buttons">
+            <button type="button" class="small" onClick={() => edit(schedule)} aria-label={`Edit ${shown}`}>
+              Edit…
+            </button>
+            <button
+              type="button"
+              class="small"
+              onClick={() => removeDialog(id, shown, read)}
+              aria-label={`Remove ${shown}`}
+            >
+              Remove…
+            </button>
+          </div>
         </td>
       )}
     </tr>
