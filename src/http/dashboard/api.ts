@@ -102,6 +102,13 @@ export class ApiError extends Error {
   }
 }
 
+/** What went wrong, line by line. */
+export function linesOf(error: unknown): readonly string[] {
+  const message = error instanceof Error ? error.message : String(error)
+  const issues = error instanceof ApiError ? error.issues : []
+  return [message, ...issues.filter((issue) => !message.includes(issue))]
+}
+
 interface Ask {
   readonly method?: string
   readonly body?: unknown

@@ -4,8 +4,7 @@
  */
 import type { ComponentChildren, VNode } from 'preact'
 import { useEffect, useRef, useState } from 'preact/hooks'
-import { ApiError } from './api.js'
-import { reasonOf } from './status.js'
+import { linesOf } from './api.js'
 
 export interface Field {
   readonly name: string
@@ -82,7 +81,7 @@ function Dialog({ question, close }: { question: Question; close: () => void }):
       if (!controller.signal.aborted) dialog.current?.close()
     } catch (error) {
       if (controller.signal.aborted) return
-      setProblem([reasonOf(error), ...(error instanceof ApiError ? error.issues : [])])
+      setProblem(linesOf(error))
     } finally {
       setBusy(false)
     }

@@ -1,7 +1,7 @@
 /** A task from a form: its input as JSON, and for a mail the few fields that most have. Then one watches it. */
 import type { VNode } from 'preact'
 import { useRef, useState } from 'preact/hooks'
-import { ApiError, submit } from './api.js'
+import { linesOf, submit } from './api.js'
 import { go, taskHash } from './route.js'
 import { reasonOf, say } from './status.js'
 
@@ -54,7 +54,7 @@ export function SubmitPage({ names }: { names: readonly string[] }): VNode {
       say('Submitted.')
       go(taskHash(id))
     } catch (error) {
-      setProblem([reasonOf(error), ...(error instanceof ApiError ? error.issues : [])])
+      setProblem(linesOf(error))
     } finally {
       setBusy(false)
     }
