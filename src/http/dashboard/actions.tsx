@@ -1,9 +1,10 @@
 /** What can be done to tasks, each after a question: to one, to those that are selected, to all that a filter holds. */
 import type { TaskRecord, TaskState } from '../../index.js'
-import { bulk, type Counts, cancel, type Filter, remove, retry, type Summary, setPriority } from './api.js'
+import { bulk, cancel, remove, retry, setPriority } from './api.js'
 import { openDialog } from './dialogs.js'
 import { formatCount, plural } from './format.js'
 import { reasonOf, say } from './status.js'
+import type { Counts, Filter, Summary } from './types.js'
 import { visibleText } from './visible.js'
 
 export interface Change {

@@ -2,9 +2,11 @@
 import type { ComponentChildren, VNode } from 'preact'
 import { useEffect, useRef, useState } from 'preact/hooks'
 import uPlot from 'uplot'
-import { type Point, type Range, stats as readStats, type Stats } from './api.js'
+import { stats as readStats } from './api.js'
 import { useEvery } from './clock.js'
 import { formatClock, formatCount, formatRate, formatShare, formatShort, formatSpan, plural } from './format.js'
+import type { Point, Range, Stats } from './types.js'
+import { Ago } from './ui.js'
 
 const RANGES: readonly { readonly range: Range; readonly label: string; readonly every: number }[] = [
   { range: 'minutes', label: '5 min', every: 5000 },
@@ -125,7 +127,16 @@ export function Charts({ dark, children }: { dark: boolean; children?: Component
             </button>
           ))}
         </fieldset>
-        {stats?.sampled === true && <span class="muted">from a sample</span>}
+        {stats !== undefined && (
+          <span class="muted charts-note">
+            {(stats.since ?? 0) > (stats.points[0]?.at ?? 0) && (
+              <>
+                counted since <Ago at={stats.since ?? 0} />
+              </>
+            )}
+            {stats.sampled && ', from a sample'}
+          </span>
+        )}
         {children}
       </header>
       <div class="charts-grid">

@@ -2,21 +2,7 @@
  * The server's events, for one page of the dashboard at a time. What arrives is gathered and told once a frame, so that a
  * feed of thousands a second costs no more than one redraw; in a tab that is not looked at, once a second.
  */
-import type { TaskRecord } from '../../index.js'
-import type { Counts, Summary } from './api.js'
-
-/** `connecting` also means: lost, and tried again. */
-export type LiveState = 'connecting' | 'open'
-
-/** What came since the last time. */
-export interface News {
-  /** The latest of each, in the order of the first. */
-  readonly tasks: ReadonlyMap<string, Summary & Partial<TaskRecord>>
-  readonly removed: ReadonlySet<string>
-  readonly counts: Counts | undefined
-  /** More has changed than is told: read again. */
-  readonly reset: boolean
-}
+import type { Counts, LiveState, News, Summary } from './types.js'
 
 interface Listener {
   readonly news: (news: News) => void

@@ -1,7 +1,7 @@
 /** Where one is: all of it in the hash, so that a view can be linked and the server need not know of it. */
 import { useEffect, useState } from 'preact/hooks'
 import type { TaskState } from '../../index.js'
-import type { Filter } from './api.js'
+import type { Filter } from './types.js'
 
 export const STATES: readonly TaskState[] = ['queued', 'scheduled', 'running', 'succeeded', 'failed', 'cancelled']
 

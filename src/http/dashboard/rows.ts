@@ -2,8 +2,7 @@
  * The rows of a list, and what news makes of them. A list that somebody points at or works in holds still: its rows
  * change in place, none comes or goes under the pointer, and what is new waits until it is let in. No DOM: tested in Node.
  */
-import type { Filter, Page, Summary } from './api.js'
-import type { News } from './live.js'
+import type { Filter, News, Page, Summary } from './types.js'
 
 /** The most rows that are shown at a time. */
 export const MOST_ROWS = 100

@@ -6,11 +6,12 @@ import { cancelDialog, priorityDialog, removeDialog, retryDialog } from './actio
 import { ApiError, previewUrl, task as readTask } from './api.js'
 import { Why } from './explain.js'
 import { formatCount, formatSpan, plural } from './format.js'
-import { type LiveState, listen } from './live.js'
+import { listen } from './live.js'
 import { type Mail, mailOf, type Recipient, recipientsOf } from './mail.js'
 import { go, listHash } from './route.js'
 import { reasonOf } from './status.js'
 import { Block, CopyButton, ErrorView, Payload, Text } from './text.js'
+import type { LiveState } from './types.js'
 import { Ago, Notice, Progress, StateBadge, Took } from './ui.js'
 
 export interface TaskPageProps {
