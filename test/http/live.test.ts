@@ -2,8 +2,9 @@
 import { BackgroundRunner, defineTask } from 'background-runner'
 import { afterEach, describe, expect, it } from 'vitest'
 import { Live } from '../../src/http/live.js'
+import { turns } from '../../src/testing/real-time.js'
+import { VirtualClock } from '../../src/testing/virtual-clock.js'
 import { EventReader, type SentEvent } from './support/events.js'
-import { HandClock, settled } from './support/hand-clock.js'
 
 const tasks = {
   note: defineTask({ run: async (text: string) => text }),
@@ -18,13 +19,13 @@ afterEach(async () => {
 
 function lively(): {
   runner: BackgroundRunner<typeof tasks>
-  clock: HandClock
+  clock: VirtualClock
   live: Live
   open: (options?: { last?: string; tasks?: string[]; signal?: AbortSignal }) => EventReader
 } {
   const runner = new BackgroundRunner({ tasks })
   undo.push(() => runner.close({ deadline: 0 }))
-  const clock = new HandClock()
+  const clock = new VirtualClock()
   const live = new Live(runner as unknown as BackgroundRunner, (value) => value, clock)
   const open: ReturnType<typeof lively>['open'] = ({ last, tasks, signal } = {}) => {
     const headers = last === undefined ? {} : { 'Last-Event-ID': last }
@@ -55,12 +56,12 @@ describe('live events', () => {
     open({ signal: stop.signal })
     await clock.advance(1_000)
     // The heartbeat.
-    expect([clock.armed, live.readers]).toEqual([1, 1])
+    expect([clock.timers, live.readers]).toEqual([1, 1])
     stop.abort()
-    await settled()
+    await turns()
     expect(live.readers).toBe(0)
     await clock.advance(30_000)
-    expect(clock.armed).toBe(0)
+    expect(clock.timers).toBe(0)
   })
 
   it('goes on where a reader was; one who was away for too long reads again', async () => {
@@ -173,7 +174,7 @@ describe('live events', () => {
     await runner.close({ deadline: 0 })
     await clock.advance(15_000)
     expect(await events.next()).toBeUndefined()
-    expect([live.readers, clock.armed]).toEqual([0, 0])
+    expect([live.readers, clock.timers]).toEqual([0, 0])
   })
 
   it('takes no more readers than it can serve', async () => {

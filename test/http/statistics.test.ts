@@ -2,7 +2,7 @@
 import type { BackgroundRunner, TaskRecord } from 'background-runner'
 import { describe, expect, it } from 'vitest'
 import { Statistics } from '../../src/http/statistics.js'
-import { HandClock } from './support/hand-clock.js'
+import { VirtualClock } from '../../src/testing/virtual-clock.js'
 
 /** What of a runner is asked, with tasks as the test wants them. */
 class Source {
@@ -28,9 +28,9 @@ class Source {
   }
 }
 
-function counting(): { source: Source; clock: HandClock; statistics: Statistics } {
+function counting(): { source: Source; clock: VirtualClock; statistics: Statistics } {
   const source = new Source()
-  const clock = new HandClock()
+  const clock = new VirtualClock()
   return { source, clock, statistics: new Statistics(source as unknown as BackgroundRunner, clock) }
 }
 
@@ -120,12 +120,12 @@ describe('statistics', () => {
   it('sets no timer while nothing changes, and keeps no more than it shows', async () => {
     const { source, clock, statistics } = counting()
     await clock.advance(60_000)
-    expect(clock.armed).toBe(0)
+    expect(clock.timers).toBe(0)
     for (let at = 0; at < 200; at++) {
       source.tell(ended(String(at), clock.now()))
       await clock.advance(5_000)
     }
-    expect(clock.armed).toBe(0)
+    expect(clock.timers).toBe(0)
     const { points } = statistics.read('minutes')
     expect(points).toHaveLength(60)
     expect(points.filter(({ succeeded }) => succeeded === 1).length).toBeGreaterThanOrEqual(59)
