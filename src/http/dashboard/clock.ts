@@ -10,7 +10,7 @@ export function setServerTime(now: number): void {
   offset = now - Date.now()
 }
 
-export function serverNow(): number {
+function serverNow(): number {
   return Date.now() + offset
 }
 

@@ -11,7 +11,7 @@ export type Route =
   | { readonly page: 'schedules' }
   | { readonly page: 'submit' }
 
-export function parseHash(hash: string): Route {
+function parseHash(hash: string): Route {
   const [path = '', query = ''] = hash.replace(/^#?\/?/, '').split(/\?(.*)/s)
   if (path.startsWith('tasks/')) return { page: 'task', id: decoded(path.slice('tasks/'.length)) }
   if (path === 'schedules' || path === 'submit') return { page: path }

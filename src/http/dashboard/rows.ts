@@ -30,7 +30,7 @@ export function rowsOf({ tasks, next }: Page): Rows {
   return { ...NO_ROWS, tasks, next }
 }
 
-export function matches(task: Summary, { states, names, tags }: Filter): boolean {
+function matches(task: Summary, { states, names, tags }: Filter): boolean {
   return (
     (states.length === 0 || states.includes(task.state)) &&
     (names.length === 0 || names.includes(task.name)) &&

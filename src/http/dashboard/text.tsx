@@ -21,15 +21,15 @@ export function Text({ children: text, most = 300 }: { children: string; most?: 
 }
 
 /** A text with its line breaks, cut where it is long. */
-export function Block({ text, label, cutAt = CUT_AT }: { text: string; label: string; cutAt?: number }): VNode {
+export function Block({ text, label, json = false }: { text: string; label: string; json?: boolean }): VNode {
   const [whole, setWhole] = useState(false)
-  const shown = whole ? text : cut(text, cutAt)
+  const shown = whole ? text : cut(text)
   return (
     <>
       {/* biome-ignore lint/a11y/useSemanticElements: a fieldset is none */}
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls has to be reached by keyboard */}
       <pre class="block" tabIndex={0} role="group" aria-label={label}>
-        <Pieces text={shown} />
+        {json && shown.length <= CUT_AT ? <JsonPieces text={shown} /> : <Pieces text={shown} />}
         {shown.length < text.length && <span class="muted">…</span>}
       </pre>
       {shown.length < text.length && (
@@ -58,6 +58,27 @@ function Pieces({ text, oneLine = false }: { text: string; oneLine?: boolean }):
   )
 }
 
+/** JSON that is indented has its keys at the beginnings of lines. */
+const KEY = /^( *)("(?:\\.|[^"\\])*")(?=:)/gm
+
+/** Its keys stand out. */
+function JsonPieces({ text }: { text: string }): VNode {
+  const parts = useMemo(() => text.split(KEY), [text])
+  return (
+    <>
+      {parts.map((part, at) =>
+        at % 3 === 2 ? (
+          <span key={at} class="key">
+            <Pieces text={part} />
+          </span>
+        ) : (
+          <Pieces key={at} text={part} />
+        ),
+      )}
+    </>
+  )
+}
+
 /** A value under its heading. */
 export function Payload({ title, value }: { title: string; value: unknown }): VNode {
   const text = useMemo(() => (typeof value === 'string' ? value : pretty(value)), [value])
@@ -68,7 +89,7 @@ export function Payload({ title, value }: { title: string; value: unknown }): VN
         <span class="muted num">{formatCount(text.length)} characters</span>
         <CopyButton text={text} what={title.toLowerCase()} />
       </header>
-      <Block text={text} label={title} />
+      <Block text={text} label={title} json={typeof value !== 'string'} />
     </section>
   )
 }
@@ -120,7 +141,7 @@ export function ErrorView({ error, level = 0 }: { error: SerializedError; level?
       {details !== undefined && (
         <details>
           <summary>Details</summary>
-          <Block text={pretty(details)} label="Details" />
+          <Block text={pretty(details)} label="Details" json />
         </details>
       )}
       {cause !== undefined && level < 10 && (
