@@ -64,6 +64,8 @@ const PACKAGES = {
   pg: '^src/bullmq/',
   hono: '^src/http/[^/]+$',
   zod: '^src/http/[^/]+$',
+  preact: '^src/http/dashboard/',
+  uplot: '^src/http/dashboard/',
 }
 
 const names = Object.keys(STOREYS)

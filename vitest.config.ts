@@ -47,6 +47,7 @@ const TOGETHER = [
   'test/email/!(aborted|mass|misbehaviour|strange-servers).test.ts',
   'test/engines/!(sqlite|bullmq|bullmq-postgres).test.ts',
   'test/examples/{config,delivery,routes}.test.ts',
+  'test/http/dashboard-*.test.ts',
   'test/isolation/{definition,conformance/carry}.test.ts',
   'test/local/*.test.ts',
   'test/sqlite/{driver,group-commit,group-commit-faults,options,process-identity}.test.ts',

@@ -13,7 +13,7 @@ const ROOT = fileURLToPath(new URL('..', import.meta.url))
 /** In this order: those from `size` on look at what `build` has built. `shown`: what it prints is of interest as well when it passes. */
 const CHECKS = [
   { name: 'lint', command: 'biome ci --colors=off --error-on-warnings .' },
-  { name: 'types', command: 'tsc --project tsconfig.src.json && tsc --project .' },
+  { name: 'types', command: 'tsc --project tsconfig.src.json && tsc --project . && tsc --project src/http/dashboard' },
   { name: 'imports', command: 'depcruise --config .dependency-cruiser.cjs src test examples' },
   { name: 'time', command: 'node scripts/check-time.mjs' },
   { name: 'unused', command: 'knip' },

@@ -1,9 +1,10 @@
 /**
  * What is made of the sources before the tests run: a worker is started by Node alone, which Vite does not help to read
- * TypeScript.
+ * TypeScript; a browser neither.
  */
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
+import { buildDashboard } from '../../scripts/dashboard.mjs'
 
 const at = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url))
 
@@ -21,4 +22,5 @@ export default async function bundle(): Promise<void> {
     target: 'node20',
     logLevel: 'warning',
   })
+  await buildDashboard()
 }
