@@ -248,8 +248,8 @@ function Facts({ record }: { record: TaskRecord }): VNode {
       {tags !== undefined && tags.length > 0 && (
         <Fact name="Tags">
           <span class="tags">
-            {tags.map((tag) => (
-              <a key={tag} class="tag" href={listHash({ states: [], names: [], tags: [tag] })}>
+            {tags.map((tag, at) => (
+              <a key={at} class="tag" href={listHash({ states: [], names: [], tags: [tag] })}>
                 <Text most={60}>{tag}</Text>
               </a>
             ))}
