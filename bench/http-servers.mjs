@@ -3,7 +3,7 @@ import { rm } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
 import { startChild, startSink } from './child.mjs'
-import { email, library, sqlite } from './library.mjs'
+import { email, http, library, sqlite } from './library.mjs'
 
 /** ms that the SMTP server takes for a message. */
 const SMTP_LATENCY = 50
@@ -23,6 +23,7 @@ async function bundledExample() {
     alias: {
       'background-runner': fileURLToPath(library),
       'background-runner/email': fileURLToPath(email),
+      'background-runner/http': fileURLToPath(http),
       'background-runner/sqlite': fileURLToPath(sqlite),
     },
     logLevel: 'error',

@@ -10,3 +10,4 @@ export const library = process.env.BENCH_LIBRARY ? pathToFileURL(process.env.BEN
 export const email = subPath('email')
 export const sqlite = subPath('sqlite')
 export const bullmq = subPath('bullmq')
+export const http = subPath('http')

@@ -42,7 +42,7 @@ function digest(token: string): Buffer {
 }
 
 function tokenOf(header: string | null): string | undefined {
-  const [, scheme = '', value = ''] = /^(\S+) +(\S+) *$/.exec(header ?? '') ?? []
+  const [, scheme = '', value = ''] = /^(\S+) +(.*?) *$/.exec(header ?? '') ?? []
   if (/^bearer$/i.test(scheme)) return value
   if (!/^basic$/i.test(scheme)) return undefined
   const pair = Buffer.from(value, 'base64').toString()
@@ -51,27 +51,34 @@ function tokenOf(header: string | null): string | undefined {
 }
 
 /** @throws {Problem} 403 or 401: nothing is allowed */
-export async function rightsOf(
+export function rightsOf(
   authorize: Authorize | undefined,
   request: Request,
   failed: (error: unknown) => void,
-): Promise<ReadonlySet<Right>> {
+): ReadonlySet<Right> | Promise<ReadonlySet<Right>> {
   if (authorize === undefined)
     throw new Problem(
       403,
       'CLOSED',
       'Nothing is open: give createHandler an `authorize(request)` that returns what the caller may do.',
     )
-  let rights: Rights
-  try {
-    rights = await authorize(request)
-  } catch (error) {
+  const broken = (error: unknown): never => {
     failed(error)
     throw new Problem(403, 'FORBIDDEN', 'Who calls could not be found out.')
   }
+  let rights: Rights | Promise<Rights>
+  try {
+    rights = authorize(request)
+  } catch (error) {
+    return broken(error)
+  }
+  if (!(rights instanceof Promise)) return granted(rights, authorize)
+  return rights.then((given) => granted(given, authorize), broken)
+}
+
+function granted(rights: Rights, { challenge }: Authorize): ReadonlySet<Right> {
   const known = new Set(Array.isArray(rights) ? rights.filter((right) => ALL.includes(right)) : [])
   if (known.size > 0) return known
-  const { challenge } = authorize
   throw challenge === undefined
     ? new Problem(403, 'FORBIDDEN', 'You may do nothing here.')
     : new Problem(401, 'UNAUTHORIZED', 'A token is needed.', { headers: { 'WWW-Authenticate': challenge } })

@@ -5,19 +5,21 @@
 import { Hono } from 'hono'
 import type { BackgroundRunner, Clock } from '../index.js'
 import { assertSameOrigin, type Right, rightsOf } from './access.js'
+import { json, respond } from './answer.js'
 import { Live } from './live.js'
 import { openApi } from './openapi.js'
 import type { FilledOptions } from './options.js'
 import { INTERNAL, Problem, problemOf, problemResponse } from './problem.js'
 import { Pausing, queueRoutes } from './queue.js'
 import { redactor } from './redact.js'
-import { json, type Route, readBody, readQuery, route, type Site } from './route.js'
+import { type Route, readBody, readQuery, route, type Site } from './route.js'
 import { scheduleRoutes } from './scheduled.js'
 import { Statistics } from './statistics.js'
 import { taskRoutes } from './tasks.js'
 
 /** Where a request leads: its path below the routes' base, and what of it a browser has last. */
 export interface Place {
+  readonly url: URL
   /** '/…'; '' where the base was asked for without a slash at its end. */
   readonly path: string
   readonly last: string
@@ -26,21 +28,13 @@ export interface Place {
 /** @param place undefined: nowhere */
 export type Serve = (request: Request, place: Place | undefined) => Promise<Response>
 
-/** Of what every answer says; a page or a frame may say otherwise. */
-const HEADERS = Object.entries({
-  'X-Content-Type-Options': 'nosniff',
-  'X-Frame-Options': 'DENY',
-  'Content-Security-Policy': "default-src 'none'; frame-ancestors 'none'",
-  'Referrer-Policy': 'no-referrer',
-  'Cross-Origin-Resource-Policy': 'same-origin',
-})
-
 const NOWHERE = new Problem(404, 'NOT_FOUND', 'There is no such route.')
 
 const METHODS = ['GET', 'POST', 'PUT', 'DELETE'] as const
 
 interface Bindings {
   readonly rights: ReadonlySet<Right>
+  readonly url: URL
   readonly path: string
 }
 
@@ -49,7 +43,7 @@ export function serving(runner: BackgroundRunner, options: FilledOptions, clock:
   const site: Site = { runner, options, redact: redactor(options.redact) }
   const live = new Live(runner, site.redact, clock)
   const statistics = new Statistics(runner, clock)
-  const routes: Route[] = [...taskRoutes, ...queueRoutes(live, statistics, new Pausing()), ...scheduleRoutes]
+  const routes: Route[] = [...taskRoutes, ...queueRoutes(live, statistics, new Pausing(clock)), ...scheduleRoutes]
   routes.push(
     route({
       method: 'GET',
@@ -71,12 +65,12 @@ export function serving(runner: BackgroundRunner, options: FilledOptions, clock:
     getPath: (_, context) => (context as { readonly env: Bindings }).env.path,
   })
   for (const each of routes) {
-    app.on(each.method, each.path, async ({ req, env: { rights } }) => {
+    app.on(each.method, each.path, async ({ req, env: { rights, url } }) => {
       const request = req.raw
       if (!rights.has(each.right)) throw new Problem(403, 'FORBIDDEN', `That needs the right '${each.right}'.`)
       if (each.method !== 'GET') assertSameOrigin(request)
-      const query = readQuery(each, new URL(request.url))
-      const body = await readBody(each, request)
+      const query = readQuery(each, url)
+      const body = each.body === undefined ? undefined : await readBody(each.body, request)
       return each.run({ site, request, rights, params: req.param(), query, body })
     })
   }
@@ -96,23 +90,18 @@ export function serving(runner: BackgroundRunner, options: FilledOptions, clock:
   }
   app.onError(failure)
 
-  const answered = async (request: Request, place: Place | undefined): Promise<Response> => {
+  return async (request, place) => {
     try {
-      const rights = await rightsOf(options.authorize, request, failed)
+      let rights = rightsOf(options.authorize, request, failed)
+      if (rights instanceof Promise) rights = await rights
       if (place === undefined) throw NOWHERE
-      const { path, last } = place
+      const { url, path, last } = place
       // The page's own references are relative to its folder.
-      if (path === '' && options.dashboard && rights.has('read'))
-        return redirect(`./${last}/${new URL(request.url).search}`)
-      return await app.fetch(request, { rights, path: path === '' ? '/' : path })
+      if (path === '' && options.dashboard && rights.has('read')) return redirect(`./${last}/${url.search}`)
+      return await app.fetch(request, { rights, url, path: path === '' ? '/' : path })
     } catch (error) {
       return failure(error)
     }
-  }
-  return async (request, place) => {
-    const response = await answered(request, place)
-    for (const [name, value] of HEADERS) if (!response.headers.has(name)) response.headers.set(name, value)
-    return response
   }
 }
 
@@ -137,5 +126,5 @@ const pageRoutes: readonly Route[] = [
 ]
 
 function redirect(location: string): Response {
-  return new Response(null, { status: 302, headers: { Location: location, 'Cache-Control': 'no-store' } })
+  return respond(null, 302, { Location: location, 'Cache-Control': 'no-store' })
 }

@@ -28,11 +28,18 @@ export function createHandler<const Tasks extends TaskMap>(
   const filled = fillOptions(options)
   const base = runner as unknown as BackgroundRunner
   // What it needs is loaded on demand: whoever has not installed it is told so.
-  const serve = load(base, filled)
-  serve.catch((error) => base.emit('error', error))
+  let serve: Serve | undefined
+  const loading = load(base, filled)
+  loading.then(
+    (loaded) => {
+      serve = loaded
+    },
+    (error) => base.emit('error', error),
+  )
   return async (request, env) => {
     try {
-      return await (await serve)(request, placeOf(request, env, filled.basePath))
+      serve ??= await loading
+      return await serve(request, placeOf(request, env, filled.basePath))
     } catch (error) {
       const problem = problemOf(error)
       if (problem === undefined) throw error
@@ -61,7 +68,8 @@ async function load(runner: BackgroundRunner, options: ReturnType<typeof fillOpt
  * @returns undefined: it is not ours
  */
 function placeOf(request: Request, env: unknown, basePath: string): Place | undefined {
-  const seen = new URL(request.url).pathname
+  const url = new URL(request.url)
+  const seen = url.pathname
   const asked = askedFor(env)
   const isMounted = asked !== undefined && asked !== seen && (seen === '/' || asked.endsWith(seen))
   const isOurs = isBelow(seen, basePath)
@@ -69,7 +77,7 @@ function placeOf(request: Request, env: unknown, basePath: string): Place | unde
   const below = isOurs && !isMounted ? seen.slice(basePath.length) : seen
   const whole = isMounted ? asked : seen
   const path = below === '/' && !whole.endsWith('/') ? '' : below
-  return { path, last: whole.slice(whole.lastIndexOf('/') + 1) }
+  return { url, path, last: whole.slice(whole.lastIndexOf('/') + 1) }
 }
 
 function isBelow(path: string, base: string): boolean {
@@ -80,5 +88,10 @@ function isBelow(path: string, base: string): boolean {
 function askedFor(env: unknown): string | undefined {
   const { incoming } = (env ?? {}) as { incoming?: { url?: unknown; originalUrl?: unknown } }
   const url = incoming?.originalUrl ?? incoming?.url
-  return typeof url === 'string' && url.startsWith('/') ? url.split('?', 1)[0] : undefined
+  return typeof url === 'string' && url.startsWith('/') ? cut(url) : undefined
+}
+
+function cut(url: string): string {
+  const end = url.indexOf('?')
+  return end < 0 ? url : url.slice(0, end)
 }

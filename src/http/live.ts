@@ -8,6 +8,7 @@
  */
 import { randomUUID } from 'node:crypto'
 import type { BackgroundRunner, Clock, TaskRecord } from '../index.js'
+import { respond } from './answer.js'
 import { Problem } from './problem.js'
 import type { Redact } from './redact.js'
 import { later } from './time.js'
@@ -148,7 +149,7 @@ export class Live {
 
   /** @throws {Problem} there are too many {RunnerClosedError} */
   open(request: Request, tasks: readonly string[] | undefined): Response {
-    if (request.method === 'HEAD') return new Response(null, { headers: HEADERS })
+    if (request.method === 'HEAD') return respond(null, 200, HEADERS)
     if (this.#readers.size >= MOST_READERS)
       throw new Problem(503, 'TOO_MANY_READERS', 'Too many read along.', { headers: { 'Retry-After': '10' } })
     this.#watch()
@@ -161,7 +162,7 @@ export class Live {
     reader.write(encode('retry: 2000\n\n'))
     if (tasks === undefined) this.#resume(reader, request.headers.get('last-event-id'))
     else this.#gather(tasks)
-    return new Response(reader.stream, { headers: HEADERS })
+    return respond(reader.stream, 200, HEADERS)
   }
 
   /** Gives a reader who comes back what it has missed. */

@@ -1,4 +1,5 @@
 /** The files of the dashboard, as they were built: kept in a module, so that they are there however the package is bundled. */
+import { respond } from './answer.js'
 import { assets } from './assets.js'
 import { Problem } from './problem.js'
 
@@ -9,7 +10,11 @@ const POLICY =
 const PAGE = 'index.html'
 
 export function pageResponse(): Response {
-  return fileResponse(PAGE, { 'Cache-Control': 'no-cache', 'Content-Security-Policy': POLICY })
+  return fileResponse(PAGE, {
+    'Cache-Control': 'no-cache',
+    'Content-Security-Policy': POLICY,
+    'Referrer-Policy': 'no-referrer',
+  })
 }
 
 /** @throws {Problem} there is no such file */
@@ -21,5 +26,5 @@ export function assetResponse(file: string): Response {
 
 function fileResponse(file: string, headers: Record<string, string>): Response {
   const { type, body } = assets[file] as { type: string; body: string }
-  return new Response(body, { headers: { ...headers, 'Content-Type': type } })
+  return respond(body, 200, { ...headers, 'Content-Type': type })
 }

@@ -3,6 +3,7 @@
  * fetched and no form be sent, in a frame as well as opened by itself.
  */
 import type { TaskRecord } from '../index.js'
+import { respond } from './answer.js'
 import { Problem } from './problem.js'
 
 /** Styles are a mail's own; pictures only those that it carries. */
@@ -13,12 +14,11 @@ const POLICY =
 export function previewOf({ input }: TaskRecord): Response {
   const html = (input as { readonly html?: unknown } | null | undefined)?.html
   if (typeof html !== 'string') throw new Problem(404, 'NO_PREVIEW', 'The task has no HTML to show.')
-  return new Response(html, {
-    headers: {
-      'Content-Type': 'text/html; charset=utf-8',
-      'Content-Security-Policy': POLICY,
-      'X-Frame-Options': 'SAMEORIGIN',
-      'Cache-Control': 'no-store',
-    },
+  return respond(html, 200, {
+    'Content-Type': 'text/html; charset=utf-8',
+    'Content-Security-Policy': POLICY,
+    'X-Frame-Options': 'SAMEORIGIN',
+    'Referrer-Policy': 'no-referrer',
+    'Cache-Control': 'no-store',
   })
 }

@@ -1,5 +1,7 @@
 /** What is answered where something is wrong: problem details as JSON (RFC 9457), from errors told apart by their `code`. */
+
 import type { BackgroundRunnerError, InputIssue } from '../index.js'
+import { json } from './answer.js'
 
 export interface ProblemBody {
   readonly type: string
@@ -83,8 +85,5 @@ export function problemResponse({ status, code, message, headers, issues }: Prob
   const title = TITLES[status] ?? 'Error'
   const type = `urn:background-runner:problem:${code.toLowerCase().replaceAll('_', '-')}`
   const body: ProblemBody = { type, title, status, detail: message, code, ...(issues !== undefined && { issues }) }
-  return new Response(JSON.stringify(body), {
-    status,
-    headers: { ...headers, 'Content-Type': 'application/problem+json', 'Cache-Control': 'no-store' },
-  })
+  return json(body, status, { ...headers, 'Content-Type': 'application/problem+json' })
 }

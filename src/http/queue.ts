@@ -1,8 +1,9 @@
 /** The routes of the whole: counts, holds, pause, what is done to many tasks at once, and what the dashboard opens with. */
 import { z } from 'zod'
-import type { BackgroundRunner, ListOptions, TaskRecord } from '../index.js'
+import type { BackgroundRunner, Clock, ListOptions, TaskRecord } from '../index.js'
+import { empty, json } from './answer.js'
 import type { Live } from './live.js'
-import { empty, json, type Route, route } from './route.js'
+import { type Route, route } from './route.js'
 import { counts, hold, state } from './schemas.js'
 import type { Statistics } from './statistics.js'
 import { defined } from './tasks.js'
@@ -96,7 +97,7 @@ export function queueRoutes(live: Live, statistics: Statistics, pausing: Pausing
       answers: DONE,
       run: async ({ site: { runner } }) => {
         await runner.pause()
-        pausing.known = true
+        pausing.set(true)
         return empty()
       },
     }),
@@ -108,7 +109,7 @@ export function queueRoutes(live: Live, statistics: Statistics, pausing: Pausing
       answers: DONE,
       run: async ({ site: { runner } }) => {
         await runner.resume()
-        pausing.known = false
+        pausing.set(false)
         return empty()
       },
     }),
@@ -183,21 +184,36 @@ function isPassedOver(error: unknown): boolean {
   return code === 'INVALID_STATE' || code === 'TASK_NOT_FOUND'
 }
 
+/** For so long it is believed, ms: to ask costs a look into the backlog. */
+const BELIEVED = 2_000
+
 /** Whether the runner is paused: another process may have done it. What waits can be asked, where anything does. */
 export class Pausing {
-  /** What is known from here. */
-  known: boolean | null = null
+  readonly #clock: Clock
+  #known: boolean | null = null
+  #until = Number.NEGATIVE_INFINITY
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
+
+  set(paused: boolean | null): void {
+    this.#known = paused
+    this.#until = this.#clock.monotonic() + BELIEVED
+  }
 
   async look(runner: BackgroundRunner): Promise<boolean | null> {
+    if (this.#clock.monotonic() < this.#until) return this.#known
+    this.set(this.#known)
     try {
       const { tasks } = await runner.list({ states: ['queued'], limit: 1 })
-      if (tasks[0] === undefined) return this.known
+      if (tasks[0] === undefined) return this.#known
       const { state, reasons } = await runner.explain(tasks[0].id)
-      if (state === 'queued') this.known = reasons.some(({ type }) => type === 'paused')
+      if (state === 'queued') this.set(reasons.some(({ type }) => type === 'paused'))
     } catch (error) {
       if ((error as { code?: unknown }).code === 'RUNNER_CLOSED') throw error
       // An engine need not be able to tell; the task may have gone on.
     }
-    return this.known
+    return this.#known
   }
 }

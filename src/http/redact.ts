@@ -81,11 +81,14 @@ export function redactor(patterns: readonly string[]): Redact {
   const walk = (value: Json, open: readonly Position[]): Json => {
     if (typeof value !== 'object' || value === null) return value
     let copy: Record<string, Json> | Json[] | undefined
-    for (const [key, child] of Object.entries(value as Record<string, Json>)) {
+    const isList = Array.isArray(value)
+    // Plain JSON: it has no other properties than its own.
+    for (const key in value) {
+      const child = (value as Record<string, Json>)[key]
       if (child === undefined) continue
-      const shown = step(Array.isArray(value) ? undefined : plainly(key), child, open)
+      const shown = step(isList ? undefined : plainly(key), child, open)
       if (shown === child) continue
-      copy ??= Array.isArray(value) ? [...value] : { ...(value as Record<string, Json>) }
+      copy ??= isList ? [...value] : { ...(value as Record<string, Json>) }
       define(copy, key, shown)
     }
     return (copy as Json | undefined) ?? value

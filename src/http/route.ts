@@ -57,25 +57,13 @@ export function route<Query extends z.ZodObject, Body extends z.ZodType>(
   return given as unknown as Route
 }
 
-const JSON_HEADERS = { 'Content-Type': 'application/json', 'Cache-Control': 'no-store' }
-
-export function json(value: unknown, status = 200, headers?: Readonly<Record<string, string>>): Response {
-  return new Response(JSON.stringify(value), {
-    status,
-    headers: headers === undefined ? JSON_HEADERS : { ...JSON_HEADERS, ...headers },
-  })
-}
-
-export function empty(): Response {
-  return new Response(null, { status: 204, headers: { 'Cache-Control': 'no-store' } })
-}
-
 /** Of what comes in. */
 const MOST_QUERY = 8_192
 export const MOST_BODY = 1_048_576
 
 /** The query as an object: what is repeated is an array; whether it may be is the schema's to say. @throws {Problem} */
 export function readQuery(route: Route, url: URL): unknown {
+  if (url.search === '') return withoutQuery(route)
   if (url.search.length > MOST_QUERY)
     throw new Problem(414, 'URI_TOO_LONG', `A query has at most ${MOST_QUERY} characters.`)
   const given: Record<string, string | string[]> = Object.create(null)
@@ -88,6 +76,20 @@ export function readQuery(route: Route, url: URL): unknown {
   return route.query === undefined ? given : parse(route.query, given, 400, 'query')
 }
 
+const empties = new WeakMap<Route, unknown>()
+
+/** The defaults, which are the same for each request. */
+function withoutQuery(route: Route): unknown {
+  if (route.query === undefined) return NONE
+  let known = empties.get(route)
+  if (known === undefined) {
+    known = Object.freeze(parse(route.query, {}, 400, 'query'))
+    empties.set(route, known)
+  }
+  return known
+}
+
+const NONE = Object.freeze({})
 const lists = new WeakMap<Route, ReadonlySet<string>>()
 
 /** The parameters that are lists, also where there is one value. */
@@ -110,10 +112,9 @@ function listsOf(route: Route): ReadonlySet<string> {
 }
 
 /** The body: JSON of a bounded size, as the schema wants it. @throws {Problem} */
-export async function readBody(route: Route, request: Request): Promise<unknown> {
-  if (route.body === undefined) return undefined
+export async function readBody(schema: z.ZodType, request: Request): Promise<unknown> {
   const text = await readText(request)
-  if (text === '') return parse(route.body, undefined, 400, 'body')
+  if (text === '') return parse(schema, undefined, 400, 'body')
   const type = request.headers.get('content-type')?.split(';', 1)[0]?.trim().toLowerCase()
   if (type === undefined || !/^application\/(?:[\w.+-]+\+)?json$/.test(type))
     throw new Problem(415, 'UNSUPPORTED_MEDIA_TYPE', 'The body has to be application/json.')
@@ -123,7 +124,7 @@ export async function readBody(route: Route, request: Request): Promise<unknown>
   } catch {
     throw new Problem(400, 'BAD_JSON', 'The body is no JSON.')
   }
-  return parse(route.body, value, 400, 'body')
+  return parse(schema, value, 400, 'body')
 }
 
 /** What is too large is read on for a while, so that the sender gets to hear of it. */

@@ -1,8 +1,9 @@
 /** The routes of schedules. */
 import { z } from 'zod'
 import type { ScheduleOptions } from '../index.js'
+import { empty, json } from './answer.js'
 import { Problem } from './problem.js'
-import { empty, json, type Route, route } from './route.js'
+import { type Route, route } from './route.js'
 import { duration, problem, schedule } from './schemas.js'
 import { defined } from './tasks.js'
 

@@ -2,8 +2,9 @@
 import { hash } from 'node:crypto'
 import { z } from 'zod'
 import { TaskNotFoundError, type TaskRecord, UnknownTaskError } from '../index.js'
+import { empty, JSON_HEADERS, json } from './answer.js'
 import { previewOf } from './preview.js'
-import { type Answer, type Call, empty, json, type Route, route, type Site } from './route.js'
+import { type Answer, type Call, type Route, route, type Site } from './route.js'
 import { duration, durationText, explanation, problem, record, state, summary } from './schemas.js'
 import { summaryOf } from './view.js'
 
@@ -204,11 +205,14 @@ function bounded(wait: number | string): number {
 function recordAnswer({ redact }: Site, task: TaskRecord, request?: Request): Response {
   const text = JSON.stringify(redact(task))
   const etag = `"${hash('sha1', text, 'base64url')}"`
-  const headers = { ETag: etag, 'Cache-Control': 'private, no-cache' }
+  const headers = { ...RECORD_HEADERS, ETag: etag }
   const told = request?.headers.get('if-none-match')
-  if (told != null && isNamed(etag, told)) return new Response(null, { status: 304, headers })
-  return new Response(text, { headers: { ...headers, 'Content-Type': 'application/json' } })
+  const isKnown = told != null && isNamed(etag, told)
+  return new Response(isKnown ? null : text, { status: isKnown ? 304 : 200, headers })
 }
+
+/** It may be kept, and has to be asked for again each time. */
+const RECORD_HEADERS = { ...JSON_HEADERS, 'Cache-Control': 'private, no-cache' }
 
 function isNamed(etag: string, header: string): boolean {
   return header.split(',').some((each) => each.trim() === '*' || each.trim().replace(/^W\//, '') === etag)
