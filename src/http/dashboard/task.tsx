@@ -226,7 +226,7 @@ function Facts({ record }: { record: TaskRecord }): VNode {
         </Fact>
       )}
       {startedAt !== undefined && (state === 'running' || finishedAt !== undefined) && (
-        <Fact name={state === 'running' ? 'Runs since' : 'Took'}>
+        <Fact name={state === 'running' ? 'Running for' : 'Took'}>
           <Took from={startedAt} to={finishedAt} />
         </Fact>
       )}
