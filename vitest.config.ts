@@ -16,6 +16,7 @@ const LONGEST = [
   'engines/bullmq-postgres',
   'engines/bullmq',
   'isolation/conformance/thread',
+  'http/browser',
   'sqlite/kill',
   'sqlite/limits-kill',
   'bullmq/closing',

@@ -52,4 +52,4 @@ export async function buildDashboard() {
   return { ...sizes, total }
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) console.log(await buildDashboard())
+if (process.argv[1] === fileURLToPath(import.meta.url)) await buildDashboard()
