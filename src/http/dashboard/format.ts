@@ -52,18 +52,18 @@ export function formatShare(share: number): string {
 /** A span in ms in its two largest units: `840 ms`, `3.2 s`, `4 min 10 s`, `3 d 2 h`. */
 export function formatSpan(ms: number): string {
   const span = Math.max(0, ms)
-  if (span < SECOND) return `${Math.round(span)} ms`
-  if (span < 59_950) return `${(span / SECOND).toFixed(span < 10 * SECOND ? 1 : 0)} s`
+  if (span < SECOND) return `${Math.floor(span)} ms`
+  // Rounded down, as all that is told of a time that goes on.
+  if (span < 10 * SECOND) return `${(Math.floor(span / 100) / 10).toFixed(1)} s`
+  if (span < MINUTE) return `${Math.floor(span / SECOND)} s`
   if (span < HOUR) return two(span, MINUTE, 'min', SECOND, 's')
   if (span < DAY) return two(span, HOUR, 'h', MINUTE, 'min')
   return two(span, DAY, 'd', HOUR, 'h')
 }
 
 function two(span: number, unit: number, name: string, lesser: number, lesserName: string): string {
-  // Rounded first, or 119.9 s would be `1 min 60 s`.
-  const rounded = Math.round(span / lesser) * lesser
-  const rest = Math.floor((rounded % unit) / lesser)
-  return `${Math.floor(rounded / unit)} ${name}${rest === 0 ? '' : ` ${rest} ${lesserName}`}`
+  const rest = Math.floor((span % unit) / lesser)
+  return `${Math.floor(span / unit)} ${name}${rest === 0 ? '' : ` ${rest} ${lesserName}`}`
 }
 
 /** How long ago, or how long until then: `now`, `12 s ago`, `in 3 min`. */

@@ -32,7 +32,7 @@ export function TaskList(props: ListProps): VNode {
   const hash = listHash(filter, cursor)
   const first = cursor === undefined
   const [selected, setSelected] = useState<ReadonlySet<string>>(new Set())
-  const [held, setHeld] = useState(false)
+  const { held, hold, letGo } = useHold()
   const still = held || selected.size > 0
   const { rows, error, loading, reload, settle } = useRows({ filter, cursor, hash, still, onLive, onCounts, onReset })
   const waiting = rows.waiting.size
@@ -147,10 +147,12 @@ export function TaskList(props: ListProps): VNode {
             </tr>
           </thead>
           <tbody
-            onPointerEnter={() => setHeld(true)}
-            onPointerLeave={() => setHeld(false)}
-            onFocusIn={() => setHeld(true)}
-            onFocusOut={() => setHeld(false)}
+            onPointerEnter={hold}
+            onPointerMove={hold}
+            onPointerLeave={letGo}
+            onFocusIn={hold}
+            onKeyDown={hold}
+            onFocusOut={letGo}
           >
             {rows.tasks.map((task) => (
               <Row key={task.id} task={task} selected={selected.has(task.id)} manage={manage} select={select} />
@@ -177,6 +179,28 @@ export function TaskList(props: ListProps): VNode {
       </nav>
     </section>
   )
+}
+
+/** ms without a movement after which somebody who points at the list is taken to have left the machine. */
+const HELD_FOR = 20_000
+
+/** Whether somebody is at the list just now. */
+function useHold(): { readonly held: boolean; readonly hold: () => void; readonly letGo: () => void } {
+  const [held, setHeld] = useState(false)
+  const seenAt = useRef(0)
+  const hold = (): void => {
+    seenAt.current = performance.now()
+    setHeld(true)
+  }
+  const letGo = (): void => setHeld(false)
+  useEffect(() => {
+    if (!held) return
+    const timer = setInterval(() => {
+      if (performance.now() - seenAt.current > HELD_FOR) letGo()
+    }, 1000)
+    return () => clearInterval(timer)
+  }, [held])
+  return { held, hold, letGo }
 }
 
 const NOTHING: ReadonlySet<string> = new Set()
@@ -351,8 +375,8 @@ class Row extends Component<RowProps> {
 function Tags({ tags }: { tags: readonly string[] }): VNode {
   return (
     <span class="tags">
-      {tags.slice(0, 4).map((tag) => (
-        <span key={tag} class="tag">
+      {tags.slice(0, 4).map((tag, at) => (
+        <span key={at} class="tag">
           <Text most={30}>{tag}</Text>
         </span>
       ))}

@@ -226,7 +226,7 @@ function Facts({ record }: { record: TaskRecord }): VNode {
         </Fact>
       )}
       {startedAt !== undefined && (state === 'running' || finishedAt !== undefined) && (
-        <Fact name={state === 'running' ? 'Runs since' : 'Took'}>
+        <Fact name={state === 'running' ? 'Running for' : 'Took'}>
           <Took from={startedAt} to={finishedAt} />
         </Fact>
       )}
@@ -248,8 +248,8 @@ function Facts({ record }: { record: TaskRecord }): VNode {
       {tags !== undefined && tags.length > 0 && (
         <Fact name="Tags">
           <span class="tags">
-            {tags.map((tag) => (
-              <a key={tag} class="tag" href={listHash({ states: [], names: [], tags: [tag] })}>
+            {tags.map((tag, at) => (
+              <a key={at} class="tag" href={listHash({ states: [], names: [], tags: [tag] })}>
                 <Text most={60}>{tag}</Text>
               </a>
             ))}
