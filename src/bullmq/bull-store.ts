@@ -107,7 +107,7 @@ interface Settling {
   next?: Claiming
 }
 
-type Claimed = Row | 'declined' | null
+type Claimed = Row | 'limited' | 'more' | 'declined' | null
 
 export class BullStore implements Store<BullTask> {
   readonly name = 'bullmq'
@@ -147,6 +147,8 @@ export class BullStore implements Store<BullTask> {
   readonly #asked: Set<Promise<unknown>> = new Set()
   /** So often this process has brought work: an outlook that was asked for before knows nothing of that. */
   #brought = 0
+  /** Of verbs: what Redis is asked again, for want of an answer, is known to it. */
+  #requests = 0
   /** The marker that this process has got, and has not yet claimed anything for. */
   #marker: string | undefined
   #idle = true
@@ -232,7 +234,12 @@ export class BullStore implements Store<BullTask> {
     const answer = (await this.#backend.verbs(
       'insert',
       now,
-      { tasks: stored, maxPending: this.#maxPending, schedule: schedule && { id: schedule.id } },
+      {
+        tasks: stored,
+        request: ++this.#requests,
+        maxPending: this.#maxPending,
+        schedule: schedule && { id: schedule.id },
+      },
       ...swap,
       ...raw,
     )) as [string, ...unknown[]]
@@ -317,6 +324,7 @@ export class BullStore implements Store<BullTask> {
 
   async #taken(claimed: Claimed, now: number): Promise<BullTask | undefined> {
     if (claimed === null) return undefined
+    if (claimed === 'limited' || claimed === 'more') return this.#again()
     if (claimed === 'declined') {
       this.#declinedUntil = now + DECLINED
       return undefined
@@ -634,7 +642,7 @@ export class BullStore implements Store<BullTask> {
       const written = (await this.#backend.verbs(
         'amend',
         now,
-        { ...operation, queue, id: job, state, attempt },
+        { ...operation, request: ++this.#requests, queue, id: job, state, attempt },
         was.now,
         was.cancel,
         nowText(task),
@@ -699,7 +707,8 @@ export class BullStore implements Store<BullTask> {
   }
 
   async #swap(key: string, field: string, was: string, becomes: string): Promise<boolean> {
-    return (await this.#backend.verbs('swap', this.#clock.now(), { key, field }, was, becomes)) === 1
+    const asked = { key, field, request: ++this.#requests }
+    return (await this.#backend.verbs('swap', this.#clock.now(), asked, was, becomes)) === 1
   }
 
   async schedules(): Promise<readonly ScheduleRecord[]> {
@@ -739,15 +748,16 @@ export class BullStore implements Store<BullTask> {
   async outlook(now: number): Promise<Outlook> {
     const queues = this.#names.map((name) => this.#queue(name))
     const brought = this.#brought
-    const [ready, next, busy, more, telling] = (await this.#backend.work('outlook', now, { queues })) as [
+    const [ready, next, busy, more, telling, followed] = (await this.#backend.work('outlook', now, { queues })) as [
       number,
       number | '',
       number,
       number,
       number,
+      number?,
     ]
     this.#idle = busy === 0
-    if (busy === 3 || this.#running.size > 0) this.#beats()
+    if (busy === 3 || followed === 1 || this.#running.size > 0) this.#beats()
     if (telling > 0) void this.#tell()
     const isDeclined = this.#declinedUntil > now
     if (ready === 0) this.#lookOut()
@@ -895,7 +905,7 @@ export class BullStore implements Store<BullTask> {
     return (this.#admission?.open ?? this.#names).map((name) => this.#queue(name))
   }
 
-  /** While anything runs, here or elsewhere, it is kept, or looked after, three times a lease. */
+  /** While anything runs, here or elsewhere, or comes after others, it is kept, or looked after, three times a lease. */
   #beats(): void {
     if (this.#beat !== undefined || this.#closing || !this.#works) return
     this.#beat = after(
@@ -960,14 +970,18 @@ export class BullStore implements Store<BullTask> {
     this.#host.lost(tasks)
   }
 
-  /** Puts back what workers that are gone were running. */
+  /** Puts back what workers that are gone were running, and tells of what other tools have removed. */
   async #bury(): Promise<void> {
     const now = this.#clock.now()
     const jobs = (await this.#backend.work('bury', now, { interval: Math.ceil(this.#settings.lease / 5) })) as [
       string,
       string,
     ][]
-    for (const task of await this.#read(jobs)) {
+    const tasks = await this.#read(jobs)
+    const there = new Set(tasks.map(({ job }) => job))
+    const gone = jobs.filter(([, job]) => !there.has(job))
+    if (gone.length > 0) this.#host.changed(gone.map(([, job]) => idOf(job)))
+    for (const task of tasks) {
       const end = endOf(task)
       if (end === undefined) this.#host.recovered('stalled', toRecord(task))
       else await this.#endDead(task, end, now)
@@ -979,7 +993,15 @@ export class BullStore implements Store<BullTask> {
     const written = (await this.#backend.work(
       'amend',
       now,
-      { op: end === 'failed' ? 'fail' : 'cancel', reason: task.error?.message, queue, id: job, state, attempt },
+      {
+        op: end === 'failed' ? 'fail' : 'cancel',
+        request: ++this.#requests,
+        reason: task.error?.message,
+        queue,
+        id: job,
+        state,
+        attempt,
+      },
       task.now,
       task.cancel,
       nowText(task),

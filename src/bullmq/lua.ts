@@ -9,17 +9,22 @@
  *   <base>pause              there while the whole engine is paused
  *   <base>holds              set: the queues that are held; hash <base>hold:<queue>: until, error, probe, attempt
  *   <base>after:<queue>:<job> list: the jobs that come after this one, `queue job`
+ *   <base>parents            sorted set: the jobs that others come after, `queue job` → when they were last seen
  *   <base>telling            list: ended jobs whose followers are still to be told, `queue job state`
+ *   <base>did:<request>      what a verb has done that leaves no job to write it in, for a while
  *   <base>schedules          hash: id → JSON
  *   <base>wake:<worker>      a marker that ends its wait for new work, for some seconds
  * and, beside BullMQ's in a queue,
  *   br:index                 sorted set: job → its place in the order of submission
  *   br:tag:<tag>             sorted set, the same, of those that have it
  *   br:keys                  hash: idempotency key → job
+ *   br:beside                hash: job → its key and its tags, packed, should nobody but BullMQ's own tools remove it
+ *   br:looked                where the search for jobs that those have removed goes on
  *   br:cancelled             sorted set: those of `failed` that were cancelled
  * and in a job
  *   br                       JSON: what was submitted beside the input and is no field of BullMQ's
  *   br:now                   JSON: what became of it, where it is more than BullMQ's fields say
+ *   br:by                    the request of a verb that has changed it last: it may be asked again, for want of an answer
  *   br:saved, br:cancel      JSON: the saved state; a cancel that was asked for
  *   br:died                  `attempt:startedAt:kind:time,…`: attempts that ended with their process, since the last verdict
  *   br:left                  the worker that gave up on it: its end is no death
@@ -147,6 +152,7 @@ end`,
   ended: `
 -- It has ended: who comes after it is still to be told.
 local function ended(queue, id, state)
+  call('ZREM', B .. 'parents', queue .. ' ' .. id)
   if call('EXISTS', B .. 'after:' .. queue .. ':' .. id) == 1 then
     call('RPUSH', B .. 'telling', queue .. ' ' .. id .. ' ' .. state)
     return 1
@@ -181,6 +187,7 @@ local function follow(queue, id, ids)
     local state = at and stateOf(base(at), parent)
     if state and not hasEnded(state) then
       call('RPUSH', B .. 'after:' .. at .. ':' .. parent, queue .. ' ' .. id)
+      call('ZADD', B .. 'parents', 'NX', now, at .. ' ' .. parent)
       blocked = blocked + 1
     elseif state and state ~= 'succeeded' then failed = failed or (state .. ' ' .. parent) end
   end
@@ -192,11 +199,25 @@ local function forget(queue, id)
   local k = base(queue)
   call('ZREM', k .. 'br:index', id)
   call('ZREM', k .. 'br:cancelled', id)
-  local text = call('HGET', k .. id, 'br')
-  if not text then return end
-  local task = json(text)
-  if task.key and call('HGET', k .. 'br:keys', task.key) == id then call('HDEL', k .. 'br:keys', task.key) end
-  for _, tag in ipairs(task.tags or {}) do call('ZREM', k .. 'br:tag:' .. tag, id) end
+  local beside = call('HGET', k .. 'br:beside', id)
+  if not beside then return end
+  call('HDEL', k .. 'br:beside', id)
+  local key, tags = cmsgpack.unpack(beside)
+  if key and call('HGET', k .. 'br:keys', key) == id then call('HDEL', k .. 'br:keys', key) end
+  for _, tag in ipairs(tags or {}) do call('ZREM', k .. 'br:tag:' .. tag, id) end
+end`,
+  closed: `
+-- For how many ms a queue gives nothing: it is paused (math.huge), or at a limit that BullMQ's own tools have set.
+local function closed(k)
+  local meta = call('HMGET', k .. 'meta', 'paused', 'concurrency', 'max')
+  if meta[1] then return math.huge end
+  local max = tonumber(meta[3])
+  if max and max <= tonumber(call('GET', k .. 'limiter') or 0) then
+    local ms = call('PTTL', k .. 'limiter')
+    if ms > 0 then return ms end
+  end
+  if meta[2] and call('LLEN', k .. 'active') >= tonumber(meta[2]) then return 1000 end -- nobody tells when it is not
+  return false
 end`,
   row: `
 local function row(queue, id)
@@ -206,13 +227,16 @@ local function row(queue, id)
   return { queue, id, state, call('HGETALL', k .. id) }
 end`,
   best: `
--- The queue whose next one goes first.
+-- The queue whose next one goes first; or false, and why there may be one soon.
 local function best(queues)
   local best, bestId, bestPriority, bestDue, bestSeq
+  local limited = false
   for _, queue in ipairs(queues) do
     local k = base(queue)
-    if not isHeld(queue) and not isPaused(k) then
-      promote(k, 1000)
+    local ms = closed(k)
+    if ms then limited = limited or (ms < math.huge and head(k) and 'limited') or false
+    elseif not isHeld(queue) then
+      if not promote(k, 1000) then return false, 'more' end
       local id, priority = head(k)
       if id then
         local better = best == nil or priority < bestPriority
@@ -226,9 +250,10 @@ local function best(queues)
       end
     end
   end
-  return best
+  return best, limited
 end`,
-  // Takes the best of `queues`: `{ queue, job, 'running', fields }`, false if none waits, or 'declined' where BullMQ gives none.
+  // Takes the best of `queues`: `{ queue, job, 'running', fields }`, or false if none waits; 'limited' where BullMQ gives none,
+  // by a limit of the queue, and 'more' where more is due than waits by now.
   claim: `
 local function taken(queue, id, fields)
   -- It was cancelled, and BullMQ's own tools have retried it.
@@ -244,17 +269,15 @@ local function taken(queue, id, fields)
 end
 
 local function claim(queues, lock)
-  local queue = queues[1]
-  if queues[2] then queue = best(queues)
-  elseif isHeld(queue) then queue = nil
-  else promote(base(queue), 1000) end
-  if queue == nil then return false end
+  local queue, why = best(queues)
+  if not queue then return why end
   local k = base(queue)
+  -- Of what is due BullMQ would make some wait by itself, also what comes after others: there is none in this key.
   local active = bull.moveToActive(
-    { k .. 'wait', k .. 'active', k .. 'prioritized', k .. 'events', k .. 'stalled', k .. 'limiter', k .. 'delayed',
+    { k .. 'wait', k .. 'active', k .. 'prioritized', k .. 'events', k .. 'stalled', k .. 'limiter', k .. 'br:none',
       k .. 'paused', k .. 'meta', k .. 'pc', k .. 'marker' },
     { k, ARGV[2], cmsgpack.pack({ token = me, lockDuration = lock }) })
-  if active[2] == 0 then return head(k) and not isPaused(k) and 'declined' or false end
+  if active[2] == 0 then return false end
   return taken(queue, active[2], active[1])
 end`,
 }
@@ -266,17 +289,21 @@ if changed[1] then call('PUBLISH', B .. 'changed', me .. ' ' .. table.concat(cha
 return answer
 `
 
-/** All or none. Parameters: `tasks`, `maxPending`, and `schedule` as it was read and as it will be. Raw: input and `br` of each. */
+/**
+ * All or none. Parameters: `tasks`, `maxPending`, and `schedule` as it was read and as it will be; `request`, a number that
+ * this worker gives no other one. Raw: input and `br` of each.
+ */
 export const INSERT = `
 if p.schedule then
   if call('HGET', B .. 'schedules', p.schedule.id) ~= ARGV[5] then return { 'changed' } end
 end
 local raw = p.schedule and 6 or 4
+local request = me .. ':' .. p.request
 local function keyed(k, key)
   local id = call('HGET', k .. 'br:keys', key)
   return id and call('EXISTS', k .. id) == 1 and id -- or BullMQ's own tools have removed it
 end
-local made, keys, fresh, found, again = {}, {}, 0, {}, {}
+local made, keys, fresh, found, again, asked = {}, {}, 0, {}, {}, {}
 for i, task in ipairs(p.tasks) do
   local id, k = task.id, base(task.queue)
   local byId, byKey
@@ -285,6 +312,9 @@ for i, task in ipairs(p.tasks) do
   elseif not task.new then
     byId = made[id] or find(id)
     if byId and byId ~= task.queue then return { 'name', id, byId } end
+    -- The same, where the id is not a new one.
+    again[i] = byId and not made[id] and not asked[id] and call('HGET', k .. id, 'br:by') == request
+    asked[id] = true
   end
   if task.key and not byKey then byKey = keys[task.queue .. ' ' .. task.key] or keyed(k, task.key) end
   if byId and byKey and byKey ~= id then return { 'key', id } end
@@ -340,9 +370,11 @@ for i, task in ipairs(p.tasks) do
     call('ZADD', k .. 'br:index', seq, id)
     local br = ARGV[raw + 2 * i]
     if br ~= '' then call('HSET', k .. id, 'br', br) end
+    if not task.new then call('HSET', k .. id, 'br:by', request) end
     if blocked > 0 then call('HSET', k .. id, 'br:blocked', blocked) end
     if task.key then call('HSET', k .. 'br:keys', task.key, id) end
     for _, tag in ipairs(task.tags or {}) do call('ZADD', k .. 'br:tag:' .. tag, seq, id) end
+    if task.key or task.tags then call('HSET', k .. 'br:beside', id, cmsgpack.pack(task.key or false, task.tags or false)) end
     if failed and not task.run then
       call('HSET', k .. id, 'br:end', failed)
       endWaiting(queue, id, 'cancelled')
@@ -473,7 +505,8 @@ local function plain()
     if result == 0 or type(result) == 'table' then
       call('PUBLISH', B .. 'changed', me .. ' ' .. id)
       if call('LLEN', k .. 'active') == 0 then call('PUBLISH', B .. 'all', me .. ' drained') end
-      return { 'settled', false, 0, false }
+      local limits = call('HMGET', k .. 'meta', 'concurrency', 'max')
+      return { 'settled', false, 0, ARGV[17] ~= '' and (limits[1] or limits[2]) and 'limited' or false }
     end
     return
   end
@@ -512,14 +545,20 @@ return 1
 
 /**
  * One step of a task's life by a verb, if it is still as it was read: in `state`, at `attempt`, with the `br:now` and the
- * cancel of ARGV 5 and 6. ARGV 7: the new `br:now`; 8: the cancel. False: it is not.
+ * cancel of ARGV 5 and 6. ARGV 7: the new `br:now`; 8: the cancel. False: it is not, unless `request` has changed it.
  */
 export const AMEND = `
 local queue, id = p.queue, p.id
 local k, job = base(p.queue), base(p.queue) .. p.id
-if stateOf(k, id) ~= p.state then return false end
+local request = me .. ':' .. p.request
+-- Done already, and only the answer was lost?
+local function again()
+  return (call('HGET', job, 'br:by') == request or call('EXISTS', B .. 'did:' .. request) == 1) and { 1 }
+end
+if stateOf(k, id) ~= p.state then return again() end
 local is = call('HMGET', job, 'br:now', 'br:cancel', 'ats')
-if (is[1] or '') ~= ARGV[5] or (is[2] or '') ~= ARGV[6] or (tonumber(is[3]) or 0) ~= p.attempt then return false end
+if (is[1] or '') ~= ARGV[5] or (is[2] or '') ~= ARGV[6] or (tonumber(is[3]) or 0) ~= p.attempt then return again() end
+call('HSET', job, 'br:by', request)
 if p.op == 'mark' then
   call('HSET', job, 'br:cancel', ARGV[8])
   local worker = call('GET', job .. ':lock')
@@ -560,6 +599,7 @@ elseif p.op == 'retry' then
 elseif p.op == 'remove' then
   forget(queue, id)
   bull.removeJob({ job, k .. 'repeat' }, { id, 0, k })
+  call('SET', B .. 'did:' .. request, 1, 'EX', 300)
   told(id)
 end
 return { 0 }
@@ -616,9 +656,41 @@ end
 return answers
 `
 
-/** Looks for jobs whose worker is gone, at most once an interval for all workers together, and puts them back. */
+/**
+ * Looks for jobs whose worker is gone, at most once an interval for all workers together, and puts them back. And for those
+ * that BullMQ's own tools have removed, of which nobody tells: what is kept of them is forgotten, and who comes after them is told.
+ * Gives all of them as `{ queue, job }`.
+ */
 export const BURY = `
-local stalled = {}
+local found = {}
+for _, entry in ipairs(call('ZRANGEBYSCORE', B .. 'parents', '-inf', now - p.interval, 'LIMIT', 0, 500)) do
+  local queue, id = string.match(entry, '^(%S+) (%S+)$')
+  if call('EXISTS', base(queue) .. id) == 1 then call('ZADD', B .. 'parents', now, entry)
+  else
+    ended(queue, id, 'removed')
+    told(id)
+    found[#found + 1] = { queue, id }
+  end
+end
+-- Forgets jobs that are gone, some at a time, where there are more in the index than in the queue.
+local function sweep(queue)
+  local k = base(queue)
+  local jobs = call('LLEN', k .. 'wait') + call('LLEN', k .. 'active') + call('LLEN', k .. 'paused')
+  for _, set in ipairs({ 'prioritized', 'delayed', 'waiting-children', 'completed', 'failed' }) do
+    jobs = jobs + call('ZCARD', k .. set)
+  end
+  if call('ZCARD', k .. 'br:index') <= jobs then return call('DEL', k .. 'br:looked') end
+  local from = call('GET', k .. 'br:looked') or '-inf'
+  local entries = call('ZRANGEBYSCORE', k .. 'br:index', from, '+inf', 'WITHSCORES', 'LIMIT', 0, 1000)
+  for i = 1, #entries, 2 do
+    if call('EXISTS', k .. entries[i]) == 0 then
+      forget(queue, entries[i])
+      told(entries[i])
+      found[#found + 1] = { queue, entries[i] }
+    end
+  end
+  if #entries < 2000 then call('DEL', k .. 'br:looked') else call('SET', k .. 'br:looked', entries[#entries]) end
+end
 for _, queue in ipairs(call('SMEMBERS', B .. 'queues')) do
   local k = base(queue)
   -- Its worker gave up on it, and is gone: nobody keeps it any more.
@@ -641,6 +713,7 @@ for _, queue in ipairs(call('SMEMBERS', B .. 'queues')) do
         call('HDEL', k .. id, 'br:left')
       end
     end
+    sweep(queue)
     local ids = bull.moveStalledJobsToWait(
       { k .. 'stalled', k .. 'wait', k .. 'active', k .. 'stalled-check', k .. 'meta', k .. 'paused', k .. 'marker',
         k .. 'events', k .. 'repeat' }, { 1000000000, k, ARGV[2], p.interval })
@@ -649,15 +722,15 @@ for _, queue in ipairs(call('SMEMBERS', B .. 'queues')) do
       local priority = tonumber(call('HGET', k .. id, 'priority')) or 0
       if priority > 0 and call('LREM', k .. 'wait', 1, id) > 0 then call('ZADD', k .. 'prioritized', priority * SLOT, id) end
       told(id)
-      stalled[#stalled + 1] = { queue, id }
+      found[#found + 1] = { queue, id }
     end
   end
 end
-return stalled
+return found
 `
 
 /**
- * What there is to do: `{ ready, next, busy, more, telling }`. `next` is '' where nothing is to come; `busy` is 3 where any
+ * What there is to do: `{ ready, next, busy, more, telling, followed }`. `next` is '' where nothing is to come; `busy` is 3 where any
  * runs, 2 where any waits, 1 where any is scheduled.
  */
 export const OUTLOOK = `
@@ -684,11 +757,13 @@ for _, queue in ipairs(call('SMEMBERS', B .. 'queues')) do
       if till > now and (not nextDue or till < nextDue) then nextDue = till end
       due = isHeld(queue) and 0 or 1
     end
-    if not isPaused(k) then ready = ready + due end
+    local ms = due > 0 and closed(k)
+    if not ms then ready = ready + due
+    elseif ms < math.huge and (not nextDue or now + ms < nextDue) then nextDue = now + ms end
   end
 end
 if paused or more then ready = 0 end
-return { ready, nextDue or '', busy, more and 1 or 0, call('LLEN', B .. 'telling') }
+return { ready, nextDue or '', busy, more and 1 or 0, call('LLEN', B .. 'telling'), call('EXISTS', B .. 'parents') }
 `
 
 /** How many are in each state: queued, scheduled, running, succeeded, failed, cancelled. */
@@ -718,9 +793,11 @@ for _, state in ipairs(p.states or {}) do wanted[state] = true end
 local tags = p.tags or {}
 local queues = p.queues or call('SMEMBERS', B .. 'queues')
 local budget = math.max(p.limit, math.floor(4000 / math.max(1, #queues)))
-local function fits(k, id)
+local function fits(queue, id)
+  local k = base(queue)
   for _, tag in ipairs(tags) do if not call('ZSCORE', k .. 'br:tag:' .. tag, id) then return false end end
   local state = stateOf(k, id)
+  if not state then forget(queue, id) end -- BullMQ's own tools have removed it
   return state and (not p.states or wanted[state])
 end
 local SETS = { scheduled = { 'delayed' }, succeeded = { 'completed' }, failed = { 'failed' }, cancelled = { 'br:cancelled' },
@@ -739,7 +816,7 @@ for _, queue in ipairs(queues) do
       for _, id in ipairs(ids) do
         local seq = not seen[id] and tonumber(call('ZSCORE', k .. 'br:index', id))
         seen[id] = true
-        if seq and seq < p.before and fits(k, id) then hits[#hits + 1] = { seq, queue, id } end
+        if seq and seq < p.before and fits(queue, id) then hits[#hits + 1] = { seq, queue, id } end
       end
     end
     for state in pairs(wanted) do
@@ -756,7 +833,7 @@ for _, queue in ipairs(queues) do
       local ids = call('ZREVRANGEBYSCORE', index, '(' .. before, '-inf', 'WITHSCORES', 'LIMIT', 0, 200)
       for i = 1, #ids, 2 do
         before = tonumber(ids[i + 1])
-        if found < p.limit and fits(k, ids[i]) then
+        if found < p.limit and fits(queue, ids[i]) then
           hits[#hits + 1] = { before, queue, ids[i] }
           found = found + 1
         end
@@ -881,10 +958,14 @@ export const SCHEDULES = `
 return call('HVALS', B .. 'schedules')
 `
 
-/** Swaps one field of a hash if it is as it was read ('' : not there). Raw: as it was, as it will be ('': gone). */
+/** Swaps one field of a hash if it is as it was read ('' : not there), or was by `request`. Raw: as it was, as it will be ('': gone). */
 export const SWAP = `
-if (call('HGET', B .. p.key, p.field) or '') ~= ARGV[5] then return 0 end
-if ARGV[6] == '' then call('HDEL', B .. p.key, p.field) else call('HSET', B .. p.key, p.field, ARGV[6]) end
+local did = B .. 'did:' .. me .. ':' .. p.request
+if (call('HGET', B .. p.key, p.field) or '') ~= ARGV[5] then return call('EXISTS', did) end
+if ARGV[6] == '' then
+  call('HDEL', B .. p.key, p.field)
+  call('SET', did, 1, 'EX', 300)
+else call('HSET', B .. p.key, p.field, ARGV[6]) end
 call('PUBLISH', B .. 'all', me .. ' ' .. p.key)
 return 1
 `

@@ -5,7 +5,7 @@ import { inspect } from 'node:util'
 import { BackgroundRunner, defineTask, NonRetryableError, type RunnerOptions, type TaskMap } from 'background-runner'
 import { type BullmqOptions, bullmq } from 'background-runner/bullmq'
 import { Queue } from 'bullmq'
-import { Cluster, Redis } from 'ioredis'
+import { Redis } from 'ioredis'
 import { afterAll, afterEach, beforeEach, it } from 'vitest'
 import { testRedis } from '../support/redis.js'
 
@@ -331,8 +331,6 @@ redis.describe('the connection', () => {
 
   it("may be the app's own client, whatever that is set to; a keyPrefix is refused", async () => {
     assert.throws(() => bullmq({ connection: { keyPrefix: 'app:' } }), /keyPrefix/)
-    const cluster = new Cluster([{ host: '127.0.0.1' }], { lazyConnect: true })
-    assert.throws(() => bullmq({ connection: cluster as never }), /must not be a Cluster/)
     const settings = { stringNumbers: true, commandTimeout: 100, enableAutoPipelining: true, autoResubscribe: false }
     const app = new Redis(redis.url, settings)
     const client = create({ tasks: { nothing }, work: false }, { connection: app })
