@@ -40,6 +40,9 @@ local B, P, now, me = KEYS[1], ARGV[1], tonumber(ARGV[2]), ARGV[3]
 local call = redis.call
 local SLOT = 0x100000000
 local bull = {}
+-- What BullMQ's scripts are given packed they are given here as it is.
+local msgpack = cmsgpack
+local cmsgpack = { unpack = function(value) return value end }
 -- Told once, at the end of the script.
 local changed = {}
 `
@@ -202,7 +205,7 @@ local function forget(queue, id)
   local beside = call('HGET', k .. 'br:beside', id)
   if not beside then return end
   call('HDEL', k .. 'br:beside', id)
-  local key, tags = cmsgpack.unpack(beside)
+  local key, tags = msgpack.unpack(beside)
   if key and call('HGET', k .. 'br:keys', key) == id then call('HDEL', k .. 'br:keys', key) end
   for _, tag in ipairs(tags or {}) do call('ZREM', k .. 'br:tag:' .. tag, id) end
 end`,
@@ -276,7 +279,7 @@ local function claim(queues, lock)
   local active = bull.moveToActive(
     { k .. 'wait', k .. 'active', k .. 'prioritized', k .. 'events', k .. 'stalled', k .. 'limiter', k .. 'br:none',
       k .. 'paused', k .. 'meta', k .. 'pc', k .. 'marker' },
-    { k, ARGV[2], cmsgpack.pack({ token = me, lockDuration = lock }) })
+    { k, ARGV[2], { token = me, lockDuration = lock } })
   if active[2] == 0 then return false end
   return taken(queue, active[2], active[1])
 end`,
@@ -355,8 +358,8 @@ for i, task in ipairs(p.tasks) do
     local delayed = task.delay > 0
     local blocked, failed = 0, nil
     if task.after then blocked, failed = follow(queue, id, task.after) end
-    local args = cmsgpack.pack({ k, id, task.name, now })
-    local opts = cmsgpack.pack({ priority = task.priority, attempts = task.attempts, delay = delayed and task.delay or nil })
+    local args = { k, id, task.name, now }
+    local opts = { priority = task.priority, attempts = task.attempts, delay = delayed and task.delay or nil }
     local argv = { args, ARGV[raw + 2 * i - 1], opts }
     if delayed then
       bull.addDelayedJob({ k .. 'marker', k .. 'meta', k .. 'id', k .. 'delayed', k .. 'completed', k .. 'events' }, argv)
@@ -374,7 +377,7 @@ for i, task in ipairs(p.tasks) do
     if blocked > 0 then call('HSET', k .. id, 'br:blocked', blocked) end
     if task.key then call('HSET', k .. 'br:keys', task.key, id) end
     for _, tag in ipairs(task.tags or {}) do call('ZADD', k .. 'br:tag:' .. tag, seq, id) end
-    if task.key or task.tags then call('HSET', k .. 'br:beside', id, cmsgpack.pack(task.key or false, task.tags or false)) end
+    if task.key or task.tags then call('HSET', k .. 'br:beside', id, msgpack.pack(task.key or false, task.tags or false)) end
     if failed and not task.run then
       call('HSET', k .. id, 'br:end', failed)
       endWaiting(queue, id, 'cancelled')
@@ -443,7 +446,7 @@ if to == 'completed' or to == 'failed' then
     { k .. 'wait', k .. 'active', k .. 'prioritized', k .. 'events', k .. 'stalled', k .. 'limiter', k .. 'delayed',
       k .. 'paused', k .. 'meta', k .. 'pc', k .. to, job, '', k .. 'marker' },
     { id, ARGV[2], to == 'completed' and 'returnvalue' or 'failedReason', ARGV[15], to, '0', k,
-      cmsgpack.pack({ token = me, keepJobs = { count = -1 }, attempts = ARGV[7], maxMetricsSize = '' }) })
+      { token = me, keepJobs = { count = -1 }, attempts = ARGV[7], maxMetricsSize = '' } })
   if result < 0 then return lost() end
   if flag('c') then call('ZADD', k .. 'br:cancelled', now, id)
   elseif to == 'failed' then call('ZREM', k .. 'br:cancelled', id) end
@@ -500,7 +503,7 @@ local function plain()
     { k .. 'wait', k .. 'active', k .. 'prioritized', k .. 'events', k .. 'stalled', k .. 'limiter', k .. 'delayed',
       k .. 'paused', k .. 'meta', k .. 'pc', k .. 'completed', job, '', k .. 'marker' },
     { id, ARGV[2], 'returnvalue', ARGV[15], 'completed', ARGV[17] == '' and '0' or '1', k,
-      cmsgpack.pack({ token = me, keepJobs = { count = -1 }, attempts = ARGV[7], maxMetricsSize = '', lockDuration = ARGV[17] }) })
+      { token = me, keepJobs = { count = -1 }, attempts = ARGV[7], maxMetricsSize = '', lockDuration = ARGV[17] } })
   if type(result) ~= 'table' or result[2] == 0 then
     if result == 0 or type(result) == 'table' then
       call('PUBLISH', B .. 'changed', me .. ' ' .. id)
@@ -663,7 +666,7 @@ return answers
  */
 export const BURY = `
 local found = {}
-for _, entry in ipairs(call('ZRANGEBYSCORE', B .. 'parents', '-inf', now - p.interval, 'LIMIT', 0, 500)) do
+for _, entry in ipairs(call('ZRANGEBYSCORE', B .. 'parents', '-inf', now - p.interval, 'LIMIT', 0, 1000)) do
   local queue, id = string.match(entry, '^(%S+) (%S+)$')
   if call('EXISTS', base(queue) .. id) == 1 then call('ZADD', B .. 'parents', now, entry)
   else
