@@ -11,7 +11,7 @@ import { EngineError } from '../errors.js'
  */
 export const FORMAT = 1
 
-/** What can be asked; lua.ts tells of each what it takes and gives. */
+/** What can be asked; lua-verbs.ts, lua-work.ts and lua-house.ts tell of each what it takes and gives. */
 export type Question =
   | 'insert'
   | 'claim'

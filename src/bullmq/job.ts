@@ -195,7 +195,7 @@ export function endOf(task: BullTask): 'failed' | 'cancelled' | undefined {
 /** What it came after has not succeeded. */
 function endedAfter(task: BullTask, end: string): void {
   const [state, job] = end.split(' ')
-  const parent = { id: idOf(job as string), state } as StoredTask
+  const parent = { id: idOf(job as string), state: state as TaskState | 'removed' }
   const { finishedAt } = task
   task.state = 'queued'
   life.cancel(task, { reason: reasonOf(parent) }, finishedAt)

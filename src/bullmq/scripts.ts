@@ -1,29 +1,32 @@
-/** Puts the scripts together: BullMQ's own texts as functions, what is common, and each body of `lua.ts`. */
+/** Puts the scripts together: BullMQ's own texts as functions, what is common, and each body of `lua-….ts`. */
 import { MissingDependencyError } from '../errors.js'
 import type { Question } from './backend.js'
 import * as lua from './lua.js'
+import * as house from './lua-house.js'
+import * as verbs from './lua-verbs.js'
+import * as work from './lua-work.js'
 
 const BODIES: Readonly<Record<Question, string>> = {
-  insert: lua.INSERT,
-  claim: lua.CLAIM,
-  settle: lua.SETTLE,
-  read: lua.READ,
-  put: lua.PUT,
-  amend: lua.AMEND,
-  tell: lua.TELL,
-  renew: lua.RENEW,
-  bury: lua.BURY,
-  outlook: lua.OUTLOOK,
-  counts: lua.COUNTS,
-  list: lua.LIST,
-  prune: lua.PRUNE,
-  pause: lua.PAUSE,
-  holds: lua.HOLDS,
-  explain: lua.EXPLAIN,
-  schedules: lua.SCHEDULES,
-  swap: lua.SWAP,
-  leave: lua.LEAVE,
-  mine: lua.MINE,
+  insert: verbs.INSERT,
+  claim: work.CLAIM,
+  settle: work.SETTLE,
+  read: verbs.READ,
+  put: work.PUT,
+  amend: verbs.AMEND,
+  tell: house.TELL,
+  renew: work.RENEW,
+  bury: house.BURY,
+  outlook: house.OUTLOOK,
+  counts: verbs.COUNTS,
+  list: verbs.LIST,
+  prune: house.PRUNE,
+  pause: verbs.PAUSE,
+  holds: verbs.HOLDS,
+  explain: verbs.EXPLAIN,
+  schedules: verbs.SCHEDULES,
+  swap: verbs.SWAP,
+  leave: work.LEAVE,
+  mine: work.MINE,
 }
 
 type BullScripts = Readonly<Record<string, { readonly content: string } | undefined>>
@@ -33,7 +36,7 @@ export async function loadScripts(): Promise<Readonly<Record<Question, string>>>
   const bull = await loadBull()
   const composed = Object.entries(BODIES).map(([name, body]) => [
     name,
-    compose(bull, body, name === 'settle' ? lua.SETTLE_PLAIN : ''),
+    compose(bull, body, name === 'settle' ? work.SETTLE_PLAIN : ''),
   ])
   return Object.fromEntries(composed) as Record<Question, string>
 }

@@ -17,9 +17,9 @@ export function afterEnd({ state }: Ended, child: StoredTask): 'goes on' | 'is c
   return state === 'succeeded' || child.extras?.onParentFailure === 'run' ? 'goes on' : 'is cancelled'
 }
 
-/** Why a task is cancelled whose parent has not succeeded. */
-export function reasonOf({ id, state }: Ended): string {
-  return `task ${id}, which it comes after, ${state === 'failed' ? 'failed' : 'was cancelled'}`
+/** Why a task is cancelled whose parent has not succeeded; or was removed before its end, which only other tools do. */
+export function reasonOf({ id, state }: { readonly id: string; readonly state: Ended['state'] | 'removed' }): string {
+  return `task ${id}, which it comes after, ${state === 'failed' ? 'failed' : `was ${state === 'removed' ? 'removed' : 'cancelled'}`}`
 }
 
 /**

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { BackgroundRunner, defineTask, InvalidInputError } from 'background-runner'
 import { bullmq } from 'background-runner/bullmq'
+import { Cluster } from 'ioredis'
 import { describe, it } from 'vitest'
 
 const connection = 'redis://127.0.0.1:6379'
@@ -41,6 +42,13 @@ describe('bullmq(options)', () => {
       'prefix must have 1 to 100 characters, no colon and no white space, got "a:b"',
       "offline must be 'fail' or 'wait', got \"later\"",
       'lease must be at least 500 ms, got 10',
+    ])
+  })
+
+  it('refuses a Cluster, and says what to give in its place', () => {
+    const cluster = new Cluster([{ host: '127.0.0.1' }], { lazyConnect: true })
+    assert.deepEqual(issuesOf({ connection: cluster }), [
+      'connection must not be a Cluster: give the address of the node that has the slot of the prefix',
     ])
   })
 

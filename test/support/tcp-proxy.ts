@@ -5,6 +5,8 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
 interface Pair {
   readonly client: Socket
   readonly server: Socket
+  /** What the client has sent last. */
+  asked: string
 }
 
 export class TcpProxy {
@@ -15,8 +17,10 @@ export class TcpProxy {
   #frozen = false
   /** What of the next bytes of clients goes through; then the connection is cut. */
   #left = Number.POSITIVE_INFINITY
-  /** Cut when the server answers next. */
-  #mute = false
+  /** What a client has to have asked that is cut when the server answers next. */
+  #mute: string | undefined
+  /** Answers that were cut. */
+  cuts = 0
   /** Connections that clients have made. */
   connections = 0
 
@@ -60,9 +64,9 @@ export class TcpProxy {
     this.#left = bytes
   }
 
-  /** Cuts the connection over which the next answer comes, before that. */
-  cutAnswer(): void {
-    this.#mute = true
+  /** Cuts the connection over which the next answer comes, before that. @param to a text within what it answers */
+  cutAnswer(to = ''): void {
+    this.#mute = to
   }
 
   /** Nothing gets through from now on, and nobody is told. */
@@ -91,9 +95,10 @@ export class TcpProxy {
   #connected(client: Socket): void {
     this.connections++
     const server = connect(this.#to, '127.0.0.1')
-    const pair = { client, server }
+    const pair: Pair = { client, server, asked: '' }
     this.#pairs.add(pair)
     client.on('data', (bytes: Buffer) => {
+      pair.asked = bytes.toString()
       server.write(bytes.subarray(0, Math.min(bytes.length, this.#left)))
       this.#left -= bytes.length
       if (this.#left > 0) return
@@ -102,8 +107,9 @@ export class TcpProxy {
       client.destroy()
     })
     server.on('data', (bytes: Buffer) => {
-      if (!this.#mute) return void client.write(bytes)
-      this.#mute = false
+      if (this.#mute === undefined || !pair.asked.includes(this.#mute)) return void client.write(bytes)
+      this.#mute = undefined
+      this.cuts++
       this.#cut(pair)
     })
     for (const socket of [client, server]) {
