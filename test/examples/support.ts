@@ -6,9 +6,12 @@ import type { AddressInfo } from 'node:net'
 import type { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { getRequestListener } from '@hono/node-server'
+import type { Handler } from 'background-runner/http'
 import { onTestFinished } from 'vitest'
 import { createApp as createExpressApp } from '../../examples/express/app.js'
 import { createApp as createHonoApp } from '../../examples/hono/app.js'
+import type { Config } from '../../examples/shared/config.js'
+import { createDashboard } from '../../examples/shared/dashboard.js'
 import { type CaughtMail, startSmtpCatcher } from '../../examples/shared/smtp-catcher.js'
 import { createRunner, type Runner, type Settings } from '../../examples/shared/tasks.js'
 import { builtProgram, FROM_SOURCES } from '../support/programs.js'
@@ -16,9 +19,9 @@ import { builtProgram, FROM_SOURCES } from '../support/programs.js'
 export const FRAMEWORKS = ['express', 'hono'] as const
 export type Framework = (typeof FRAMEWORKS)[number]
 
-const servers: Record<Framework, (runner: Runner, outbox?: readonly CaughtMail[]) => Server> = {
-  express: (runner, outbox) => createServer(createExpressApp(runner, outbox)),
-  hono: (runner, outbox) => createServer(getRequestListener(createHonoApp(runner, outbox).fetch)),
+const servers: Record<Framework, (runner: Runner, outbox?: readonly CaughtMail[], tasks?: Handler) => Server> = {
+  express: (runner, outbox, tasks) => createServer(createExpressApp(runner, outbox, tasks)),
+  hono: (runner, outbox, tasks) => createServer(getRequestListener(createHonoApp(runner, outbox, tasks).fetch)),
 }
 
 export interface Answer {
@@ -88,7 +91,11 @@ export interface Example extends Client {
 }
 
 /** An example in this process; without an `smtpUrl` its mails go to a catcher, and there is an outbox. */
-export async function startInProcess(framework: Framework, settings: Partial<Settings> = {}): Promise<Example> {
+export async function startInProcess(
+  framework: Framework,
+  settings: Partial<Settings> = {},
+  dashboard: Pick<Config, 'host' | 'tasksToken'> = { host: '127.0.0.1', tasksToken: undefined },
+): Promise<Example> {
   const catcher = settings.smtpUrl === undefined ? await startSmtpCatcher() : undefined
   const runner = createRunner({
     smtpUrl: catcher?.url ?? '',
@@ -98,7 +105,7 @@ export async function startInProcess(framework: Framework, settings: Partial<Set
     retryDelay: 10,
     ...settings,
   })
-  const server = servers[framework](runner, catcher?.mails)
+  const server = servers[framework](runner, catcher?.mails, createDashboard(runner, dashboard))
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   onTestFinished(async () => {
