@@ -337,7 +337,10 @@ describe.skipIf(executable === undefined)('the dashboard', { timeout: 30_000 }, 
     await page.keyboard.press('Tab')
     await page.keyboard.press('Enter')
     await page.locator('article.task[data-state=queued]').waitFor()
+    // The event may be here before the answer, on which the dialog closes.
+    await page.getByRole('dialog').waitFor({ state: 'detached' })
     await page.keyboard.press('Escape')
+    await row(page, 'first').waitFor()
     await page.keyboard.press('/')
     await page.keyboard.type('nothing')
     await page.keyboard.press('Enter')

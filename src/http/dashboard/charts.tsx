@@ -105,9 +105,14 @@ const CHARTS: readonly Chart[] = [
 export function Charts({ dark, children }: { dark: boolean; children?: ComponentChildren }): VNode {
   const [range, setRange] = useState<Range>('hour')
   const [stats, setStats] = useState<Stats>()
+  const wanted = useRef(range)
+  wanted.current = range
   const read = (signal?: AbortSignal): void => {
-    // One that does not arrive is made up for by the next.
-    readStats(range, signal).then(setStats, () => {})
+    // One that does not arrive is made up for by the next; one of another span comes too late.
+    readStats(range, signal).then(
+      (read) => wanted.current === range && setStats(read),
+      () => {},
+    )
   }
   useEffect(() => {
     const controller = new AbortController()

@@ -8,7 +8,7 @@ import { formatCount, plural } from './format.js'
 import { listen } from './live.js'
 import { go, listHash, taskHash } from './route.js'
 import { letIn, MOST_ROWS, NO_ROWS, type Rows, rowsOf, withNews } from './rows.js'
-import { reasonOf } from './status.js'
+import { reasonOf, say } from './status.js'
 import { Text } from './text.js'
 import type { Counts, Filter, LiveState, News, Summary } from './types.js'
 import { Ago, Notice, Progress, StateBadge, StateIcon, Took } from './ui.js'
@@ -52,10 +52,16 @@ export function TaskList(props: ListProps): VNode {
     })
   }
   const older = async (): Promise<void> => {
+    // What is shown may be another filter's until it is read.
+    if (loading) return
     let { next } = rows
-    // Rows have moved down since: the cursor that follows the last one is another by now.
-    if (rows.shifted || next === '') next = (await list(filter, MOST_ROWS, undefined)).next
-    if (next !== undefined) go(listHash(filter, next))
+    try {
+      // Rows have moved down since: the cursor that follows the last one is another by now.
+      if (rows.shifted || next === '') next = (await list(filter, MOST_ROWS, undefined)).next
+      if (next !== undefined) go(listHash(filter, next))
+    } catch (reason) {
+      say(reasonOf(reason), 'bad')
+    }
   }
   const afterwards = (): void => {
     setSelected(new Set())

@@ -1,11 +1,11 @@
 /** One task: how it is, what happened to it, what it carries, and what can be done. Live until one leaves. */
 import type { ComponentChildren, VNode } from 'preact'
-import { useEffect, useState } from 'preact/hooks'
+import { useEffect, useRef, useState } from 'preact/hooks'
 import type { AttemptRecord, TaskRecord } from '../../index.js'
 import { cancelDialog, priorityDialog, removeDialog, retryDialog } from './actions.js'
 import { ApiError, previewUrl, task as readTask } from './api.js'
 import { Why } from './explain.js'
-import { formatCount, formatSpan, plural } from './format.js'
+import { formatCount, formatSpan, plural, progressShare } from './format.js'
 import { listen } from './live.js'
 import { type Mail, mailOf, type Recipient, recipientsOf } from './mail.js'
 import { go, listHash } from './route.js'
@@ -27,12 +27,18 @@ export function TaskPage({ id, manage, back, onLive }: TaskPageProps): VNode {
   const [problem, setProblem] = useState<string>()
   const [removed, setRemoved] = useState(false)
   const [asked, setAsked] = useState(0)
+  const again = (): void => setAsked((n) => n + 1)
+  /** How often something was told of it. What was asked for before that may be older, and later changes will be told. */
+  const told = useRef(0)
+  const setUnlessTold = (since: number, read: TaskRecord): void =>
+    setRecord((old) => (old === undefined || told.current === since ? read : old))
 
   useEffect(() => {
     const controller = new AbortController()
+    const since = told.current
     readTask(id, controller.signal).then(
       (read) => {
-        setRecord(read)
+        setUnlessTold(since, read)
         setProblem(undefined)
         setRemoved(false)
       },
@@ -52,8 +58,10 @@ export function TaskPage({ id, manage, back, onLive }: TaskPageProps): VNode {
         news: ({ tasks, removed: gone, reset }) => {
           const news = tasks.get(id)
           // A summary would leave the page without its input.
-          if (news?.attempts !== undefined) setRecord(news as unknown as TaskRecord)
-          else if (news !== undefined || reset) setAsked((n) => n + 1)
+          if (news?.attempts !== undefined) {
+            told.current++
+            setRecord(news as unknown as TaskRecord)
+          } else if (news !== undefined || reset) again()
           if (gone.has(id)) setRemoved(true)
         },
       }),
@@ -76,7 +84,16 @@ export function TaskPage({ id, manage, back, onLive }: TaskPageProps): VNode {
           </code>
           <CopyButton text={id} what="id" />
         </span>
-        {record !== undefined && manage && !removed && <Actions record={record} set={setRecord} back={back} />}
+        {record !== undefined && manage && !removed && (
+          <Actions
+            record={record}
+            takes={() => {
+              const since = told.current
+              return (read) => setUnlessTold(since, read)
+            }}
+            back={back}
+          />
+        )}
       </header>
       {removed && (
         <Notice tone="warn" title={record === undefined ? 'There is no such task' : 'This task was removed'}>
@@ -90,7 +107,7 @@ export function TaskPage({ id, manage, back, onLive }: TaskPageProps): VNode {
           tone="bad"
           title="The task could not be read"
           action={
-            <button type="button" onClick={() => setAsked((n) => n + 1)}>
+            <button type="button" onClick={again}>
               Try again
             </button>
           }
@@ -109,11 +126,12 @@ export function TaskPage({ id, manage, back, onLive }: TaskPageProps): VNode {
 
 function Actions({
   record,
-  set,
+  takes,
   back,
 }: {
   record: TaskRecord
-  set: (record: TaskRecord) => void
+  /** What takes the answer to something that begins now. */
+  takes: () => (record: TaskRecord) => void
   back: string
 }): VNode {
   const { state } = record
@@ -123,17 +141,17 @@ function Actions({
   return (
     <fieldset class="task-actions" aria-label="Actions">
       {revivable && (
-        <button type="button" class="primary" onClick={() => retryDialog(record, set)}>
+        <button type="button" class="primary" onClick={() => retryDialog(record, takes())}>
           Retry…
         </button>
       )}
       {waits && (
-        <button type="button" onClick={() => priorityDialog(record, set)}>
+        <button type="button" onClick={() => priorityDialog(record, takes())}>
           Priority…
         </button>
       )}
       {(waits || state === 'running') && (
-        <button type="button" class="danger" onClick={() => cancelDialog(record, set)}>
+        <button type="button" class="danger" onClick={() => cancelDialog(record, takes())}>
           Cancel…
         </button>
       )}
@@ -156,7 +174,8 @@ function TaskView({ record }: { record: TaskRecord }): VNode {
   return (
     <>
       <Facts record={record} />
-      {progress !== undefined && (
+      {progress !== undefined && progressShare(progress) === undefined && <Payload title="Progress" value={progress} />}
+      {progress !== undefined && progressShare(progress) !== undefined && (
         <section class="card" aria-label="Progress">
           <header>
             <h2>Progress</h2>
