@@ -116,7 +116,7 @@ export function App(): VNode {
             {overview !== undefined && <Standing overview={overview} />}
             <Tiles counts={overview?.counts} route={route} />
             <Charts dark={dark}>
-              {overview !== undefined && manage && <PauseButtons paused={overview.paused} refresh={refresh} />}
+              {overview !== undefined && manage && <PauseButtons overview={overview} refresh={refresh} />}
             </Charts>
             <TaskList
               filter={route.filter}
@@ -201,8 +201,10 @@ function Standing({ overview: { paused, holds } }: { overview: Overview }): VNod
   )
 }
 
-/** Both where it is not known whether it is paused. */
-function PauseButtons({ paused, refresh }: { paused: boolean | null; refresh: () => void }): VNode {
+/** Both where it is not known whether it is paused, and something waits that might go on. */
+function PauseButtons({ overview, refresh }: { overview: Overview; refresh: () => void }): VNode {
+  const { counts } = overview
+  const paused = overview.paused ?? (counts.queued === 0 ? false : null)
   const ask = (pausing: boolean): void =>
     openDialog({
       title: pausing ? 'Pause everything?' : 'Go on?',

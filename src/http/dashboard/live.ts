@@ -24,7 +24,6 @@ export function listen(task: string | undefined, { news, state }: Listener): () 
   let removed = new Set<string>()
   let counts: Counts | undefined
   let reset = false
-  let opened = false
   let planned = false
   let stopped = false
   let toldAt = 0
@@ -80,12 +79,10 @@ export function listen(task: string | undefined, { news, state }: Listener): () 
     source.addEventListener('open', () => {
       wait = FIRST_WAIT
       state('open')
-      // Whoever was away has missed something, unless the server tells; reading once more than needed is cheap.
-      if (opened) {
-        forget()
-        plan()
-      }
-      opened = true
+      // What changed before, while the page was read or the server was away, nobody tells any more. To read once more than
+      // needed is cheap.
+      forget()
+      plan()
     })
     source.addEventListener('error', () => {
       state('connecting')
