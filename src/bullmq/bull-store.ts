@@ -143,6 +143,8 @@ export class BullStore implements Store<BullTask> {
   #waiting: { readonly queues: ReadonlySet<string>; readonly end: AbortController } | undefined
   /** As it was given with the first claim. */
   #admission: Admission | undefined
+  /** One after the other: what the one has put back, and was begun again, the other would put back once more. */
+  #handingBack: Promise<void> = Promise.resolve()
   /** Verbs that are under way. */
   readonly #asked: Set<Promise<unknown>> = new Set()
   /** So often this process has brought work: an outlook that was asked for before knows nothing of that. */
@@ -170,7 +172,7 @@ export class BullStore implements Store<BullTask> {
       back: () => {
         if (this.#closing) return
         host.changed('any')
-        this.#guard(() => this.#handBackUnknown())
+        this.#handingBack = this.#handingBack.then(() => this.#guard(() => this.#handBackUnknown()))
       },
       fault: (error) => host.fault(error),
     })
