@@ -18,10 +18,11 @@
  */
 
 /** Of the tables and functions below: who finds an older one brings it up to this. */
-export const VERSION = 1
+export const VERSION = 2
 
 export const TABLES = `
 CREATE TABLE IF NOT EXISTS br_version (version integer NOT NULL, bull integer NOT NULL);
+ALTER TABLE br_version ADD COLUMN IF NOT EXISTS format integer NOT NULL DEFAULT 1;
 CREATE TABLE IF NOT EXISTS br_queue (base text NOT NULL, queue text NOT NULL, PRIMARY KEY (base, queue));
 CREATE TABLE IF NOT EXISTS br_paused (base text PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS br_task (
