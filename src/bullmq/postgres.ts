@@ -4,6 +4,7 @@
  * - `verbs`: what callers wait for, over one connection, in the order in which they asked. With `offline: 'fail'` it answers
  *   within a bound, with an error where PostgreSQL does not.
  * - `work`: claims and verdicts, side by side. Patient: what is asked while PostgreSQL is away is asked again when it is back.
+ *   Locks are kept over a connection of their own, behind nothing else.
  * - `news`: what others say, and that there is new work (LISTEN): postgres-news.ts.
  *
  * What it waits for by itself passes in real time, whatever clock the runner has: PostgreSQL knows of no other.
@@ -40,9 +41,31 @@ const TRIES = 5
 /** What finds otherwise than it was read what it has done itself. */
 const ONCE: ReadonlySet<string> = new Set(['amend', 'swap'])
 
+/** A `Pool` of pg, whichever version the app has. */
+export interface PostgresPool {
+  readonly options: object
+  readonly totalCount: number
+  query(...args: never[]): unknown
+}
+
+/** What of a pool's options says where PostgreSQL is, and who asks; the others are of how the app uses it. */
+const WHERE = [
+  'connectionString',
+  'host',
+  'port',
+  'user',
+  'password',
+  'database',
+  'ssl',
+  'sslnegotiation',
+  'enableChannelBinding',
+  'options',
+  'stream',
+] as const
+
 export interface PostgresSettings {
-  /** A `postgres://` URL. */
-  readonly connection: string
+  /** A `postgres://` URL, or the app's own pool. */
+  readonly connection: string | PostgresPool
   /** Of BullMQ's tables, and of ours. */
   readonly schema: string
   /** Of its queues. */
@@ -94,6 +117,7 @@ export class Postgres implements Backend {
     this.#driver = driver
     const verbs = this.#line({ max: 1, query_timeout: isPatient ? SILENCE : PATIENCE })
     const work = this.#line({ max: WORKERS, query_timeout: SILENCE })
+    const locks = this.#line({ max: 1, query_timeout: SILENCE })
     this.#news = new PostgresNews({
       base,
       schema,
@@ -112,14 +136,18 @@ export class Postgres implements Backend {
       throw this.#error(error)
     }
     const ask = this.#asker(verbs)
-    const patiently = gatherClaims(inOrderOfJob(this.#patient(this.#asker(work), () => this.#tellBack())))
+    const tellBack = (): void => this.#tellBack()
+    const patiently = gatherClaims(inOrderOfJob(this.#patient(this.#asker(work), tellBack)))
+    const keep = this.#patient(this.#asker(locks), tellBack)
     const answer = this.#ordered(gatherSubmissions(isPatient ? this.#patient(ask) : this.#undeterred(ask)))
     // What waits for those before it has less time than they had.
     this.verbs = isPatient ? answer : (...question) => inTime(PATIENCE, answer(...question))
     this.work = (...question) =>
-      isAlone(...question)
-        ? this.#byItself(() => patiently(...question))
-        : this.#besideOthers(() => patiently(...question), question[0] === 'outlook')
+      question[0] === 'renew'
+        ? keep(...question)
+        : isAlone(...question)
+          ? this.#byItself(() => patiently(...question))
+          : this.#besideOthers(() => patiently(...question), question[0] === 'outlook')
   }
 
   /** @param last what was asked before is answered before: whoever looks out has to know of it */
@@ -143,8 +171,9 @@ export class Postgres implements Backend {
   }
 
   #options(): PoolConfig {
+    const { connection } = this.#settings
     return {
-      connectionString: this.#settings.connection,
+      ...(typeof connection === 'string' ? { connectionString: connection } : whereOf(connection)),
       application_name: 'background-runner',
       keepAlive: true,
       idleTimeoutMillis: IDLE,
@@ -199,12 +228,13 @@ export class Postgres implements Backend {
         : [storable(JSON.stringify(parameters)), raw]
       const { pool } = line
       try {
-        const { rows } = await pool.query<{ answer: Answer }>({
+        const { rows } = await pool.query<{ answer: string | null }>({
           name: `br_${question}`,
-          text: `SELECT "${schema}".br_${question}($1, $2, $3, $4, $5) AS answer`,
+          text: `SELECT "${schema}".br_${question}($1, $2, $3, $4, $5)::text AS answer`,
           values: [base, now, this.#me, object, texts.map(withoutNull)],
         })
-        return rows[0]?.answer
+        // As text, since how JSON is read the app may have changed for all who use pg.
+        return JSON.parse(rows[0]?.answer ?? 'null')
       } catch (error) {
         if (isSilent(error)) this.#replace(line, pool)
         throw error
@@ -362,6 +392,12 @@ export class Postgres implements Backend {
 function isAlone(...[question, , parameters]: Parameters<Asker>): boolean {
   if (question === 'mine') return true
   return question === 'settle' && String((parameters as readonly unknown[])[5]).includes('u')
+}
+
+function whereOf({ options }: PostgresPool): PoolConfig {
+  const given = options as PoolConfig & Record<string, unknown>
+  // One by one: the pool hides its password from who copies all.
+  return Object.fromEntries(WHERE.filter((name) => given[name] !== undefined).map((name) => [name, given[name]]))
 }
 
 /** @throws {EngineError} it was not over within `ms`; it goes on nevertheless */

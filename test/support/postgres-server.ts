@@ -1,7 +1,7 @@
 /** PostgreSQL servers of a test's own, which it may kill and start again. */
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { chownSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { chownSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Client } from 'pg'
@@ -9,6 +9,7 @@ import { freePort } from './redis-server.js'
 
 /** Where Debian has its versions, which are on no PATH. */
 const VERSIONS = '/usr/lib/postgresql'
+const PASSWORD = 'secret'
 /** ms until a server that was started has to answer. */
 const TO_START = 20_000
 
@@ -32,8 +33,10 @@ export class PostgresServer {
     const server = new PostgresServer(await freePort())
     const { uid, gid } = somebody()
     if (uid !== undefined && gid !== undefined) chownSync(server.#folder, uid, gid)
-    const args = ['-D', server.#data, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--locale=C', '--no-sync']
-    execFileSync(program('initdb'), args, {
+    const password = join(server.#folder, 'password')
+    writeFileSync(password, PASSWORD, { mode: 0o644 })
+    const args = ['-D', server.#data, '-U', 'postgres', '-A', 'scram-sha-256', `--pwfile=${password}`]
+    execFileSync(program('initdb'), [...args, '-E', 'UTF8', '--locale=C', '--no-sync'], {
       ...somebody(),
       cwd: server.#folder,
       stdio: ['ignore', 'ignore', 'inherit'],
@@ -47,7 +50,7 @@ export class PostgresServer {
   }
 
   get url(): string {
-    return `postgres://postgres@127.0.0.1:${this.port}/postgres`
+    return `postgres://postgres:${PASSWORD}@127.0.0.1:${this.port}/postgres`
   }
 
   /** After a kill: with all that it had. */
