@@ -11,7 +11,7 @@
  *
  * Each question is one function of ours in the database (sql.ts), and so one transaction.
  */
-import type { Client, ClientConfig, Pool, PoolConfig } from 'pg'
+import type { Client, ClientConfig, Pool, PoolConfig, QueryConfig, QueryResult } from 'pg'
 import { type Alarm, after, type Clock, nextTurn, systemClock } from '../clock.js'
 import { EngineError, MissingDependencyError } from '../errors.js'
 import type { Answer, Asker, Backend, BackendHost } from './backend.js'
@@ -78,6 +78,7 @@ type Driver = typeof import('pg')
 /** Connections of one kind. */
 interface Line {
   readonly options: PoolConfig
+  /** Those before it are ended as soon as nobody waits for one of their connections. */
   pool: Pool
 }
 
@@ -87,9 +88,11 @@ export class Postgres implements Backend {
   readonly #me: string
   #driver!: Driver
   #host!: BackendHost
-  readonly #lines: Line[] = []
+  readonly #pools: Set<Pool> = new Set()
   /** All that there are, or that are being made. */
   readonly #clients: Set<Client> = new Set()
+  /** Who waits for an answer: a pool that is ended forgets those who wait for a connection. */
+  readonly #asking: Set<(error: Error) => void> = new Set()
   #news!: PostgresNews
   verbs!: Asker
   work!: Asker
@@ -142,12 +145,17 @@ export class Postgres implements Backend {
     const answer = this.#ordered(gatherSubmissions(isPatient ? this.#patient(ask) : this.#undeterred(ask)))
     // What waits for those before it has less time than they had.
     this.verbs = isPatient ? answer : (...question) => inTime(PATIENCE, answer(...question))
-    this.work = (...question) =>
-      question[0] === 'renew'
-        ? keep(...question)
-        : isAlone(...question)
-          ? this.#byItself(() => patiently(...question))
-          : this.#besideOthers(() => patiently(...question), question[0] === 'outlook')
+    let keeps = false
+    this.work = (...question) => {
+      if (question[0] === 'renew') return keep(...question)
+      if (!keeps) {
+        keeps = true
+        // By the time there are locks to keep it is connected, and has read the function.
+        keep('renew', question[1], { jobs: [], lock: 0 }).catch(() => undefined)
+      }
+      if (isAlone(...question)) return this.#byItself(() => patiently(...question))
+      return this.#besideOthers(() => patiently(...question), question[0] === 'outlook')
+    }
   }
 
   /** @param last what was asked before is answered before: whoever looks out has to know of it */
@@ -181,9 +189,7 @@ export class Postgres implements Backend {
   }
 
   #line(options: PoolConfig): Line {
-    const line = { options, pool: this.#pool(options) }
-    this.#lines.push(line)
-    return line
+    return { options, pool: this.#pool(options) }
   }
 
   #pool(options: PoolConfig): Pool {
@@ -200,6 +206,7 @@ export class Postgres implements Backend {
     }
     const pool = new this.#driver.Pool({ ...this.#options(), ...options, Client })
     pool.on('error', (error) => this.#fault(error))
+    this.#pools.add(pool)
     return pool
   }
 
@@ -207,7 +214,18 @@ export class Postgres implements Backend {
   #replace(line: Line, pool: Pool): void {
     if (this.#closed || line.pool !== pool) return
     line.pool = this.#pool(line.options)
-    pool.end().catch(() => undefined)
+  }
+
+  #endPool(pool: Pool): void {
+    if (this.#pools.delete(pool)) pool.end().catch(() => undefined)
+  }
+
+  #query(pool: Pool, question: QueryConfig): Promise<QueryResult<{ answer: string | null }>> {
+    return new Promise((resolve, reject) => {
+      this.#asking.add(reject)
+      const done = (): void => void this.#asking.delete(reject)
+      pool.query(question).then(resolve, reject).then(done)
+    })
   }
 
   #error(error: unknown): unknown {
@@ -228,7 +246,7 @@ export class Postgres implements Backend {
         : [storable(JSON.stringify(parameters)), raw]
       const { pool } = line
       try {
-        const { rows } = await pool.query<{ answer: string | null }>({
+        const { rows } = await this.#query(pool, {
           name: `br_${question}`,
           text: `SELECT "${schema}".br_${question}($1, $2, $3, $4, $5)::text AS answer`,
           values: [base, now, this.#me, object, texts.map(withoutNull)],
@@ -238,6 +256,8 @@ export class Postgres implements Backend {
       } catch (error) {
         if (isSilent(error)) this.#replace(line, pool)
         throw error
+      } finally {
+        if (line.pool !== pool && pool.waitingCount === 0) this.#endPool(pool)
       }
     }
   }
@@ -378,10 +398,11 @@ export class Postgres implements Backend {
       alarm.cancel()
       resolve()
     }
-    for (const { pool } of this.#lines) pool.end().catch(() => undefined)
+    for (const pool of this.#pools) this.#endPool(pool)
     this.#news.close()
     // One that never answers holds the process no longer.
     for (const client of this.#clients) letGo(client)
+    for (const reject of this.#asking) reject(new Error('the engine is closed'))
   }
 }
 
