@@ -242,14 +242,19 @@ function suite({ start, cutSome }: ServerKind): void {
       const load = new Load(engine(through), engine(through))
       await load.begin()
       await load.goesOn()
+      const idle = new BackgroundRunner({ tasks: {}, engine: engine(through), work: false })
+      closers.push(() => idle.close({ deadline: 0 }))
+      await idle.ready()
+      const found = new Promise((resolve) => idle.on('error', resolve)) // though it is asked for nothing
       const { id } = await load.producer.submit('work', 300)
       const waited = persistently(() => load.producer.wait(id)) // told on a connection that is silent by nature
       proxy.forget()
       await load.goesOn()
       assert.equal((await waited).output, `done ${id}`)
       await load.end()
+      await found
     },
-    SLOW,
+    2 * SLOW,
   )
 
   it(
