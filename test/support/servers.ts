@@ -49,7 +49,7 @@ export function serverKinds(): readonly ServerKind[] {
     },
     {
       name: 'PostgreSQL',
-      describe: !isPostgresAsked() ? describe.skip : canStartPostgres() ? describe : left('no postgres to start'),
+      describe: !isAsked() ? describe.skip : canStartPostgres() ? describe : left('no postgres to start'),
       start: () => PostgresServer.start(),
       cutSome: cutInPostgres,
     },
@@ -70,11 +70,17 @@ export async function sharedServers(): Promise<readonly SharedServer[]> {
     {
       name: 'PostgreSQL',
       url: postgres.url,
-      describe: isPostgresAsked() ? postgres.describe : describe.skip,
+      describe: isAsked() ? postgres.describe : describe.skip,
       path: (name = String(++names)) => `${postgres.url}#${postgres.schema}#${name}`,
       end: () => postgres.end(),
     },
   ]
+}
+
+function isAsked(): boolean {
+  const asked = isPostgresAsked()
+  if (!asked) console.warn('left to CI=true, or to POSTGRES_URL: the same over PostgreSQL')
+  return asked
 }
 
 function left(why: string): typeof describe.skip {
