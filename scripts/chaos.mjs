@@ -1,8 +1,9 @@
 /**
  * Kills 200 processes that submit and work alone, and 200 of four that work together, counts what became of their tasks,
- * and writes the report; does so with 100 of four on one Redis, which it starts (without a redis-server it says so); then sends 10 000 mails through a server that fails at random, by processes that are killed on
- * the way, compares the records with the mailboxes, and writes the report. `SEED=… npm run chaos` does the same again;
- * `KILLS=…`, `REDIS_KILLS=…` and `MAILS=…` do more or less of the one or the other, 0 nothing, and write no report.
+ * and writes the report; does so with 100 of four on one Redis, and on one PostgreSQL,
+ * which it starts (without a program for that it says so); then sends 10 000 mails through a server that fails at random, by
+ * processes that are killed on the way, compares the records with the mailboxes, and writes the report. `SEED=… npm run chaos` does the same again;
+ * `KILLS=…`, `REDIS_KILLS=…`, `POSTGRES_KILLS=…` and `MAILS=…` do more or less of the one or the other, 0 nothing, and write no report.
  *
  * It runs with tsx, as the tests' own programs are TypeScript.
  */
@@ -13,14 +14,17 @@ import { fileURLToPath } from 'node:url'
 import { loadDriver } from '../src/sqlite/driver.ts'
 import { mailAndKill, tableOf } from '../test/email/chaos/mass.ts'
 import { killAndCount } from '../test/sqlite/chaos/kills.ts'
+import { canStartPostgres, PostgresServer } from '../test/support/postgres-server.ts'
 import { canStartRedis, RedisServer } from '../test/support/redis-server.ts'
 
 const KILLS = 200
 const REDIS_KILLS = 100
+const POSTGRES_KILLS = 100
 const MAILS = 10_000
 const seed = Number(process.env.SEED ?? Math.floor(Math.random() * 1_000_000))
 const kills = Number(process.env.KILLS ?? KILLS)
 const redisKills = Number(process.env.REDIS_KILLS ?? REDIS_KILLS)
+const postgresKills = Number(process.env.POSTGRES_KILLS ?? POSTGRES_KILLS)
 const mails = Number(process.env.MAILS ?? MAILS)
 const folder = mkdtempSync(join(tmpdir(), 'background-runner-chaos-'))
 console.log(`SEED=${seed}`)
@@ -31,6 +35,7 @@ const repeat = `\`SEED=${seed} npm run chaos\`, Node ${process.versions.node}, $
 const bad = [
   ...(kills > 0 ? await tasks() : []),
   ...(redisKills > 0 ? await tasksOnRedis() : []),
+  ...(postgresKills > 0 ? await tasksOnPostgres() : []),
   ...(mails > 0 ? await mail() : []),
 ]
 rmSync(folder, { recursive: true })
@@ -74,25 +79,49 @@ async function tasksOnRedis() {
     return []
   }
   const server = await RedisServer.start()
-  const at = (name) => `${server.url}#${name}`
-  const quick = await killAndCount({ folder, seed: seed + 2, kills: redisKills, workers: 4, lease: 1_000, at })
+  const reports = await onServer(redisKills, seed + 2, (name) => `${server.url}#${name}`)
+  await server.end()
+  const path = '../test/bullmq/chaos/REPORT.md'
+  return told(reports, 'Redis', 'New keys', redisKills, path, redisKills === REDIS_KILLS)
+}
+
+/** @returns what is wrong */
+async function tasksOnPostgres() {
+  if (!canStartPostgres()) {
+    console.warn('left out: there is no postgres to start')
+    return []
+  }
+  const server = await PostgresServer.start()
+  const reports = await onServer(postgresKills, seed + 6, (name) => `${server.url}#chaos#${name}`)
+  await server.end()
+  const path = '../test/bullmq/chaos/REPORT-postgres.md'
+  return told(reports, 'PostgreSQL', 'A new name', postgresKills, path, postgresKills === POSTGRES_KILLS)
+}
+
+/** Kills with a short lease, and some with the one that users have. */
+async function onServer(kills, seed, at) {
+  const quick = await killAndCount({ folder, seed, kills, workers: 4, lease: 1_000, at })
   const slow = await killAndCount({
     folder,
-    seed: seed + 3,
-    kills: Math.ceil(redisKills / 4),
+    seed: seed + 1,
+    kills: Math.ceil(kills / 4),
     workers: 4,
     lease: 15_000,
     at,
   })
-  await server.end()
-  const report = `# What \`kill -9\` did on Redis
+  return [quick, slow]
+}
 
-\`SEED=${seed} npm run chaos\`, Node ${process.versions.node}. Of four processes that submit and work on one Redis one is killed
-and started again, ${redisKills} times. New keys every 25 kills; all is worked off and counted.
+/** @returns what is wrong */
+function told(reports, name, fresh, kills, path, whole) {
+  const report = `# What \`kill -9\` did on ${name}
+
+\`SEED=${seed} npm run chaos\`, Node ${process.versions.node}. Of four processes that submit and work on one ${name} one is killed
+and started again, ${kills} times. ${fresh} every 25 kills; all is worked off and counted.
 
 | | lease 1 s | lease 15 s |
 |---|---|---|
-${rows(quick, slow)}
+${rows(...reports)}
 
 - **lost**: acknowledged by \`submit\`, \`save\` or a \`succeeded\` event, and not there afterwards. **stuck**: not at its end although all was worked off.
 - **run twice**: begun again because it was running when its process was killed. **wrongly**: for any other reason.
@@ -100,8 +129,8 @@ ${rows(quick, slow)}
 - **from the kill**: until what the process was running begins again, in whichever of the others. A task that was running at two deaths in a row
   waits for its turn besides, as the crash rule has it.
 `
-  publish(report, '../test/bullmq/chaos/REPORT.md', redisKills === REDIS_KILLS)
-  return [quick, slow].flatMap(({ lost, stuck, wrong, faults }) => [...lost, ...stuck, ...wrong, ...faults])
+  publish(report, path, whole)
+  return reports.flatMap(({ lost, stuck, wrong, faults }) => [...lost, ...stuck, ...wrong, ...faults])
 }
 
 /** @returns what is wrong */

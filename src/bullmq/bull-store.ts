@@ -65,6 +65,8 @@ export class BullStore implements Store<BullTask> {
   readonly #attempts: Attempts
   readonly #verbs: Verbs
   readonly #schedules: Schedules
+  /** One after the other: what the one has put back, and was begun again, the other would put back once more. */
+  #handingBack: Promise<void> = Promise.resolve()
   #idle = true
 
   constructor(settings: BullSettings) {
@@ -89,7 +91,7 @@ export class BullStore implements Store<BullTask> {
       back: () => {
         if (world.closing) return
         host.changed('any')
-        world.guard(() => this.#attempts.handBackUnknown())
+        this.#handingBack = this.#handingBack.then(() => world.guard(() => this.#attempts.handBackUnknown()))
       },
       fault: (error) => host.fault(error),
     })

@@ -6,13 +6,17 @@ import { kindOf } from '../errors.js'
 import { localEngine } from '../local/local-engine.js'
 import { fields, type Rule, read, required, rule, span } from '../rules.js'
 import { BullStore } from './bull-store.js'
-import { Postgres } from './postgres.js'
-import { type Connection, Redis } from './redis.js'
+import { Postgres, type PostgresPool } from './postgres.js'
+import { Redis, type Connection as RedisConnection } from './redis.js'
+
+/** Of Redis: a `redis://` URL, options of ioredis, or a client of it. Of PostgreSQL: a `postgres://` URL, or a `Pool` of pg. */
+export type Connection = RedisConnection | PostgresPool
 
 export interface BullmqOptions {
   /**
    * Where Redis is: a `redis://` URL, options of ioredis, or the app's own client, of which copies are made. Or where
-   * PostgreSQL is, as a preview: a `postgres://` URL.
+   * PostgreSQL is, as a preview: a `postgres://` URL, or the app's own `Pool` of pg, from which host, user and the like are
+   * taken: the engine makes connections of its own, and neither uses up nor ends those of the pool.
    */
   readonly connection: Connection
   /** Runners of the same name share their tasks; its queues are `<name>.<task>`. @default 'tasks' */
@@ -32,8 +36,14 @@ export interface BullmqOptions {
 
 const isName = (value: unknown): boolean => typeof value === 'string' && /^[^\s:]{1,100}$/.test(value)
 
-const isPostgres = (connection: unknown): connection is string =>
-  typeof connection === 'string' && /^postgres(?:ql)?:\/\//.test(connection)
+const isPostgres = (connection: unknown): connection is string | PostgresPool =>
+  typeof connection === 'string' ? /^postgres(?:ql)?:\/\//.test(connection) : isPool(connection)
+
+/** A client of pg has no `totalCount`, and one of ioredis no `query`. */
+function isPool(value: unknown): value is PostgresPool {
+  const { query, totalCount, options } = (value ?? {}) as Partial<PostgresPool>
+  return typeof query === 'function' && typeof totalCount === 'number' && typeof options === 'object'
+}
 
 /** What was given is never shown: there may be a password in it. */
 const connection: Rule<Connection> = (value, path, issues) => {
@@ -42,7 +52,7 @@ const connection: Rule<Connection> = (value, path, issues) => {
   return value as Connection
 }
 
-const MUST_BE = 'must be a redis:// or postgres:// URL, options of ioredis, or a client of ioredis'
+const MUST_BE = 'must be a redis:// or postgres:// URL, options of ioredis, a client of ioredis, or a Pool of pg'
 
 function wrongUrl(value: string): string | undefined {
   if (isPostgres(value)) return URL.canParse(value) ? undefined : `${MUST_BE}, got ${kindOf(value)}`
@@ -55,10 +65,13 @@ function wrongUrl(value: string): string | undefined {
 
 function wrongOptions(value: unknown): string | undefined {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return `${MUST_BE}, got ${kindOf(value)}`
-  const { keyPrefix, options, isCluster } = value as RedisOptions & {
+  if (isPool(value)) return undefined
+  const { keyPrefix, options, isCluster, query } = value as RedisOptions & {
     readonly options?: RedisOptions
     readonly isCluster?: boolean
+    readonly query?: unknown
   }
+  if (typeof query === 'function') return 'must not be a Client of pg: give its URL, or a Pool'
   if (isCluster) return 'must not be a Cluster: give the address of the node that has the slot of the prefix'
   // ioredis puts it before what it recognises as a key, which in a script not all are.
   return keyPrefix || options?.keyPrefix ? 'must have no keyPrefix: give bullmq() a prefix' : undefined
@@ -114,4 +127,4 @@ export function bullmq(options: BullmqOptions): Engine {
   return localEngine(new BullStore({ name, lease, backend: (me) => new Redis(settings, me) }))
 }
 
-export type { Connection } from './redis.js'
+export type { PostgresPool } from './postgres.js'

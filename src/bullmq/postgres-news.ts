@@ -2,12 +2,14 @@
  * What others say, by LISTEN: over a connection of its own, which is made again where it breaks. Whoever listens to a channel
  * holds a lock in the database as well, by which others can tell that somebody does, and which ends with the connection.
  */
-import type { Client } from 'pg'
+import type { Client, QueryResultRow } from 'pg'
 import type { BackendHost } from './backend.js'
-import { isAway, RETRY } from './trouble.js'
+import { isAway, isSilent, RETRY, SILENCE } from './trouble.js'
 
 /** BullMQ's own functions say by it that a queue has work. */
 const WORK = 'bullmq_jobs'
+/** So often its connection, which is silent by nature, is asked for an answer, ms. */
+const PULSE = 10_000
 
 export interface NewsSettings {
   readonly base: string
@@ -23,6 +25,8 @@ export interface NewsSettings {
 export class PostgresNews {
   readonly #settings: NewsSettings
   #client: Client | undefined
+  /** One that is being made. */
+  #next: Client | undefined
   /** What is listened to. */
   readonly #channels: Set<string> = new Set()
   /** A channel, by PostgreSQL's name of it. */
@@ -38,13 +42,23 @@ export class PostgresNews {
   /** @param first what is done over its connection before */
   async open(first: (client: Client) => Promise<void>): Promise<void> {
     await this.#connect(first)
+    void this.#feelPulse()
+  }
+
+  async #feelPulse(): Promise<void> {
+    while (!this.#closed) {
+      await this.#settings.pause(PULSE)
+      if (!this.#closed) await this.#inTurn((client) => ask(client, 'SELECT 1')).catch(() => undefined) // the next one tells
+    }
   }
 
   async #connect(first?: (client: Client) => Promise<void>): Promise<void> {
     const client = this.#settings.connect()
+    this.#next = client
     const lost = (error: Error): void => {
       if (this.#client !== client) return // which whoever connects is told of
       this.#client = undefined
+      letGo(client)
       this.#settings.host.fault(error)
       void this.#reconnect()
     }
@@ -54,11 +68,13 @@ export class PostgresNews {
     try {
       await client.connect()
       await first?.(client)
-      await client.query(`LISTEN ${WORK}`)
+      await ask(client, `LISTEN ${WORK}`)
       await this.#hear(client, [...this.#channels])
     } catch (error) {
       letGo(client)
       throw error
+    } finally {
+      this.#next = undefined
     }
     if (this.#closed) return letGo(client)
     this.#client = client
@@ -79,12 +95,13 @@ export class PostgresNews {
   async #hear(client: Client, channels: readonly string[]): Promise<void> {
     if (channels.length === 0) return
     const { base, schema } = this.#settings
-    const { rows } = await client.query<{ name: string; channel: string }>(
+    const rows = await ask<{ name: string; channel: string }>(
+      client,
       `SELECT "${schema}".br_listen($1, channel) AS name, channel FROM unnest($2::text[]) AS channel`,
       [base, channels],
     )
     for (const { name, channel } of rows) this.#names.set(name, channel)
-    if (channels.includes('changed')) await client.query(`SELECT "${schema}".br_settled($1)`, [base])
+    if (channels.includes('changed')) await ask(client, `SELECT "${schema}".br_settled($1)`, [base])
   }
 
   #heard(name: string, message: string): void {
@@ -96,21 +113,23 @@ export class PostgresNews {
 
   listen(channels: readonly string[]): Promise<void> {
     for (const channel of channels) this.#channels.add(channel)
-    return this.#next((client) => this.#hear(client, channels))
+    return this.#inTurn((client) => this.#hear(client, channels))
   }
 
   unlisten(channel: string): Promise<void> {
     const { base, schema } = this.#settings
     this.#channels.delete(channel)
-    return this.#next((client) => client.query(`SELECT "${schema}".br_unlisten($1, $2)`, [base, channel]))
+    return this.#inTurn((client) => ask(client, `SELECT "${schema}".br_unlisten($1, $2)`, [base, channel]))
   }
 
   /** While there is no connection there is nothing to do: the next one begins with what is listened to then. */
-  #next(step: (client: Client) => Promise<unknown>): Promise<void> {
+  #inTurn(step: (client: Client) => Promise<unknown>): Promise<void> {
     const done = this.#last.then(async () => {
+      const client = this.#client
       try {
-        if (this.#client !== undefined) await step(this.#client)
+        if (client !== undefined) await step(client)
       } catch (error) {
+        if (isSilent(error)) client?.emit('error', error) // it has not ended, but is of no use
         if (!this.#closed && !isAway(error)) throw error
       }
     })
@@ -120,9 +139,18 @@ export class PostgresNews {
 
   close(): void {
     this.#closed = true
-    if (this.#client !== undefined) letGo(this.#client)
+    for (const client of [this.#client, this.#next]) if (client !== undefined) letGo(client)
     this.#client = undefined
   }
+}
+
+async function ask<Row extends QueryResultRow>(
+  client: Client,
+  text: string,
+  values: readonly unknown[] = [],
+): Promise<readonly Row[]> {
+  const question = { text, values: [...values], query_timeout: SILENCE } // which its types do not know
+  return (await client.query<Row>(question)).rows
 }
 
 /** It is no longer needed, and holds the process no longer, even where it never answers. */

@@ -4,27 +4,28 @@
  * - `verbs`: what callers wait for, over one connection, in the order in which they asked. With `offline: 'fail'` it answers
  *   within a bound, with an error where PostgreSQL does not.
  * - `work`: claims and verdicts, side by side. Patient: what is asked while PostgreSQL is away is asked again when it is back.
+ *   Locks are kept over a connection of their own, behind nothing else.
  * - `news`: what others say, and that there is new work (LISTEN): postgres-news.ts.
  *
  * What it waits for by itself passes in real time, whatever clock the runner has: PostgreSQL knows of no other.
  *
  * Each question is one function of ours in the database (sql.ts), and so one transaction.
  */
-import type { Client, Pool, PoolConfig } from 'pg'
+import type { Client, ClientConfig, Pool, PoolConfig, QueryConfig, QueryResult } from 'pg'
 import { type Alarm, after, type Clock, nextTurn, systemClock } from '../clock.js'
-import { MissingDependencyError } from '../errors.js'
+import { EngineError, MissingDependencyError } from '../errors.js'
 import type { Answer, Asker, Backend, BackendHost } from './backend.js'
 import { loadMigrations, migrate } from './migrate.js'
 import { letGo, PostgresNews } from './postgres-news.js'
 import { gatherClaims, gatherSubmissions, inOrderOfJob } from './postgres-order.js'
-import { asEngineError, hasLost, isAway, RETRY, wasCut } from './trouble.js'
+import { asEngineError, hasLost, isAway, isSilent, RETRY, SILENCE, wasCut } from './trouble.js'
 
 /** How long a verb waits for PostgreSQL, ms. */
 const PATIENCE = 5_000
-/** How long opening waits for PostgreSQL, ms. */
-const OPENING = 10_000
-/** After so long a connection is given up that answers nothing, ms: what was asked is asked again. */
-const SILENCE = 30_000
+/** How long making a connection may take, ms. */
+const OPENING = 5_000
+/** And how long all of opening: others may be making the tables, and have to be waited for. */
+const MAKING = 30_000
 /** A connection that nobody has used for so long is closed, ms: it knows the functions, which a new one has to read first. */
 const IDLE = 60_000
 /** So many claims and verdicts are under way at once. */
@@ -40,9 +41,31 @@ const TRIES = 5
 /** What finds otherwise than it was read what it has done itself. */
 const ONCE: ReadonlySet<string> = new Set(['amend', 'swap'])
 
+/** A `Pool` of pg, whichever version the app has. */
+export interface PostgresPool {
+  readonly options: object
+  readonly totalCount: number
+  query(...args: never[]): unknown
+}
+
+/** What of a pool's options says where PostgreSQL is, and who asks; the others are of how the app uses it. */
+const WHERE = [
+  'connectionString',
+  'host',
+  'port',
+  'user',
+  'password',
+  'database',
+  'ssl',
+  'sslnegotiation',
+  'enableChannelBinding',
+  'options',
+  'stream',
+] as const
+
 export interface PostgresSettings {
-  /** A `postgres://` URL. */
-  readonly connection: string
+  /** A `postgres://` URL, or the app's own pool. */
+  readonly connection: string | PostgresPool
   /** Of BullMQ's tables, and of ours. */
   readonly schema: string
   /** Of its queues. */
@@ -52,14 +75,24 @@ export interface PostgresSettings {
 
 type Driver = typeof import('pg')
 
+/** Connections of one kind. */
+interface Line {
+  readonly options: PoolConfig
+  /** Those before it are ended as soon as nobody waits for one of their connections. */
+  pool: Pool
+}
+
 export class Postgres implements Backend {
   readonly name = 'PostgreSQL'
   readonly #settings: PostgresSettings
   readonly #me: string
   #driver!: Driver
   #host!: BackendHost
-  readonly #pools: Pool[] = []
+  readonly #pools: Set<Pool> = new Set()
+  /** All that there are, or that are being made. */
   readonly #clients: Set<Client> = new Set()
+  /** Who waits for an answer: a pool that is ended forgets those who wait for a connection. */
+  readonly #asking: Set<(error: Error) => void> = new Set()
   #news!: PostgresNews
   verbs!: Asker
   work!: Asker
@@ -70,7 +103,7 @@ export class Postgres implements Backend {
   /** Claims and verdicts that are under way. */
   readonly #working: Set<Promise<unknown>> = new Set()
   /** While something is asked beside which nothing else is. */
-  #alone: Promise<void> | undefined
+  #alone: Promise<unknown> | undefined
   #isBack = false
   readonly #pauses: Map<Alarm, () => void> = new Map()
   #closed = false
@@ -85,9 +118,9 @@ export class Postgres implements Backend {
     this.#host = host
     const [driver, migrations] = await Promise.all([loadDriver(), loadMigrations()])
     this.#driver = driver
-    const bound = { query_timeout: PATIENCE, connectionTimeoutMillis: PATIENCE }
-    const verbs = this.#pool({ max: 1, ...(!isPatient && bound) })
-    const work = this.#pool({ max: WORKERS, query_timeout: SILENCE, connectionTimeoutMillis: OPENING })
+    const verbs = this.#line({ max: 1, query_timeout: isPatient ? SILENCE : PATIENCE })
+    const work = this.#line({ max: WORKERS, query_timeout: SILENCE })
+    const locks = this.#line({ max: 1, query_timeout: SILENCE })
     this.#news = new PostgresNews({
       base,
       schema,
@@ -97,18 +130,32 @@ export class Postgres implements Backend {
       hasWork: (queue) => this.#hasWork(queue),
     })
     try {
-      await this.#news.open((client) => migrate(client, schema, migrations))
+      await inTime(
+        MAKING,
+        this.#news.open((client) => migrate(client, schema, migrations)),
+      )
     } catch (error) {
       this.close()
       throw this.#error(error)
     }
     const ask = this.#asker(verbs)
-    const patiently = gatherClaims(inOrderOfJob(this.#patient(this.#asker(work), () => this.#tellBack())))
-    this.verbs = this.#ordered(gatherSubmissions(isPatient ? this.#patient(ask) : this.#undeterred(ask)))
-    this.work = (...question) =>
-      question[0] === 'mine'
-        ? this.#byItself(() => patiently(...question))
-        : this.#besideOthers(() => patiently(...question), question[0] === 'outlook')
+    const tellBack = (): void => this.#tellBack()
+    const patiently = gatherClaims(inOrderOfJob(this.#patient(this.#asker(work), tellBack)))
+    const keep = this.#patient(this.#asker(locks), tellBack)
+    const answer = this.#ordered(gatherSubmissions(isPatient ? this.#patient(ask) : this.#undeterred(ask)))
+    // What waits for those before it has less time than they had.
+    this.verbs = isPatient ? answer : (...question) => inTime(PATIENCE, answer(...question))
+    let keeps = false
+    this.work = (...question) => {
+      if (question[0] === 'renew') return keep(...question)
+      if (!keeps) {
+        keeps = true
+        // By the time there are locks to keep it is connected, and has read the function.
+        keep('renew', question[1], { jobs: [], lock: 0 }).catch(() => undefined)
+      }
+      if (isAlone(...question)) return this.#byItself(() => patiently(...question))
+      return this.#besideOthers(() => patiently(...question), question[0] === 'outlook')
+    }
   }
 
   /** @param last what was asked before is answered before: whoever looks out has to know of it */
@@ -121,13 +168,9 @@ export class Postgres implements Backend {
     return answer
   }
 
-  /** What this worker holds is known while nothing is under way that changes it. */
   #byItself(ask: () => Promise<Answer>): Promise<Answer> {
     const answer = Promise.allSettled(this.#working).then(ask)
-    const alone = answer.then(
-      () => {},
-      () => {},
-    )
+    const alone = Promise.allSettled([this.#alone, answer])
     this.#alone = alone
     void alone.then(() => {
       if (this.#alone === alone) this.#alone = undefined
@@ -136,24 +179,53 @@ export class Postgres implements Backend {
   }
 
   #options(): PoolConfig {
+    const { connection } = this.#settings
     return {
-      connectionString: this.#settings.connection,
+      ...(typeof connection === 'string' ? { connectionString: connection } : whereOf(connection)),
       application_name: 'background-runner',
       keepAlive: true,
       idleTimeoutMillis: IDLE,
     }
   }
 
+  #line(options: PoolConfig): Line {
+    return { options, pool: this.#pool(options) }
+  }
+
   #pool(options: PoolConfig): Pool {
-    const pool = new this.#driver.Pool({ ...this.#options(), ...options })
+    const clients = this.#clients
+    // A pool tells of a client when it has connected, and one that never does would hold the process open; so would the
+    // pool's own timer for it.
+    class Client extends this.#driver.Client {
+      constructor(config: ClientConfig = {}) {
+        super({ ...config, password: config.password, connectionTimeoutMillis: OPENING }) // which the pool hides
+        clients.add(this)
+        this.on('error', () => undefined) // whoever waits for its answer is told
+        this.on('end', () => clients.delete(this))
+      }
+    }
+    const pool = new this.#driver.Pool({ ...this.#options(), ...options, Client })
     pool.on('error', (error) => this.#fault(error))
-    pool.on('connect', (client) => {
-      this.#clients.add(client)
-      client.on('error', () => undefined) // whoever waits for its answer is told
-    })
-    pool.on('remove', (client) => this.#clients.delete(client))
-    this.#pools.push(pool)
+    this.#pools.add(pool)
     return pool
+  }
+
+  /** One of its connections is dead, though nobody was told. The others may be so, too: each would be found out by waiting. */
+  #replace(line: Line, pool: Pool): void {
+    if (this.#closed || line.pool !== pool) return
+    line.pool = this.#pool(line.options)
+  }
+
+  #endPool(pool: Pool): void {
+    if (this.#pools.delete(pool)) pool.end().catch(() => undefined)
+  }
+
+  #query(pool: Pool, question: QueryConfig): Promise<QueryResult<{ answer: string | null }>> {
+    return new Promise((resolve, reject) => {
+      this.#asking.add(reject)
+      const done = (): void => void this.#asking.delete(reject)
+      pool.query(question).then(resolve, reject).then(done)
+    })
   }
 
   #error(error: unknown): unknown {
@@ -166,18 +238,27 @@ export class Postgres implements Backend {
 
   // Asking.
 
-  #asker(pool: Pool): Asker {
+  #asker(line: Line): Asker {
     const { base, schema } = this.#settings
     return async (question, now, parameters, ...raw) => {
       const [object, texts] = Array.isArray(parameters)
         ? [null, parameters.map(String)]
         : [storable(JSON.stringify(parameters)), raw]
-      const { rows } = await pool.query<{ answer: Answer }>({
-        name: `br_${question}`,
-        text: `SELECT "${schema}".br_${question}($1, $2, $3, $4, $5) AS answer`,
-        values: [base, now, this.#me, object, texts.map(withoutNull)],
-      })
-      return rows[0]?.answer
+      const { pool } = line
+      try {
+        const { rows } = await this.#query(pool, {
+          name: `br_${question}`,
+          text: `SELECT "${schema}".br_${question}($1, $2, $3, $4, $5)::text AS answer`,
+          values: [base, now, this.#me, object, texts.map(withoutNull)],
+        })
+        // As text, since how JSON is read the app may have changed for all who use pg.
+        return JSON.parse(rows[0]?.answer ?? 'null')
+      } catch (error) {
+        if (isSilent(error)) this.#replace(line, pool)
+        throw error
+      } finally {
+        if (line.pool !== pool && pool.waitingCount === 0) this.#endPool(pool)
+      }
     }
   }
 
@@ -317,10 +398,40 @@ export class Postgres implements Backend {
       alarm.cancel()
       resolve()
     }
-    for (const pool of this.#pools) pool.end().catch(() => undefined)
+    for (const pool of this.#pools) this.#endPool(pool)
     this.#news.close()
     // One that never answers holds the process no longer.
     for (const client of this.#clients) letGo(client)
+    for (const reject of this.#asking) reject(new Error('the engine is closed'))
+  }
+}
+
+/**
+ * What this worker holds is known while nothing is under way that changes it. And what is put back as if it had not begun can
+ * be begun again under the same number: while it is not known whether it is back, it is not taken.
+ */
+function isAlone(...[question, , parameters]: Parameters<Asker>): boolean {
+  if (question === 'mine') return true
+  return question === 'settle' && String((parameters as readonly unknown[])[5]).includes('u')
+}
+
+function whereOf({ options }: PostgresPool): PoolConfig {
+  const given = options as PoolConfig & Record<string, unknown>
+  // One by one: the pool hides its password from who copies all.
+  return Object.fromEntries(WHERE.filter((name) => given[name] !== undefined).map((name) => [name, given[name]]))
+}
+
+/** @throws {EngineError} it was not over within `ms`; it goes on nevertheless */
+async function inTime<Value>(ms: number, work: Promise<Value>): Promise<Value> {
+  let alarm: Alarm | undefined
+  const late = new Promise<never>((_resolve, reject) => {
+    const error = new EngineError(`PostgreSQL did not answer for ${ms} ms`)
+    alarm = after(systemClock, ms, () => reject(error), 'background')
+  })
+  try {
+    return await Promise.race([work, late])
+  } finally {
+    alarm?.cancel()
   }
 }
 

@@ -18,10 +18,11 @@
  */
 
 /** Of the tables and functions below: who finds an older one brings it up to this. */
-export const VERSION = 1
+export const VERSION = 2
 
 export const TABLES = `
 CREATE TABLE IF NOT EXISTS br_version (version integer NOT NULL, bull integer NOT NULL);
+ALTER TABLE br_version ADD COLUMN IF NOT EXISTS format integer NOT NULL DEFAULT 1;
 CREATE TABLE IF NOT EXISTS br_queue (base text NOT NULL, queue text NOT NULL, PRIMARY KEY (base, queue));
 CREATE TABLE IF NOT EXISTS br_paused (base text PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS br_task (
@@ -902,74 +903,61 @@ const QUESTIONS = [
 `,
   ),
 
-  // Keeps the locks of `jobs`: whether each is still held, and the cancel that was asked for.
+  // Keeps the locks of `jobs`: whether each is still held, and the cancel that was asked for. One whose row is locked is just
+  // being written: to wait for it with others in hand is to be waited for, and its turn comes again.
   question(
     'renew',
+    '\n',
     `
-  r record;
-  v_answers jsonb := '{}';
-`,
-    `
-  -- In the order in which bury locks them, too.
-  FOR r IN
-    SELECT each ->> 0 AS queue, each ->> 1 AS job, n FROM json_array_elements(p -> 'jobs') WITH ORDINALITY AS jobs(each, n)
-     ORDER BY 1, 2
-  LOOP
-    v_answers := v_answers || jsonb_build_object(r.n::text, jsonb_build_array(
-      extend_lock(r.queue, r.job, v_me, (p ->> 'lock')::bigint, br_clock()),
-      coalesce((SELECT cancel FROM br_task WHERE queue = r.queue AND job = r.job), '')));
-  END LOOP;
-  RETURN (SELECT coalesce(json_agg(value ORDER BY key::integer), '[]') FROM jsonb_each(v_answers));
+  UPDATE job SET locked_until_ms = br_clock() + (p ->> 'lock')::bigint
+    FROM (
+      SELECT j.queue, j.id FROM json_array_elements(p -> 'jobs') AS jobs(each)
+        JOIN job j ON j.queue = each ->> 0 AND j.id = each ->> 1 AND j.state = 'active' AND j.lock_token = v_me
+       FOR UPDATE OF j SKIP LOCKED
+    ) mine
+   WHERE job.queue = mine.queue AND job.id = mine.id;
+  RETURN (SELECT coalesce(json_agg(json_build_array((j.id IS NOT NULL)::integer, coalesce(x.cancel, '')) ORDER BY n), '[]')
+    FROM json_array_elements(p -> 'jobs') WITH ORDINALITY AS jobs(each, n)
+    LEFT JOIN job j ON j.queue = each ->> 0 AND j.id = each ->> 1 AND j.state = 'active' AND j.lock_token = v_me
+    LEFT JOIN br_task x ON x.queue = each ->> 0 AND x.job = each ->> 1);
 `,
   ),
 
-  // Looks for jobs whose worker is gone, at most once an interval for all workers together, and puts them back.
+  // Looks for jobs whose worker is gone, and puts them back, first of their equals, as those that were handed back. BullMQ's own
+  // function waits for the rows of all that run, and writes them: with several workers each waits for another.
   question(
     'bury',
     `
-  v_queue text;
   r record;
-  v_clock bigint := br_clock();
-  v_interval bigint := (p ->> 'interval')::bigint;
-  v_id text;
   v_stalled json[] := '{}';
   v_changed text[] := '{}';
 `,
     `
-  FOR v_queue IN SELECT queue FROM br_queue WHERE base = v_base ORDER BY queue LOOP
-    CONTINUE WHEN NOT EXISTS (SELECT FROM job WHERE queue = v_queue AND state = 'active');
-    -- Its worker gave up on it, and is gone: nobody keeps it any more.
-    FOR r IN
-      SELECT j.id FROM job j JOIN br_task x ON x.queue = j.queue AND x.job = j.id
-       WHERE j.queue = v_queue AND j.state = 'active' AND x.leaver IS NOT NULL AND NOT br_is_heard(v_base, 'w:' || x.leaver)
-       ORDER BY j.id
-       FOR UPDATE OF j SKIP LOCKED
-    LOOP
-      UPDATE job SET locked_until_ms = 0, stalled_marked = true WHERE queue = v_queue AND id = r.id;
-      DELETE FROM meta WHERE queue = v_queue AND field = 'stalled-check';
-    END LOOP;
-    CONTINUE WHEN EXISTS (SELECT FROM meta WHERE queue = v_queue AND field = 'stalled-check'
-      AND v_clock < value::bigint + v_interval);
-    PERFORM FROM job WHERE queue = v_queue AND state = 'active' ORDER BY id FOR UPDATE;
-    UPDATE br_task x SET
-      died = coalesce(x.died || ',', '') || j.attempts_started || ':' || j.processed_at_ms || ':'
+  FOR r IN
+    SELECT j.queue, j.id, j.attempts_started, j.processed_at_ms, x.leaver, x.died, x.alone
+      FROM br_queue q
+      JOIN job j ON j.queue = q.queue AND j.state = 'active'
+      LEFT JOIN br_task x ON x.queue = j.queue AND x.job = j.id
+     -- Or its worker gave up on it, and is gone: nobody keeps it any more.
+     WHERE q.base = v_base AND (j.locked_until_ms < br_clock() OR (x.leaver IS NOT NULL AND NOT br_is_heard(v_base, 'w:' || x.leaver)))
+     ORDER BY j.queue, x.seq DESC
+     -- What is locked is just being seen to.
+     FOR UPDATE OF j SKIP LOCKED
+  LOOP
+    UPDATE br_task SET
+      died = coalesce(r.died || ',', '') || r.attempts_started || ':' || r.processed_at_ms || ':'
         -- A suspect that did not run, but was about to be put back, has not died of itself.
-        || CASE WHEN x.leaver IS NULL AND (coalesce(x.died, '') !~ ':died:.*:died:' OR x.alone = j.attempts_started::text)
+        || CASE WHEN r.leaver IS NULL AND (coalesce(r.died, '') !~ ':died:.*:died:' OR r.alone = r.attempts_started::text)
           THEN 'died' ELSE 'left' END || ':' || v_now,
       leaver = NULL
-      FROM job j
-     WHERE j.queue = v_queue AND j.state = 'active' AND j.stalled_marked AND j.locked_until_ms < v_clock
-       AND x.queue = j.queue AND x.job = j.id;
-    -- First of its equals, as one that was handed back.
-    FOR v_id IN
-      SELECT id FROM move_stalled_jobs_to_wait(v_queue, 1000000000, v_clock, v_interval) AS id
-        LEFT JOIN br_task x ON x.queue = v_queue AND x.job = id
-       ORDER BY x.seq DESC
-    LOOP
-      UPDATE job SET seq = -nextval('job_seq') WHERE queue = v_queue AND id = v_id;
-      v_stalled := v_stalled || json_build_array(v_queue, v_id);
-      v_changed := v_changed || v_id;
-    END LOOP;
+     WHERE queue = r.queue AND job = r.id;
+    UPDATE job SET state = 'waiting', lock_token = NULL, locked_until_ms = NULL, stalled_marked = false,
+      stalled_count = stalled_count + 1, seq = -nextval('job_seq')
+     WHERE queue = r.queue AND id = r.id;
+    PERFORM publish_event(r.queue, 'stalled', jsonb_build_object('jobId', r.id));
+    PERFORM br_work(r.queue);
+    v_stalled := v_stalled || json_build_array(r.queue, r.id);
+    v_changed := v_changed || r.id;
   END LOOP;
   PERFORM br_changed(v_base, v_me, v_changed);
   RETURN array_to_json(v_stalled);

@@ -3,6 +3,8 @@ import { BackgroundRunnerError, EngineError } from '../errors.js'
 
 /** Between two tries to reach it again: at first, and at most, ms. */
 export const RETRY = { first: 50, most: 1_000 }
+/** After so long a connection of PostgreSQL is given up that owes an answer, ms: nobody may be there any more. */
+export const SILENCE = 8_000
 
 /** @param where the name of the backend */
 export function asEngineError(where: string, error: unknown): unknown {
@@ -27,6 +29,7 @@ export function hasLost(error: unknown): boolean {
 
 /** PostgreSQL has not answered: whether it has done what was asked is not known. */
 export function isAway(error: unknown): boolean {
+  if (error instanceof EngineError) return isAway(error.cause)
   const code = codeOf(error)
   if (AWAY.has(code) || code.startsWith('08') || code.startsWith('ECONN')) return true
   return error instanceof Error && AWAY_TEXT.test(error.message)
@@ -35,6 +38,11 @@ export function isAway(error: unknown): boolean {
 /** And its connection has ended, sooner than any bound. */
 export function wasCut(error: unknown): boolean {
   return isAway(error) && !/timeout/i.test((error as Error).message)
+}
+
+/** A connection was there, and has not answered. */
+export function isSilent(error: unknown): boolean {
+  return error instanceof Error && error.message === 'Query read timeout'
 }
 
 function codeOf(error: unknown): string {

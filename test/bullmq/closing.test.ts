@@ -1,22 +1,23 @@
-/** Closing while Redis is there, is gone, or does not answer; and what becomes of what is handed back. */
+/** Closing while the server is there, is gone, or does not answer; and what becomes of what is handed back. */
 import assert from 'node:assert/strict'
 import type { StopReport } from 'background-runner'
 import { afterAll, afterEach, beforeAll, it } from 'vitest'
 import { type Process, World } from '../sqlite/support/process.js'
-import { describeWithServers } from '../support/redis.js'
-import { RedisServer } from '../support/redis-server.js'
+import { type OwnServer, type ServerKind, serverKinds } from '../support/servers.js'
 import { TcpProxy } from '../support/tcp-proxy.js'
 
 const SLOW = 30_000
 
-describeWithServers()('close', () => {
+for (const kind of serverKinds()) kind.describe(`close on ${kind.name}`, () => suite(kind))
+
+function suite({ start }: ServerKind): void {
   const world = new World()
-  let server: RedisServer
+  let server: OwnServer
   const proxies: TcpProxy[] = []
   let lastPath = ''
-  let prefixes = 0
+  let names = 0
   beforeAll(async () => {
-    server = await RedisServer.start()
+    server = await start()
   })
   afterEach(async () => {
     for (const proxy of proxies.splice(0)) await proxy.end()
@@ -29,7 +30,7 @@ describeWithServers()('close', () => {
   async function process(settings: { work?: boolean; offline?: 'wait' } = {}): Promise<Process> {
     const proxy = await TcpProxy.start(server.port)
     proxies.push(proxy)
-    lastPath = `${proxy.url}#closing-${++prefixes}`
+    lastPath = `${proxy.insteadOf(server.url)}#closing#${++names}`
     return world.process({ path: lastPath, ...settings })
   }
 
@@ -63,12 +64,12 @@ describeWithServers()('close', () => {
     )
 
     it(
-      `with nothing to do, one who only submits, and one that waits for Redis, while ${how}`,
+      `with nothing to do, one who only submits, and one that waits for the server, while ${how}`,
       async () => {
         const idle = await Promise.all([process(), process({ work: false }), process({ offline: 'wait' })])
         const patient = idle[2]
         for (const proxy of proxies) away(proxy)
-        void patient.ask('submits', 1, 'return', {}) // which keeps it no longer either
+        patient.ask('submits', 1, 'return', {}).catch(() => {}) // which keeps it no longer either
         await Promise.all(idle.map((each) => closes(each, each === patient)))
       },
       SLOW,
@@ -105,4 +106,4 @@ describeWithServers()('close', () => {
     },
     SLOW,
   )
-})
+}

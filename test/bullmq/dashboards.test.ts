@@ -1,17 +1,31 @@
 /** BullMQ's own view of the tasks, as its dashboards have it, and what they may do to them. */
 import assert from 'node:assert/strict'
 import { BackgroundRunner, defineTask, NonRetryableError } from 'background-runner'
-import { bullmq } from 'background-runner/bullmq'
-import { Queue } from 'bullmq'
+import { createPostgresBackend, Queue } from 'bullmq'
 import { afterAll, afterEach, beforeEach, it } from 'vitest'
-import { testRedis } from '../support/redis.js'
+import { engineAt } from '../support/engine-at.js'
+import { type SharedServer, sharedServers } from '../support/servers.js'
 
-const redis = await testRedis()
-afterAll(() => redis.end())
+const servers = await sharedServers()
+afterAll(async () => {
+  for (const server of servers) await server.end()
+})
 
-redis.describe('a Queue of BullMQ', () => {
-  let prefix = ''
-  let queue: Queue
+for (const server of servers) server.describe(`a Queue of BullMQ on ${server.name}`, () => suite(server))
+
+const isOnPostgres = (path: string): boolean => path.startsWith('postgres')
+
+/** Of whichever backend. @param path see `engineAt` */
+function queueAt(path: string): Pick<Queue, keyof Queue> {
+  const [url = '', prefix = '', name = 'tasks'] = path.split('#')
+  if (!isOnPostgres(path)) return new Queue(`${name}.email`, { connection: { url }, prefix })
+  const connection = { connectionString: url, schema: prefix }
+  return new Queue(`${name}.email`, { connection }, createPostgresBackend) as unknown as Queue
+}
+
+function suite({ path: newPath }: SharedServer): void {
+  let path = ''
+  let queue: Pick<Queue, keyof Queue>
   let runner: ReturnType<typeof create>
   let well = false
   let release: (output: string) => void = () => {}
@@ -31,19 +45,23 @@ redis.describe('a Queue of BullMQ', () => {
         },
       }),
     }
-    return new BackgroundRunner({ tasks, engine: bullmq({ connection: redis.url, prefix }), retention })
+    return new BackgroundRunner({ tasks, engine: engineAt(path), retention })
   }
 
-  beforeEach(() => {
-    prefix = redis.prefix()
+  beforeEach(async () => {
+    path = newPath()
     well = false
-    queue = new Queue('tasks.email', { connection: { url: redis.url }, prefix })
     runner = create()
+    await runner.ready() // which makes the tables
+    queue = queueAt(path)
   })
   afterEach(async () => {
     await runner.close({ deadline: 0 })
     await queue.close()
   })
+
+  /** PostgreSQL would change the order of keys, and refuses some characters: there it has the text. */
+  const shown = (value: unknown): unknown => (isOnPostgres(path) ? JSON.stringify(value) : value)
 
   it('shows each state, with input, output, progress and reason', async () => {
     const sent = await runner.submit('email', { to: 'ann' }, { id: 'sent' })
@@ -64,11 +82,11 @@ redis.describe('a Queue of BullMQ', () => {
       return found
     }
     const done = await job(sent.id)
-    assert.deepEqual([done.name, done.data, done.returnvalue], ['email', { to: 'ann' }, 'sent to ann'])
+    assert.deepEqual([done.name, done.data, done.returnvalue], ['email', shown({ to: 'ann' }), shown('sent to ann')])
     assert.deepEqual([await done.getState(), await (await job(later.id)).getState()], ['completed', 'delayed'])
     assert.match((await job('failed')).failedReason, /there is nobody/)
     assert.match((await job('gone')).failedReason, /cancelled/)
-    assert.deepEqual((await job(slow.id)).progress, { done: 50 })
+    assert.deepEqual((await job(slow.id)).progress, shown({ done: 50 }))
     assert.equal(await (await job('waits')).getState(), 'prioritized')
     assert.equal(await queue.isPaused(), true)
     await runner.resume()
@@ -144,12 +162,19 @@ redis.describe('a Queue of BullMQ', () => {
     assert.equal((await runner.list()).tasks.length, 1)
   })
 
-  it('may remove a task that somebody waits for, who is told, though late', async () => {
-    const task = await runner.submit('email', { to: 'bob' }, { delay: '1h' })
-    const waited = assert.rejects(task.wait(), { code: 'TASK_NOT_FOUND' })
-    await runner.counts() // it has been looked at, and is there
-    await (await queue.getJob(`t-${task.id}`))?.remove()
-    await waited
+  it('may remove tasks that somebody waits for, or obliterate all: they are told, though late, and new ones run', async () => {
+    const slow = await runner.submit('email', { to: 'slow' })
+    await new Promise((resolve) => runner.once('progress', resolve))
+    const removed = await runner.submit('email', { to: 'bob' }, { delay: '1h' })
+    const later = await runner.submit('email', { to: 'eve' }, { delay: '1h' })
+    const waited = [slow, removed, later].map((task) => assert.rejects(task.wait(), { code: 'TASK_NOT_FOUND' }))
+    await runner.counts() // they have been looked at, and are there
+    await (await queue.getJob(`t-${removed.id}`))?.remove()
+    await queue.obliterate({ force: true })
+    release('sent in vain')
+    await Promise.all(waited)
+    assert.equal((await runner.list()).tasks.length, 0)
+    assert.equal((await (await runner.submit('email', { to: 'ann' })).wait()).output, 'sent to ann')
   }, 30_000)
 
   it('may pause its tasks, and resume them', async () => {
@@ -162,4 +187,4 @@ redis.describe('a Queue of BullMQ', () => {
     await queue.resume()
     assert.equal((await task.wait()).output, 'sent to ann')
   })
-})
+}

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { BackgroundRunner, defineTask, InvalidInputError } from 'background-runner'
 import { bullmq } from 'background-runner/bullmq'
 import { Cluster } from 'ioredis'
+import { Client, Pool } from 'pg'
 import { describe, it } from 'vitest'
 
 const connection = 'redis://127.0.0.1:6379'
@@ -30,7 +31,7 @@ describe('bullmq(options)', () => {
 
   it('names each option that is wrong, with its type', () => {
     assert.deepEqual(issuesOf({}), [
-      'connection must be a redis:// or postgres:// URL, options of ioredis, or a client of ioredis, got undefined',
+      'connection must be a redis:// or postgres:// URL, options of ioredis, a client of ioredis, or a Pool of pg, got undefined',
     ])
     assert.match(
       issuesOf({ connection: 'http://127.0.0.1' })[0] ?? '',
@@ -50,6 +51,14 @@ describe('bullmq(options)', () => {
     assert.deepEqual(issuesOf({ connection: cluster }), [
       'connection must not be a Cluster: give the address of the node that has the slot of the prefix',
     ])
+  })
+
+  it('takes a Pool of pg, whose schema has to be one, and no Client', () => {
+    const pool = new Pool()
+    assert.deepEqual(issuesOf({ connection: pool }), [])
+    assert.match(issuesOf({ connection: pool, prefix: '{bull}' })[0] ?? '', /^prefix must be a schema/)
+    const issue = 'connection must not be a Client of pg: give its URL, or a Pool'
+    assert.deepEqual(issuesOf({ connection: new Client() }), [issue])
   })
 
   it('shows no password of a URL that it refuses', () => {

@@ -1,24 +1,30 @@
-/** Several processes on one Redis: what one asks for, the other does; and what becomes of tasks whose process dies. */
+/** Several processes on one Redis, or one PostgreSQL: what one asks for, the other does; and what becomes of tasks whose process dies. */
 import assert from 'node:assert/strict'
 import type { TaskCounts, TaskRecord } from 'background-runner'
 import { afterAll, beforeAll, it } from 'vitest'
 import { type Process, World } from '../sqlite/support/process.js'
-import { testRedis } from '../support/redis.js'
+import { sharedServers } from '../support/servers.js'
 
 const SLOW = 30_000
 
-const redis = await testRedis()
+const servers = await sharedServers()
 const world = new World()
 afterAll(async () => {
   await world.end()
-  await redis.end()
+  for (const server of servers) await server.end()
 })
 
-redis.describe('a process that only submits, and one that works', () => {
+for (const { name, describe, path: newPath } of servers) {
+  describe(`on ${name}: a process that only submits, and one that works`, () => works(newPath))
+  describe(`on ${name}: many at once`, () => manyAtOnce(newPath))
+  describe(`on ${name}: the crash rule`, () => crashRule(newPath))
+}
+
+function works(newPath: () => string): void {
   let web: Process
   let worker: Process
   beforeAll(async () => {
-    const path = redis.path()
+    const path = newPath()
     web = await world.process({ path, work: false })
     worker = await world.process({ path, concurrency: 1 })
   })
@@ -109,7 +115,7 @@ redis.describe('a process that only submits, and one that works', () => {
   })
 
   it('close settles those who wait, and the process ends by itself', async () => {
-    const path = redis.path()
+    const path = newPath()
     const alone = await world.process({ path, work: false })
     const id = await alone.submit('return')
     const waited = alone.ask('wait', id).catch((error) => error.code)
@@ -119,11 +125,11 @@ redis.describe('a process that only submits, and one that works', () => {
     await alone.ended()
     assert.equal(alone.exitCode, 0)
   })
-})
+}
 
-redis.describe('many at once', () => {
+function manyAtOnce(newPath: () => string): void {
   it('one hundred submits of one key from four processes make one task', async () => {
-    const path = redis.path()
+    const path = newPath()
     const processes = await Promise.all([1, 2, 3, 4].map(() => world.process({ path })))
     const submitted = await Promise.all(processes.map((each) => each.submits(25, 'return', { key: 'the order' })))
     const all = submitted.flat()
@@ -135,7 +141,7 @@ redis.describe('many at once', () => {
   })
 
   it('a hundred tasks among four processes run once each', async () => {
-    const path = redis.path()
+    const path = newPath()
     const processes = await Promise.all([1, 2, 3, 4].map(() => world.process({ path, concurrency: 3 })))
     await Promise.all(processes.map((each) => each.submits(25, 'return')))
     await Promise.all(processes.map((each) => each.ask('onIdle')))
@@ -143,12 +149,12 @@ redis.describe('many at once', () => {
     assert.deepEqual([called.length, new Set(called.map(({ id }) => id)).size], [100, 100])
     await Promise.all(processes.map((each) => each.kill()))
   })
-})
+}
 
-redis.describe('the crash rule', () => {
+function crashRule(newPath: () => string): void {
   /** One who submits and looks on, and starts others. */
   async function family(): Promise<{ web: Process; worker: () => Promise<Process> }> {
-    const path = redis.path()
+    const path = newPath()
     const settings = { path, lease: 600 }
     return { web: await world.process({ ...settings, work: false }), worker: () => world.process(settings) }
   }
@@ -247,4 +253,4 @@ redis.describe('the crash rule', () => {
     },
     SLOW,
   )
-})
+}

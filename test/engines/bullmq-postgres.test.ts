@@ -1,12 +1,12 @@
 import { bullmq } from 'background-runner/bullmq'
 import { engineConformance } from 'background-runner/testing'
 import { afterAll, it, vi } from 'vitest'
-import { testPostgres } from '../support/postgres.js'
+import { isPostgresAsked, testPostgres } from '../support/postgres.js'
 
 const { url, schema, describe: whole, end } = await testPostgres()
 afterAll(end)
 // Minutes, as each step waits for a disk: while you work, POSTGRES_URL asks for it.
-const isAsked = process.env['CI'] === 'true' || process.env['POSTGRES_URL'] !== undefined
+const isAsked = isPostgresAsked()
 if (!isAsked) console.warn('left to CI=true: the suite over PostgreSQL takes minutes')
 const describe = isAsked ? whole : whole.skip
 // Each step of a test waits for a disk, and tests that live through days take many.

@@ -15,6 +15,11 @@ export interface TestPostgres {
   end(): Promise<void>
 }
 
+/** What takes its time over PostgreSQL is left to `CI=true`, and to where `POSTGRES_URL` asks for it. */
+export function isPostgresAsked(): boolean {
+  return process.env['CI'] === 'true' || process.env['POSTGRES_URL'] !== undefined
+}
+
 /** @throws under `CI=true` there has to be one, and one that `POSTGRES_URL` names has to answer */
 export async function testPostgres(): Promise<TestPostgres> {
   const named = process.env['POSTGRES_URL']

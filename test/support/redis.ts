@@ -71,7 +71,7 @@ export function describeWithServers(): typeof describe | typeof describe.skip {
   return describe.skip
 }
 
-function needed(why: string): void {
+export function needed(why: string): void {
   if (process.env['CI'] === 'true') throw new Error(`CI=true, and ${why}`)
   console.warn(`left out: ${why}`)
 }

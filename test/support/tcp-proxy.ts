@@ -23,6 +23,8 @@ export class TcpProxy {
   cuts = 0
   /** Connections that clients have made. */
   connections = 0
+  /** Pieces of what clients have sent: about as many as they have asked questions. */
+  sent = 0
 
   private constructor(to: number) {
     this.#to = to
@@ -37,6 +39,13 @@ export class TcpProxy {
 
   get url(): string {
     return `redis://127.0.0.1:${this.#port}`
+  }
+
+  /** The URL of what it stands before, by way of it. */
+  insteadOf(url: string): string {
+    const through = new URL(url)
+    through.port = String(this.#port)
+    return through.href
   }
 
   /** Takes connections, as it does from the beginning. */
@@ -99,6 +108,7 @@ export class TcpProxy {
     this.#pairs.add(pair)
     client.on('data', (bytes: Buffer) => {
       pair.asked = bytes.toString()
+      this.sent++
       server.write(bytes.subarray(0, Math.min(bytes.length, this.#left)))
       this.#left -= bytes.length
       if (this.#left > 0) return

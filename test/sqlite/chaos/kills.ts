@@ -8,7 +8,7 @@ import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { BackgroundRunner, defineTask, type TaskRecord } from 'background-runner'
-import { engineAt, isOnRedis } from '../../support/engine-at.js'
+import { engineAt, isOnServer } from '../../support/engine-at.js'
 import { bundle } from '../support/bundle.js'
 import { connect } from '../support/connection.js'
 import { Random } from '../support/random.js'
@@ -68,7 +68,7 @@ export async function killAndCount(plan: Plan): Promise<Report> {
   return reports.reduce(sum)
 }
 
-/** The kills on one file, or one prefix of Redis. */
+/** The kills on one file, or on one prefix or name of a server. */
 class Round {
   readonly #program: string
   readonly #path: string
@@ -90,7 +90,7 @@ class Round {
     writeFileSync(this.#journal, '')
     // The first ones make the file: killed while they are at it.
     let n = 0
-    const first = isOnRedis(this.#path) ? 0 : Math.min(kills, 1 + Math.floor(kills / 12))
+    const first = isOnServer(this.#path) ? 0 : Math.min(kills, 1 + Math.floor(kills / 12))
     for (; n < first; n++) {
       await this.#killed(this.#start({ moment: 'migration', after: this.#random.below(8) }))
     }
@@ -110,7 +110,7 @@ class Round {
   /** @param n of the kill: the moments take turns. Of several processes one is killed at a time, so from outside. */
   #strike(n: number): Strike | undefined {
     const moment = MOMENTS[n % MOMENTS.length] as Moment
-    if (moment === 'migration' || this.#plan.workers > 1 || isOnRedis(this.#path) || this.#random.next() < 0.3)
+    if (moment === 'migration' || this.#plan.workers > 1 || isOnServer(this.#path) || this.#random.next() < 0.3)
       return undefined
     // Far enough apart that who was running at one kill has mostly ended before the next.
     if (moment === 'prune') return { moment, after: this.#random.below(20) }
@@ -147,7 +147,7 @@ class Round {
   }
 
   async #check(): Promise<void> {
-    if (isOnRedis(this.#path)) return
+    if (isOnServer(this.#path)) return
     const database = await connect(this.#path)
     const found = String(database.prepare('PRAGMA integrity_check').get()?.['integrity_check'])
     const made = database.prepare('PRAGMA user_version').get()?.['user_version'] !== 0
