@@ -29,7 +29,7 @@ const MAKING = 30_000
 /** A connection that nobody has used for so long is closed, ms: it knows the functions, which a new one has to read first. */
 const IDLE = 60_000
 /** So many claims and verdicts are under way at once. */
-const WORKERS = 8
+const WORKERS = 4
 /** How long a wait for new work lasts, ms: longer than a notice needs, in case one is lost. */
 const WAIT = 5_000
 /** Counting waits for work that is under way until none was for so many turns; but no more turns than that, and no longer, ms. */
