@@ -28,6 +28,7 @@ import {
 } from '../record.js'
 import { type ScheduleRecord, specText } from '../schedule.js'
 import { Backlog, comesBefore, dueBefore, type Waiting } from './backlog.js'
+import { ById } from './by-id.js'
 import { Chain } from './chain.js'
 import { fromCursor, toCursor } from './cursor.js'
 import { earliest } from './earliest.js'
@@ -102,7 +103,7 @@ export class MemoryStore implements Store<MemoryTask> {
     quotas: true,
     schedules: true,
   }
-  readonly #tasks: Map<string, MemoryTask> = new Map()
+  readonly #tasks: ById<MemoryTask> = new ById()
   /** name → key → task */
   readonly #keys: Map<string, Map<string, MemoryTask>> = new Map()
   readonly #backlogs: Map<string, Backlog<MemoryTask>> = new Map()
@@ -168,7 +169,7 @@ export class MemoryStore implements Store<MemoryTask> {
     if (existing !== undefined) return { id: existing.id, deduplicated: true, task: existing }
     this.#checkRoom(1)
     const task = new MemoryTask(from, life.dueAt(from, now), now, ++this.#order)
-    this.#tasks.set(task.id, task)
+    this.#tasks.set(task, from.idIsNew)
     this.#bySubmission.push(task)
     const key = from.extras?.key
     if (key !== undefined) {
