@@ -42,7 +42,7 @@ function digest(token: string): Buffer {
 }
 
 function tokenOf(header: string | null): string | undefined {
-  const [, scheme = '', value = ''] = /^(\S+) +(.*?) *$/.exec(header ?? '') ?? []
+  const [, scheme = '', value = ''] = /^(\S+) +(.*)$/.exec(header ?? '') ?? []
   if (/^bearer$/i.test(scheme)) return value
   if (!/^basic$/i.test(scheme)) return undefined
   const pair = Buffer.from(value, 'base64').toString()
