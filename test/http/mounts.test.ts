@@ -1,6 +1,9 @@
 /** One suite over every way to mount the handler: what the API answers does not depend on the framework around it. */
+import { createServer } from 'node:http'
+import { getRequestListener } from '@hono/node-server'
 import { BackgroundRunner, defineTask, NonRetryableError, type TaskRecord } from 'background-runner'
 import { accessToken, createHandler, type HandlerOptions } from 'background-runner/http'
+import express from 'express'
 import { afterEach, describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import { EventReader } from './support/events.js'
@@ -444,5 +447,45 @@ describe.each(MOUNTS)('$name', ({ basePath, serve }) => {
     const { url, call } = await mounted()
     expect((await call('GET', '/counts')).status).toBe(200)
     expect((await fetch(new URL('/counts', url))).status).toBe(404)
+  })
+})
+
+describe('a body that has been read before', () => {
+  const json = { 'Content-Type': 'application/json' }
+
+  it('by express.json() is missed, and not taken for no input', async () => {
+    const runner: Runner = new BackgroundRunner({ tasks })
+    const app = express()
+    app.use(express.json())
+    app.use(AT, getRequestListener(createHandler(runner, ALL)))
+    const { url, close } = await listening(createServer(app))
+    undo.push(() => runner.close({ deadline: 0, drain: false }), close)
+    const headers = { ...json, Origin: new URL(url).origin }
+    const chunked = new Blob(['{"limit":5}']).stream()
+    for (const [path, body] of [
+      ['/tasks/hangs', '{"a":1}'],
+      ['/cancel', chunked],
+    ] as const) {
+      const answer = await fetch(url + path, { method: 'POST', headers, body, duplex: 'half' } as RequestInit)
+      expect([answer.status, ((await answer.json()) as { detail: string }).detail]).toEqual([
+        400,
+        expect.stringContaining('express.json()'),
+      ])
+    }
+    expect((await fetch(`${url}/pause`, { method: 'POST', headers, body: '{}' })).status).toBe(204)
+    expect(await runner.counts()).toMatchObject({ queued: 0, running: 0 })
+  })
+
+  it('by whoever had the request is told, and is no fault of ours', async () => {
+    const runner: Runner = new BackgroundRunner({ tasks })
+    undo.push(() => runner.close({ deadline: 0, drain: false }))
+    const faults: unknown[] = []
+    runner.on('error', (error) => faults.push(error))
+    const headers = { ...json, 'Sec-Fetch-Site': 'same-origin' }
+    const request = new Request('http://x/tasks/greet', { method: 'POST', headers, body: '{"name":"Ada"}' })
+    await request.text()
+    const answer = await createHandler(runner, ALL)(request)
+    expect([answer.status, await answer.json()]).toMatchObject([400, { code: 'BODY_GONE' }])
+    expect(faults).toEqual([])
   })
 })
