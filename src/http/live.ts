@@ -12,7 +12,7 @@ import { respond } from './answer.js'
 import { Problem } from './problem.js'
 import type { Redact } from './redact.js'
 import { later } from './time.js'
-import { summaryOf } from './view.js'
+import { recordOf, summaryOf } from './view.js'
 
 /** Between two looks, ms. */
 const PACE = 250
@@ -288,7 +288,7 @@ export class Live {
       for (const reader of this.#readers) if (reader.tasks === undefined) reader.write(bytes)
     }
     if (!asked) return
-    const whole = record === undefined ? event('removed', { id }) : event('task', this.#redact(record))
+    const whole = record === undefined ? event('removed', { id }) : event('task', recordOf(record, this.#redact))
     for (const reader of this.#readers) if (reader.tasks?.has(id) === true) reader.write(whole)
   }
 

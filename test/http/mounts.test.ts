@@ -18,6 +18,17 @@ const tasks = {
       throw new NonRetryableError('no such mailbox', { code: '550', details: { password: 'hunter2' } })
     },
   }),
+  /** Tells what it was given in its error, and is limited by it. */
+  talks: defineTask({
+    input: z.object({
+      apiKey: z.string().refine((key) => key !== 'hunter2-', { error: ({ input }) => `bad: ${input}` }),
+    }),
+    retry: { attempts: 1 },
+    concurrency: { max: 1, by: ({ apiKey }) => apiKey },
+    run: async ({ apiKey }) => {
+      throw new Error(`401 for ${apiKey}`)
+    },
+  }),
   /** Until it is cancelled. */
   hangs: defineTask({
     run: async (_input: unknown, { signal, progress }) => {
@@ -30,7 +41,15 @@ type Runner = BackgroundRunner<typeof tasks>
 
 const ALL: HandlerOptions<keyof typeof tasks> = {
   authorize: () => ['read', 'submit', 'manage'],
-  submit: ['greet', 'fails', 'hangs'],
+  submit: ['greet', 'fails', 'hangs', 'talks'],
+}
+
+/** The data of the first event. */
+async function readFirst(answer: Response): Promise<string> {
+  const events = new EventReader(answer)
+  await events.next()
+  await events.close()
+  return events.raw
 }
 
 let undo: (() => Promise<unknown>)[] = []
@@ -156,7 +175,7 @@ describe.each(MOUNTS)('$name', ({ basePath, serve }) => {
     expect(await (await call('GET', '/counts')).json()).toMatchObject({ queued: 1, succeeded: 0 })
     expect(await (await call('GET', '/overview')).json()).toMatchObject({
       can: ['read', 'submit', 'manage'],
-      submit: ['greet', 'fails', 'hangs'],
+      submit: ['greet', 'fails', 'hangs', 'talks'],
       paused: true,
       holds: [],
       counts: { queued: 1 },
@@ -382,6 +401,30 @@ describe.each(MOUNTS)('$name', ({ basePath, serve }) => {
     for (const path of [`/tasks/${id}?wait=5s`, `/tasks/${failing.id}`, '/tasks', '/tasks?view=summary']) {
       const text = await (await call('GET', path)).text()
       expect(text).not.toContain('hunter2')
+    }
+    // Nor where an error, the key of a limit or what is wrong with an input quotes it.
+    const talk = await runner.submit('talks', { apiKey: 'hunter2' })
+    expect(await talk.wait()).toMatchObject({ error: { message: '401 for hunter2' } })
+    await runner.submit('talks', { apiKey: 'hunter2' }, { id: 'first', delay: '1h' })
+    await runner.pause()
+    for (const path of [`/tasks/${talk.id}`, '/tasks', '/tasks?view=summary', `/events?task=${talk.id}`]) {
+      const answer = await call('GET', path)
+      const text = path.startsWith('/events') ? await readFirst(answer) : await answer.text()
+      expect(text).toContain('401 for [redacted]')
+      expect(text).not.toContain('hunter2')
+    }
+    for (const [method, path, body] of [
+      ['POST', '/tasks/talks', { apiKey: 'hunter2-' }],
+      ['PUT', '/schedules/x', { task: 'talks', every: '1h', input: { apiKey: 'hunter2-' } }],
+    ] as const) {
+      const answer = await call(method, path, body)
+      expect([answer.status, await answer.json()]).toMatchObject([
+        422,
+        {
+          detail: expect.stringContaining('bad: [redacted]'),
+          issues: [{ path: ['apiKey'], message: 'bad: [redacted]' }],
+        },
+      ])
     }
     const record = (await (await call('GET', `/tasks/${id}`)).json()) as TaskRecord
     expect(record.input).toEqual({ user: { Pass_Word: '[redacted]', list: [{ apiKey: '[redacted]' }] } })
