@@ -72,8 +72,13 @@ export function rightsOf(
   } catch (error) {
     return broken(error)
   }
-  if (!(rights instanceof Promise)) return granted(rights, authorize)
-  return rights.then((given) => granted(given, authorize), broken)
+  if (!isThenable(rights)) return granted(rights, authorize)
+  return Promise.resolve(rights).then((given) => granted(given, authorize), broken)
+}
+
+/** A promise of any realm or library: under Jest, or in a vm context, `instanceof Promise` knows only some. */
+function isThenable(value: unknown): value is PromiseLike<Rights> {
+  return typeof (value as { then?: unknown } | null | undefined)?.then === 'function'
 }
 
 function granted(rights: Rights, { challenge }: Authorize): ReadonlySet<Right> {
