@@ -15,16 +15,16 @@ export class Schedules {
     this.#submissions = submissions
   }
 
-  async #texts(): Promise<Record<string, string>> {
+  async #texts(): Promise<ReadonlyMap<string, string>> {
     const texts = (await this.#world.asking(
       this.#world.backend.verbs('schedules', this.#world.clock.now(), {}),
     )) as string[]
-    return Object.fromEntries(texts.map((text) => [(JSON.parse(text) as ScheduleRecord).id, text]))
+    return new Map(texts.map((text) => [(JSON.parse(text) as ScheduleRecord).id, text]))
   }
 
   async put(schedule: ScheduleRecord): Promise<void> {
     for (;;) {
-      const was = (await this.#texts())[schedule.id] ?? ''
+      const was = (await this.#texts()).get(schedule.id) ?? ''
       const old = was === '' ? undefined : (JSON.parse(was) as ScheduleRecord)
       if (old !== undefined && specText(old) === specText(schedule)) return
       const kept = old?.last === undefined ? {} : { last: old.last, lastTask: old.lastTask }
@@ -34,7 +34,7 @@ export class Schedules {
 
   async remove(id: string): Promise<boolean> {
     for (;;) {
-      const was = (await this.#texts())[id] ?? ''
+      const was = (await this.#texts()).get(id) ?? ''
       if (was === '') return false
       if (await this.#swap('schedules', id, was, '')) return true
     }
@@ -46,7 +46,7 @@ export class Schedules {
   }
 
   async all(): Promise<readonly ScheduleRecord[]> {
-    const all = Object.values(await this.#texts()).map((text) => JSON.parse(text) as ScheduleRecord)
+    const all = [...(await this.#texts()).values()].map((text) => JSON.parse(text) as ScheduleRecord)
     return all.sort((a, b) => (a.id < b.id ? -1 : 1))
   }
 
@@ -57,7 +57,7 @@ export class Schedules {
     now: number,
   ): Promise<readonly Inserted<BullTask>[] | undefined> {
     const { id, next } = schedule
-    const was = (await this.#texts())[id]
+    const was = (await this.#texts()).get(id)
     const is = was === undefined ? undefined : (JSON.parse(was) as ScheduleRecord)
     if (was === undefined || is === undefined || is.next !== next || specText(is) !== specText(schedule))
       return undefined

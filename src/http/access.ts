@@ -42,7 +42,7 @@ function digest(token: string): Buffer {
 }
 
 function tokenOf(header: string | null): string | undefined {
-  const [, scheme = '', value = ''] = /^(\S+) +(.*?) *$/.exec(header ?? '') ?? []
+  const [, scheme = '', value = ''] = /^(\S+) +(.*)$/.exec(header ?? '') ?? []
   if (/^bearer$/i.test(scheme)) return value
   if (!/^basic$/i.test(scheme)) return undefined
   const pair = Buffer.from(value, 'base64').toString()
@@ -72,8 +72,13 @@ export function rightsOf(
   } catch (error) {
     return broken(error)
   }
-  if (!(rights instanceof Promise)) return granted(rights, authorize)
-  return rights.then((given) => granted(given, authorize), broken)
+  if (!isThenable(rights)) return granted(rights, authorize)
+  return Promise.resolve(rights).then((given) => granted(given, authorize), broken)
+}
+
+/** A promise of any realm or library: under Jest, or in a vm context, `instanceof Promise` knows only some. */
+function isThenable(value: unknown): value is PromiseLike<Rights> {
+  return typeof (value as { then?: unknown } | null | undefined)?.then === 'function'
 }
 
 function granted(rights: Rights, { challenge }: Authorize): ReadonlySet<Right> {

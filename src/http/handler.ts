@@ -9,7 +9,7 @@ import { json, respond } from './answer.js'
 import { Live } from './live.js'
 import { openApi } from './openapi.js'
 import type { FilledOptions } from './options.js'
-import { INTERNAL, Problem, problemOf, problemResponse } from './problem.js'
+import { INTERNAL, Problem, problemOf, problemResponse, tellFault } from './problem.js'
 import { Pausing, queueRoutes } from './queue.js'
 import { redactor } from './redact.js'
 import { type Route, readBody, readQuery, route, type Site } from './route.js'
@@ -80,9 +80,7 @@ export function serving(runner: BackgroundRunner, options: FilledOptions, clock:
     const Allow = allowed.join(', ')
     throw new Problem(405, 'METHOD_NOT_ALLOWED', `There is ${Allow} here.`, { headers: { Allow } })
   })
-  const failed = (error: unknown): void => {
-    runner.emit('error', error)
-  }
+  const failed = (error: unknown): void => tellFault(runner, error)
   const failure = (error: unknown): Response => {
     const problem = problemOf(error)
     if (problem === undefined) failed(error)

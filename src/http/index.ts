@@ -6,7 +6,7 @@ import type { BackgroundRunner, TaskMap } from '../index.js'
 import { MissingDependencyError } from '../index.js'
 import type { Place, Serve } from './handler.js'
 import { fillOptions, type HandlerOptions } from './options.js'
-import { problemOf, problemResponse } from './problem.js'
+import { problemOf, problemResponse, tellFault } from './problem.js'
 import { realTime } from './time.js'
 
 export { type Authorize, accessToken, type Right, type Rights } from './access.js'
@@ -34,7 +34,7 @@ export function createHandler<const Tasks extends TaskMap>(
     (loaded) => {
       serve = loaded
     },
-    (error) => base.emit('error', error),
+    (error) => tellFault(base, error),
   )
   return async (request, env) => {
     try {

@@ -12,7 +12,7 @@ import { respond } from './answer.js'
 import { Problem } from './problem.js'
 import type { Redact } from './redact.js'
 import { later } from './time.js'
-import { summaryOf } from './view.js'
+import { recordOf, summaryOf } from './view.js'
 
 /** Between two looks, ms. */
 const PACE = 250
@@ -250,17 +250,14 @@ export class Live {
 
   async #tell(): Promise<void> {
     const changed = [...this.#changed]
-    const flooded = this.#more || changed.length > MOST_TOLD
+    const more = this.#more
+    const flooded = more || changed.length > MOST_TOLD
     this.#changed.clear()
     this.#more = false
     const asked = new Set<string>()
     for (const { tasks } of this.#readers) for (const id of tasks ?? []) asked.add(id)
     // All that is looked up now; of a flood what somebody asked for by its id.
-    const ids = flooded
-      ? changed.length < MOST_GATHERED
-        ? changed.filter((id) => asked.has(id))
-        : [...asked]
-      : changed
+    const ids = more ? [...asked] : flooded ? changed.filter((id) => asked.has(id)) : changed
     if (flooded) this.#reset = true
     const records = await Promise.all(ids.map((id) => this.#runner.status(id)))
     for (const [at, id] of ids.entries()) this.#tellOf(id, records[at], asked.has(id), !flooded)
@@ -291,7 +288,7 @@ export class Live {
       for (const reader of this.#readers) if (reader.tasks === undefined) reader.write(bytes)
     }
     if (!asked) return
-    const whole = record === undefined ? event('removed', { id }) : event('task', this.#redact(record))
+    const whole = record === undefined ? event('removed', { id }) : event('task', recordOf(record, this.#redact))
     for (const reader of this.#readers) if (reader.tasks?.has(id) === true) reader.write(whole)
   }
 
@@ -312,7 +309,7 @@ export class Live {
       this.#stop()
       return
     }
-    // The engine is in trouble: what was to be told is not known. It tells the app itself.
-    this.#reset = true
+    // The engine is in trouble, and tells the app itself: what was to be told is not known, so any may have changed.
+    this.#more = true
   }
 }

@@ -65,7 +65,9 @@ export function fillOptions(options: HandlerOptions): FilledOptions {
     if (!KNOWN.has(name)) issues.push({ message: `is no option; there are ${[...KNOWN].join(', ')}`, path: [name] })
   }
   if (issues.length > 0) throw new InvalidInputError('bad handler options', issues)
-  return { authorize, basePath: basePath.replace(/\/+$/, ''), submit: new Set(submit), redact, dashboard }
+  // As a browser sends it.
+  const { pathname } = new URL(`http://localhost${basePath}`)
+  return { authorize, basePath: pathname.replace(/\/+$/, ''), submit: new Set(submit), redact, dashboard }
 }
 
 const KNOWN: ReadonlySet<string> = new Set(['authorize', 'basePath', 'submit', 'redact', 'dashboard'])

@@ -1,6 +1,6 @@
 /** What is answered where something is wrong: problem details as JSON (RFC 9457), from errors told apart by their `code`. */
 
-import type { BackgroundRunnerError, InputIssue } from '../index.js'
+import type { BackgroundRunner, BackgroundRunnerError, InputIssue } from '../index.js'
 import { json } from './answer.js'
 
 export interface ProblemBody {
@@ -86,4 +86,11 @@ export function problemResponse({ status, code, message, headers, issues }: Prob
   const type = `urn:background-runner:problem:${code.toLowerCase().replaceAll('_', '-')}`
   const body: ProblemBody = { type, title, status, detail: message, code, ...(issues !== undefined && { issues }) }
   return json(body, status, { ...headers, 'Content-Type': 'application/problem+json' })
+}
+
+/** A fault of our own or of the app's is for the app: as `error`, or as a warning where nobody hears that. */
+export function tellFault(runner: BackgroundRunner, fault: unknown): void {
+  if (runner.emit('error', fault)) return
+  const { message, stack: detail } = fault instanceof Error ? fault : new Error(String(fault))
+  process.emitWarning(message, { type: 'BackgroundRunnerWarning', ...(detail !== undefined && { detail }) })
 }

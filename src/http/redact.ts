@@ -123,3 +123,47 @@ const LONG = 100
 function define(target: object, key: string, value: Json): void {
   Object.defineProperty(target, key, { value, enumerable: true, writable: true, configurable: true })
 }
+
+/** A shorter one stands in many a sentence by itself, characters. */
+const LEAST_QUOTED = 4
+/** A longer one stands whole in no error, of which so much is kept at most. */
+const MOST_QUOTED = 8_192
+/** The errors of this library quote so much of a text. */
+const QUOTE = 77
+/** Texts that are looked for. */
+const MOST_TEXTS = 50
+
+/** What of the texts in `value` is hidden in `shown`, as others may quote it: an error of the task, the key of a limit. */
+export function hiddenTexts(value: unknown, shown: unknown): readonly string[] {
+  const found = new Set<string>()
+  const take = (hidden: unknown): void => {
+    if (found.size >= MOST_TEXTS) return
+    if (typeof hidden === 'object' && hidden !== null) return Object.values(hidden).forEach(take)
+    if (typeof hidden !== 'string' && typeof hidden !== 'number') return
+    const text = String(hidden)
+    if (text.length < LEAST_QUOTED) return
+    const quotes = text.length > MOST_QUOTED ? [text.slice(0, QUOTE)] : [text, text.slice(0, QUOTE)]
+    for (const each of quotes) found.add(each).add(JSON.stringify(each).slice(1, -1))
+  }
+  const compare = (before: unknown, after: unknown): void => {
+    if (before === after) return
+    if (after === HIDDEN) return take(before)
+    for (const [key, child] of Object.entries(before as object)) compare(child, (after as Record<string, unknown>)[key])
+  }
+  compare(value, shown)
+  // One may hold another.
+  return [...found].sort((a, b) => b.length - a.length)
+}
+
+/** JSON without these texts, whatever they stand in. */
+export function withoutTexts<T>(value: T, texts: readonly string[]): T {
+  if (texts.length === 0) return value
+  const any = new RegExp(texts.map((text) => text.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&')).join('|'), 'g')
+  const without = (each: unknown): unknown => {
+    if (typeof each === 'string') return each.replace(any, HIDDEN)
+    if (Array.isArray(each)) return each.map(without)
+    if (typeof each !== 'object' || each === null) return each
+    return Object.fromEntries(Object.entries(each).map(([key, child]) => [key, without(child)]))
+  }
+  return without(value) as T
+}

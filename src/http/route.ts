@@ -131,7 +131,26 @@ export async function readBody(schema: z.ZodType, request: Request): Promise<unk
 const MOST_READ = 4 * MOST_BODY
 
 async function readText(request: Request): Promise<string> {
-  const { body } = request
+  if (request.bodyUsed) throw gone()
+  const text = await readAll(request)
+  // Nothing is left of what was sent: it must not pass for no input at all.
+  if (text === '' && isAnnounced(request.headers)) throw gone()
+  return text
+}
+
+function isAnnounced(headers: Headers): boolean {
+  return Number(headers.get('content-length')) > 0 || headers.has('transfer-encoding')
+}
+
+function gone(): Problem {
+  return new Problem(
+    400,
+    'BODY_GONE',
+    'The body had been read before it came here: mount these routes before what parses bodies, such as express.json().',
+  )
+}
+
+async function readAll({ body }: Request): Promise<string> {
   if (body === null) return ''
   const reader = body.getReader()
   const decoder = new TextDecoder('utf-8', { fatal: true })

@@ -6,6 +6,7 @@ import { Problem } from './problem.js'
 import { type Route, route } from './route.js'
 import { duration, problem, schedule } from './schemas.js'
 import { defined } from './tasks.js'
+import { unquoted } from './view.js'
 
 const UNSUPPORTED = { 501: { description: 'The engine keeps no schedules.', schema: problem } }
 
@@ -41,10 +42,10 @@ export const scheduleRoutes: readonly Route[] = [
       422: { description: 'The pattern, the span or the input is not as it must be.', schema: problem },
       ...UNSUPPORTED,
     },
-    run: async ({ site: { runner, options }, params: { id }, body }) => {
+    run: async ({ site: { runner, options, redact }, params: { id }, body }) => {
       if (!options.submit.has(body.task))
         throw new Problem(404, 'UNKNOWN_TASK', 'No task of this name may be submitted here.')
-      await runner.schedule(id as string, defined(body) as ScheduleOptions)
+      await unquoted(runner.schedule(id as string, defined(body) as ScheduleOptions), body, redact)
       return empty()
     },
   }),

@@ -6,7 +6,7 @@ import { empty, JSON_HEADERS, json } from './answer.js'
 import { previewOf } from './preview.js'
 import { type Answer, type Call, type Route, route, type Site } from './route.js'
 import { duration, durationText, explanation, problem, record, state, summary } from './schemas.js'
-import { summaryOf } from './view.js'
+import { explanationOf, recordOf, summaryOf, unquoted } from './view.js'
 
 const RECORD: Answer = { description: 'The record.', schema: record }
 const UNKNOWN: Answer = { description: 'There is no such task.', schema: problem }
@@ -43,7 +43,7 @@ export const taskRoutes: readonly Route[] = [
     },
     run: async ({ site: { runner, redact }, query: { view, ...options } }) => {
       const { tasks, next } = await runner.list(defined(options))
-      const shown = tasks.map((task) => (view === 'summary' ? summaryOf(task, redact) : redact(task)))
+      const shown = tasks.map((task) => (view === 'summary' ? summaryOf(task, redact) : recordOf(task, redact)))
       return json({ tasks: shown, next })
     },
   }),
@@ -139,7 +139,11 @@ export const taskRoutes: readonly Route[] = [
       404: UNKNOWN,
       501: { description: 'The engine cannot tell.', schema: problem },
     },
-    run: async ({ site: { runner, redact }, params: { id } }) => json(redact(await runner.explain(id as string))),
+    run: async ({ site: { runner, redact }, params: { id } }) => {
+      const explanation = await runner.explain(id as string)
+      const isKeyed = explanation.reasons.some((reason) => 'key' in reason)
+      return json(explanationOf(explanation, isKeyed ? await runner.status(id as string) : undefined, redact))
+    },
   }),
   route({
     method: 'GET',
@@ -152,7 +156,7 @@ export const taskRoutes: readonly Route[] = [
 ]
 
 async function submit({
-  site: { runner, options },
+  site: { runner, options, redact },
   request,
   params: { name = '' },
   query,
@@ -161,10 +165,11 @@ async function submit({
   // Not which names there are: whoever may submit some need not know the others.
   if (!options.submit.has(name)) throw new UnknownTaskError(name, [...options.submit])
   const key = keyOf(request.headers.get('idempotency-key'))
-  const handle = await runner.submit(name, body, {
+  const submitted = runner.submit(name, body, {
     ...(defined(query) as { priority?: number; delay?: number }),
     ...(key !== undefined && { key }),
   })
+  const handle = await unquoted(submitted, { input: body }, redact)
   // Relative (RFC 9110, 10.2.2): it holds wherever the app or a proxy has put the routes.
   const location = `../tasks/${encodeURIComponent(handle.id)}`
   return json({ id: handle.id, deduplicated: handle.deduplicated }, 202, { Location: location })
@@ -203,7 +208,7 @@ function bounded(wait: number | string): number {
 
 /** A record, with a validator of its bytes (RFC 9110, 8.8.3); 304 for whoever knows it. */
 function recordAnswer({ redact }: Site, task: TaskRecord, request?: Request): Response {
-  const text = JSON.stringify(redact(task))
+  const text = JSON.stringify(recordOf(task, redact))
   const etag = `"${hash('sha1', text, 'base64url')}"`
   const headers = { ...RECORD_HEADERS, ETag: etag }
   const told = request?.headers.get('if-none-match')

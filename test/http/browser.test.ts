@@ -171,12 +171,14 @@ describe.skipIf(executable === undefined)('the dashboard', { timeout: 30_000 }, 
       tracked++
       response.end()
     }).listen(0, '127.0.0.1')
+    // To be connected to says enough: that the mail is being read, and from where.
+    server.on('connection', () => tracked++)
     await once(server, 'listening')
     undo.push(async () => server.close())
     const tracker = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
     const { page, runner, smtp, complaints } = await opened({}, async (runner, smtp) => {
       smtp.hooks.rcpt = ({ address }) => (address === 'bob@example.com' ? '550 5.1.1 no such mailbox' : undefined)
-      const html = `<h1>Hi</h1><img src="${tracker}/x.png"><link rel="stylesheet" href="${tracker}/x.css"><script>parent.hacked = 1</script>`
+      const html = `<h1>Hi</h1><iframe src="${tracker}/f"></iframe><LINK rel="preconnect" href="${tracker}"><img src="${tracker}/x.png"><link rel="stylesheet" href="${tracker}/x.css"><script>parent.hacked = 1</script>`
       await runner.submit('email', { to: ['bob@example.com'], subject: 'Hi', text: 'Hello', html }, { id: 'mail' })
       await runner.wait('mail')
     })

@@ -183,6 +183,7 @@ const body = fc.oneof(
     '{"__proto__":{"x":1}}',
     `"${'x'.repeat(100_000)}"`,
     '['.repeat(20_000),
+    `${'['.repeat(20_000)}${']'.repeat(20_000)}`,
   ),
 )
 

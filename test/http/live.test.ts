@@ -124,6 +124,32 @@ describe('live events', () => {
     expect((await events.next())?.data).toMatchObject({ id, state: 'cancelled', attempts: [] })
   })
 
+  it('looks again for a task that was asked for by its id when any may have changed, and when a look has failed', async () => {
+    const { runner, clock, open } = lively()
+    let any = (): void => {}
+    const watch = runner.watch.bind(runner)
+    runner.watch = (listener) => {
+      any = () => listener([])
+      return watch(listener)
+    }
+    const { id } = await runner.submit('note', 'mine', { delay: '1h' })
+    const events = open({ tasks: [id] })
+    await clock.advance(250)
+    expect((await events.next())?.data).toMatchObject({ id, priority: 0 })
+    any()
+    await clock.advance(250)
+    expect((await events.next())?.data).toMatchObject({ id, priority: 0 })
+    const status = runner.status.bind(runner)
+    runner.status = async () => {
+      throw new Error('the disk is away')
+    }
+    await runner.setPriority(id, 7)
+    await clock.advance(250)
+    runner.status = status
+    await clock.advance(250)
+    expect((await events.next())?.data).toMatchObject({ id, priority: 7 })
+  })
+
   it('keeps little for one who does not read, who begins again with a reset', async () => {
     const { runner, clock, live } = lively()
     const response = live.open(new Request('http://x/events'), undefined)

@@ -1,6 +1,9 @@
 /** One suite over every way to mount the handler: what the API answers does not depend on the framework around it. */
+import { createServer } from 'node:http'
+import { getRequestListener } from '@hono/node-server'
 import { BackgroundRunner, defineTask, NonRetryableError, type TaskRecord } from 'background-runner'
 import { accessToken, createHandler, type HandlerOptions } from 'background-runner/http'
+import express from 'express'
 import { afterEach, describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import { EventReader } from './support/events.js'
@@ -15,6 +18,17 @@ const tasks = {
       throw new NonRetryableError('no such mailbox', { code: '550', details: { password: 'hunter2' } })
     },
   }),
+  /** Tells what it was given in its error, and is limited by it. */
+  talks: defineTask({
+    input: z.object({
+      apiKey: z.string().refine((key) => key !== 'hunter2-', { error: ({ input }) => `bad: ${input}` }),
+    }),
+    retry: { attempts: 1 },
+    concurrency: { max: 1, by: ({ apiKey }) => apiKey },
+    run: async ({ apiKey }) => {
+      throw new Error(`401 for ${apiKey}`)
+    },
+  }),
   /** Until it is cancelled. */
   hangs: defineTask({
     run: async (_input: unknown, { signal, progress }) => {
@@ -27,7 +41,15 @@ type Runner = BackgroundRunner<typeof tasks>
 
 const ALL: HandlerOptions<keyof typeof tasks> = {
   authorize: () => ['read', 'submit', 'manage'],
-  submit: ['greet', 'fails', 'hangs'],
+  submit: ['greet', 'fails', 'hangs', 'talks'],
+}
+
+/** The data of the first event. */
+async function readFirst(answer: Response): Promise<string> {
+  const events = new EventReader(answer)
+  await events.next()
+  await events.close()
+  return events.raw
 }
 
 let undo: (() => Promise<unknown>)[] = []
@@ -153,7 +175,7 @@ describe.each(MOUNTS)('$name', ({ basePath, serve }) => {
     expect(await (await call('GET', '/counts')).json()).toMatchObject({ queued: 1, succeeded: 0 })
     expect(await (await call('GET', '/overview')).json()).toMatchObject({
       can: ['read', 'submit', 'manage'],
-      submit: ['greet', 'fails', 'hangs'],
+      submit: ['greet', 'fails', 'hangs', 'talks'],
       paused: true,
       holds: [],
       counts: { queued: 1 },
@@ -380,6 +402,30 @@ describe.each(MOUNTS)('$name', ({ basePath, serve }) => {
       const text = await (await call('GET', path)).text()
       expect(text).not.toContain('hunter2')
     }
+    // Nor where an error, the key of a limit or what is wrong with an input quotes it.
+    const talk = await runner.submit('talks', { apiKey: 'hunter2' })
+    expect(await talk.wait()).toMatchObject({ error: { message: '401 for hunter2' } })
+    await runner.submit('talks', { apiKey: 'hunter2' }, { id: 'first', delay: '1h' })
+    await runner.pause()
+    for (const path of [`/tasks/${talk.id}`, '/tasks', '/tasks?view=summary', `/events?task=${talk.id}`]) {
+      const answer = await call('GET', path)
+      const text = path.startsWith('/events') ? await readFirst(answer) : await answer.text()
+      expect(text).toContain('401 for [redacted]')
+      expect(text).not.toContain('hunter2')
+    }
+    for (const [method, path, body] of [
+      ['POST', '/tasks/talks', { apiKey: 'hunter2-' }],
+      ['PUT', '/schedules/x', { task: 'talks', every: '1h', input: { apiKey: 'hunter2-' } }],
+    ] as const) {
+      const answer = await call(method, path, body)
+      expect([answer.status, await answer.json()]).toMatchObject([
+        422,
+        {
+          detail: expect.stringContaining('bad: [redacted]'),
+          issues: [{ path: ['apiKey'], message: 'bad: [redacted]' }],
+        },
+      ])
+    }
     const record = (await (await call('GET', `/tasks/${id}`)).json()) as TaskRecord
     expect(record.input).toEqual({ user: { Pass_Word: '[redacted]', list: [{ apiKey: '[redacted]' }] } })
     expect(record.metadata).toEqual({ authorization: '[redacted]', kept: 'seen' })
@@ -444,5 +490,45 @@ describe.each(MOUNTS)('$name', ({ basePath, serve }) => {
     const { url, call } = await mounted()
     expect((await call('GET', '/counts')).status).toBe(200)
     expect((await fetch(new URL('/counts', url))).status).toBe(404)
+  })
+})
+
+describe('a body that has been read before', () => {
+  const json = { 'Content-Type': 'application/json' }
+
+  it('by express.json() is missed, and not taken for no input', async () => {
+    const runner: Runner = new BackgroundRunner({ tasks })
+    const app = express()
+    app.use(express.json())
+    app.use(AT, getRequestListener(createHandler(runner, ALL)))
+    const { url, close } = await listening(createServer(app))
+    undo.push(() => runner.close({ deadline: 0, drain: false }), close)
+    const headers = { ...json, Origin: new URL(url).origin }
+    const chunked = new Blob(['{"limit":5}']).stream()
+    for (const [path, body] of [
+      ['/tasks/hangs', '{"a":1}'],
+      ['/cancel', chunked],
+    ] as const) {
+      const answer = await fetch(url + path, { method: 'POST', headers, body, duplex: 'half' } as RequestInit)
+      expect([answer.status, ((await answer.json()) as { detail: string }).detail]).toEqual([
+        400,
+        expect.stringContaining('express.json()'),
+      ])
+    }
+    expect((await fetch(`${url}/pause`, { method: 'POST', headers, body: '{}' })).status).toBe(204)
+    expect(await runner.counts()).toMatchObject({ queued: 0, running: 0 })
+  })
+
+  it('by whoever had the request is told, and is no fault of ours', async () => {
+    const runner: Runner = new BackgroundRunner({ tasks })
+    undo.push(() => runner.close({ deadline: 0, drain: false }))
+    const faults: unknown[] = []
+    runner.on('error', (error) => faults.push(error))
+    const headers = { ...json, 'Sec-Fetch-Site': 'same-origin' }
+    const request = new Request('http://x/tasks/greet', { method: 'POST', headers, body: '{"name":"Ada"}' })
+    await request.text()
+    const answer = await createHandler(runner, ALL)(request)
+    expect([answer.status, await answer.json()]).toMatchObject([400, { code: 'BODY_GONE' }])
+    expect(faults).toEqual([])
   })
 })

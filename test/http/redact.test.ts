@@ -1,7 +1,9 @@
 /** What is shown to nobody. */
+import type { TaskRecord } from 'background-runner'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { DEFAULT_REDACT, HIDDEN, redactor } from '../../src/http/redact.js'
+import { DEFAULT_REDACT, HIDDEN, hiddenTexts, redactor, withoutTexts } from '../../src/http/redact.js'
+import { explanationOf } from '../../src/http/view.js'
 
 const hide = (pattern: string, value: unknown): unknown => redactor([pattern])(value)
 
@@ -75,5 +77,40 @@ describe('redact', () => {
       }),
       { numRuns: 2_000 },
     )
+  })
+})
+
+describe('what is hidden in a value', () => {
+  const redact = redactor(DEFAULT_REDACT)
+  const told = (input: unknown, text: unknown): unknown => withoutTexts(text, hiddenTexts(input, redact(input)))
+
+  it('is hidden where others quote it, in whole, in part, or escaped', () => {
+    const long = 'k"e.y$'.repeat(40)
+    const input = { password: 'a+b(c', deep: [{ token: { a: [long, 123_456] } }], kept: 'kept' }
+    const quotes = [
+      'got a+b(c',
+      `got ${JSON.stringify(`${long.slice(0, 77)}...`)}`,
+      JSON.stringify(long),
+      long,
+      '123456',
+    ]
+    expect(told(input, { quotes, kept: 'kept' })).toEqual({
+      quotes: ['got [redacted]', 'got "[redacted]..."', '"[redacted]"', HIDDEN, HIDDEN],
+      kept: 'kept',
+    })
+  })
+
+  it('is hidden in the key of a limit', () => {
+    const limit = { type: 'key', key: 'tenant hunter2', max: 1, by: ['hunter2'] } as const
+    const explanation = { id: 'hunter2', name: 'a', state: 'queued', reasons: [{ type: 'paused' }, limit] } as const
+    const task = { id: 'hunter2', input: { apiKey: 'hunter2' } } as unknown as TaskRecord
+    expect(explanationOf(explanation, task, redact)).toEqual({
+      ...explanation,
+      reasons: [{ type: 'paused' }, { ...limit, key: 'tenant [redacted]' }],
+    })
+  })
+
+  it('is not looked for where it is too short to tell anything', () => {
+    expect(told({ pin: '1', otp: 22, token: null }, 'attempt 1 of 22')).toBe('attempt 1 of 22')
   })
 })

@@ -190,6 +190,18 @@ export const schedules: readonly Topic[] = [
         assert.equal((await submitted(runner))[0]?.state, 'succeeded')
       },
 
+      'an id may be the name of what every object has': async (t) => {
+        const { runner, times } = await noting(t)
+        for (const id of ['__proto__', 'constructor', 'toString']) {
+          assert.equal(await runner.unschedule(id), false)
+          await runner.schedule(id, { task: 'work', every: '1m' })
+        }
+        await t.advance(MINUTE)
+        assert.equal(times.length, 3)
+        for (const id of ['__proto__', 'constructor', 'toString']) assert.equal(await runner.unschedule(id), true)
+        assert.deepEqual(await runner.schedules(), [])
+      },
+
       'an occurrence is passed over while the task of the last one has not ended': async (t) => {
         const { runner, work } = await working(t)
         const start = t.clock.now()
