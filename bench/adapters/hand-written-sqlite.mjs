@@ -6,6 +6,8 @@ import { randomBytes } from 'node:crypto'
 import { openDatabase, SYNCHRONOUS } from '../database.mjs'
 import * as library from './background-runner-sqlite.mjs'
 
+export const durability = ['process', 'power']
+
 /** @param inserts how many are inserted in one transaction */
 export async function createRunner({ path, durability, concurrency, handler, inserts = concurrency }) {
   // The library makes the file: the tables and indexes are the same.

@@ -81,6 +81,6 @@ export const cases = {
 }
 
 export const targets = [
-  { say: 'p99 over an empty route', ratio: ['background-runner', 'empty route'], by: 'value', atMost: 3 },
+  { say: 'p99 over an empty route', ratio: ['background-runner', 'empty route'], by: 'value', atMost: 2 },
   { say: 'p99 of the hand-written program over an empty route', ratio: ['hand-written', 'empty route'], by: 'value' },
 ]

@@ -34,4 +34,4 @@ function pickUp() {
 
 export const cases = { 'background-runner': pickUp }
 
-export const targets = [{ say: 'pickup', value: 'background-runner', atMost: 20 }]
+export const targets = [{ say: 'pickup', value: 'background-runner', atMost: 15 }]
