@@ -2,7 +2,7 @@
 import { withRedis } from '../../redis.mjs'
 import { stopwatch } from '../../stopwatch.mjs'
 
-const TASKS = 20_000
+const TASKS = 10_000
 const CHUNK = 1_000
 
 export const title = `${TASKS} no-op tasks worked off, that stood in Redis`

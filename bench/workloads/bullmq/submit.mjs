@@ -1,9 +1,9 @@
-/** From `submit` to its acknowledgement, one at a time, nobody works: the median of 2 000. */
+/** From `submit` to its acknowledgement, one at a time, nobody works: the median of 1 000. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { withRedis } from '../../redis.mjs'
 import { median } from '../../statistics.mjs'
 
-const SAMPLES = 2_000
+const SAMPLES = 1_000
 const WARM_UP = 300
 
 export const title = 'submit acknowledged by Redis, p50'

@@ -4,7 +4,7 @@
  */
 import { CONNECTIONS, send, viaNodemailer, viaRunner } from '../../mails.mjs'
 
-const MAILS = 2_000
+const MAILS = 1_000
 export const title = `${MAILS} mails over ${CONNECTIONS} connections`
 export const unit = 'µs/mail'
 

@@ -7,6 +7,8 @@ const VERBS_A_ROUND = 200
 
 export const title = 'one verb on one task among many pending'
 export const unit = 'µs/verb'
+/** Unless more are asked for: it takes long, and says much at once. */
+export const rounds = 1
 
 async function among(pending, verb) {
   const { runner, submit } = createRunner()

@@ -13,6 +13,8 @@ const DRIVER =
 
 export const title = `${TASKS} no-op tasks in one file`
 export const unit = 'µs/task'
+/** Unless more are asked for: it takes long, and says much at once. */
+export const rounds = 1
 
 const life = (adapter) => () => wholeLife(adapter, { tasks: TASKS, concurrency: 10 })
 
