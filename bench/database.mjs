@@ -11,6 +11,11 @@ const FOLDER = fileURLToPath(new URL('./node_modules/.files-', import.meta.url))
 /** What SQLite calls the two durabilities. */
 export const SYNCHRONOUS = { process: 'NORMAL', power: 'FULL' }
 
+/** What an adapter keeps. @param own the one that it has, or those that it can be asked for @param asked one of them */
+export function durabilityOf(own, asked) {
+  return Array.isArray(own) ? asked : own
+}
+
 /** Calls `measure` with the path of a file that is not there yet, in a folder of its own. */
 export async function withFile(measure) {
   const folder = await mkdtemp(FOLDER)

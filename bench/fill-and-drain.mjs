@@ -2,7 +2,7 @@ import { stopwatch } from './stopwatch.mjs'
 
 /** Submits `tasks` no-ops, waits until all have run, and checks that they did. µs a task. */
 export async function fillAndDrain(adapter, { tasks, awaited = false, priority, ...options }) {
-  const { createRunner } = await import(`./adapters/${adapter}.mjs`)
+  const { createRunner, durability } = await import(`./adapters/${adapter}.mjs`)
   let ran = 0
   const handler = async () => {
     ran++
@@ -18,5 +18,5 @@ export async function fillAndDrain(adapter, { tasks, awaited = false, priority, 
   const spent = read(tasks)
   const counts = await runner?.counts?.()
   if (ran !== tasks || (counts && counts.succeeded !== tasks)) throw new Error(`${adapter}: ${ran} of ${tasks} ran`)
-  return spent
+  return { ...spent, durability }
 }

@@ -6,7 +6,7 @@ const WARM_UP = 200
 const inputs = (count) => Array.from({ length: count }, (_, i) => ({ user: i, template: 'welcome' }))
 
 async function measured(adapter, { tasks, warmUp = WARM_UP, ...options }, work) {
-  const { createRunner } = await import(`./adapters/${adapter}.mjs`)
+  const { createRunner, durability } = await import(`./adapters/${adapter}.mjs`)
   const runner = createRunner({ workers: 2, ...options })
   await runner.runMany(inputs(warmUp))
   const given = inputs(tasks)
@@ -14,7 +14,7 @@ async function measured(adapter, { tasks, warmUp = WARM_UP, ...options }, work) 
   await work(runner, given)
   const spent = read(tasks)
   await runner.close()
-  return spent
+  return { ...spent, durability }
 }
 
 /** One at a time, each after the last one's end. µs a task. */

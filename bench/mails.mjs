@@ -6,7 +6,7 @@ import { stopwatch } from './stopwatch.mjs'
 export const CONNECTIONS = 10
 export const FROM = 'noreply@example.com'
 /** Mails sent before in a process that counts as warm: a server an hour after its start. */
-const WARM_UP = 6_000
+const WARM_UP = 2_000
 
 /** Mails that bare Nodemailer is given at once: its pool keeps the others, so that no connection waits for the feed. */
 const WINDOW = 4 * CONNECTIONS

@@ -1,10 +1,10 @@
-import { driverInUse, SYNCHRONOUS, withFile } from './database.mjs'
+import { driverInUse, durabilityOf, SYNCHRONOUS, withFile } from './database.mjs'
 import { stopwatch } from './stopwatch.mjs'
 
 /** Submits `tasks` no-ops in one burst to a file, waits until all have run, and checks that they did. µs a task. */
 export function wholeLife(adapter, { tasks, durability = 'process', ...options }) {
   return withFile(async (path) => {
-    const { createRunner } = await import(`./adapters/${adapter}.mjs`)
+    const { createRunner, durability: own } = await import(`./adapters/${adapter}.mjs`)
     let ran = 0
     const handler = async () => {
       ran++
@@ -19,6 +19,6 @@ export function wholeLife(adapter, { tasks, durability = 'process', ...options }
     const kept = await succeeded()
     if (ran !== tasks || kept !== tasks) throw new Error(`${adapter}: ${ran} of ${tasks} ran, ${kept} are kept`)
     await close()
-    return { ...spent, on: `${driverInUse()}, ${SYNCHRONOUS[durability]}` }
+    return { ...spent, durability: durabilityOf(own, durability), on: `${driverInUse()}, ${SYNCHRONOUS[durability]}` }
   })
 }

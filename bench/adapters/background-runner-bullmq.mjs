@@ -5,6 +5,8 @@ import { url } from '../redis.mjs'
 const { BackgroundRunner, defineTask } = await import(library.href)
 const { bullmq } = await import(bullmqUrl.href)
 
+export const durability = 'Redis'
+
 export async function createRunner({ prefix, concurrency = 10, handler = async () => {}, work = true }) {
   const make = (work) =>
     new BackgroundRunner({

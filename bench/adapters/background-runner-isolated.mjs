@@ -4,6 +4,8 @@ import { library } from '../library.mjs'
 const { BackgroundRunner, defineTask } = await import(library.href)
 const module = new URL('../handlers.mjs', import.meta.url)
 
+export const durability = 'none'
+
 /** @param handler one of ../handlers.mjs */
 export function createRunner({ isolation, handler, workers }) {
   const task = defineTask({ isolation, module, export: handler, concurrency: workers })

@@ -4,6 +4,8 @@ import { library, sqlite as sqliteUrl } from '../library.mjs'
 const { BackgroundRunner, defineTask } = await import(library.href)
 const { sqlite } = await import(sqliteUrl.href)
 
+export const durability = ['process', 'power']
+
 export async function createRunner({ path, durability, handler = async () => {}, ...options }) {
   const runner = new BackgroundRunner({
     tasks: { task: defineTask({ run: handler }) },

@@ -5,6 +5,8 @@ const { BackgroundRunner, defineTask } = await import(library.href)
 
 const EVENTS = ['submitted', 'started', 'progress', 'retrying', 'succeeded', 'failed', 'cancelled']
 
+export const durability = 'none'
+
 /** A runner with one task; its verbs are the library's own. */
 export function createRunner({ handler = async () => {}, listen = false, ...options } = {}) {
   const runner = new BackgroundRunner({ tasks: { task: defineTask({ run: handler }) }, concurrency: 10, ...options })

@@ -2,6 +2,8 @@
 import bull from 'bullmq'
 import { connection } from '../redis.mjs'
 
+export const durability = 'Redis'
+
 export async function createRunner({ prefix, concurrency = 10, handler }) {
   const options = { connection: { ...connection, maxRetriesPerRequest: null }, prefix }
   const queue = new bull.Queue('task', options)

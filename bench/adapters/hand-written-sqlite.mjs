@@ -6,6 +6,8 @@ import { randomBytes } from 'node:crypto'
 import { openDatabase, SYNCHRONOUS } from '../database.mjs'
 import * as library from './background-runner-sqlite.mjs'
 
+export const durability = ['process', 'power']
+
 /** @param inserts how many are inserted in one transaction */
 export async function createRunner({ path, durability, concurrency, handler, inserts = concurrency }) {
   // The library makes the file: the tables and indexes are the same.
@@ -17,8 +19,8 @@ export async function createRunner({ path, durability, concurrency, handler, ins
     'INSERT INTO tasks (id, name, key, state, priority, run_at, max_attempts, created_at, input, extras) VALUES (?, 1, NULL, 0, 0, ?, 3, ?, ?, NULL)',
   )
   const best = database.prepare(
-    `SELECT seq, input FROM tasks INDEXED BY tasks_ready WHERE state = 0 AND suspect = 0 AND name = 1
-     ORDER BY priority DESC, run_at, seq LIMIT ${concurrency}`,
+    `SELECT seq, input FROM tasks INDEXED BY tasks_ready WHERE state = 0 AND suspect = 0 AND lane IS NULL
+     AND blocked = 0 AND name = 1 ORDER BY priority DESC, run_at, seq LIMIT ${concurrency}`,
   )
   const start = database.prepare('UPDATE tasks SET state = 2, attempt = 1, started_at = ?, worker = 1 WHERE seq = ?')
   const end = database.prepare('UPDATE tasks SET state = 3, finished_at = ?, worker = NULL WHERE seq = ? AND state = 2')

@@ -69,6 +69,8 @@ class LeanRunner extends EventEmitter {
   }
 }
 
+export const durability = 'none'
+
 export function createRunner({ handler = async () => {} } = {}) {
   const runner = new LeanRunner(handler, 10)
   return {

@@ -4,6 +4,8 @@
  */
 import PQueue from 'p-queue'
 
+export const durability = 'none'
+
 export function createRunner({ handler = async () => {} } = {}) {
   const queue = new PQueue({ concurrency: 10 })
   return {

@@ -10,6 +10,8 @@ const { default: Database } = await import(modern ? 'better-sqlite3-13' : 'bette
 
 const logger = { error: console.error, warn() {}, info() {}, debug() {} }
 
+export const durability = ['process', 'power']
+
 export async function createRunner({ path, durability, concurrency, handler }) {
   const connection = better(new Database(path))
   const queue = defineQueue({ connection, logger })

@@ -5,6 +5,8 @@ import Tinypool from 'tinypool'
 const RUNTIMES = { thread: 'worker_threads', process: 'child_process' }
 const filename = fileURLToPath(new URL('../handlers.mjs', import.meta.url))
 
+export const durability = 'none'
+
 export function createRunner({ isolation, handler, workers }) {
   const pool = new Tinypool({
     filename,

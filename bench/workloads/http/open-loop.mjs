@@ -11,8 +11,8 @@ import { onlyAccepted, REQUEST, withServer } from '../../http-servers.mjs'
 import { percentile } from '../../statistics.mjs'
 
 const RATE = 500
-const WARM_UP = 2 * RATE
-const REQUESTS = 8 * RATE
+const WARM_UP = RATE
+const REQUESTS = 5 * RATE
 
 export const title = `POST /send_email, ${RATE} requests/s, p99`
 export const unit = 'µs'
@@ -81,6 +81,6 @@ export const cases = {
 }
 
 export const targets = [
-  { say: 'p99 over an empty route', ratio: ['background-runner', 'empty route'], by: 'value', atMost: 3 },
+  { say: 'p99 over an empty route', ratio: ['background-runner', 'empty route'], by: 'value', atMost: 2 },
   { say: 'p99 of the hand-written program over an empty route', ratio: ['hand-written', 'empty route'], by: 'value' },
 ]

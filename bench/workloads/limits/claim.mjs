@@ -7,6 +7,8 @@ const TASKS = { memory: 40_000, sqlite: 20_000 }
 
 export const title = `no-op tasks, of ${WAITING} that wait over ${KEYS} keys`
 export const unit = 'µs/task'
+/** Unless more are asked for: it takes long, and says much at once. */
+export const rounds = 1
 
 export const cases = {}
 export const targets = []

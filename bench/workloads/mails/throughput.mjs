@@ -4,7 +4,7 @@
  */
 import { CONNECTIONS, send, viaNodemailer, viaRunner } from '../../mails.mjs'
 
-const MAILS = 2_000
+const MAILS = 1_000
 export const title = `${MAILS} mails over ${CONNECTIONS} connections`
 export const unit = 'µs/mail'
 
@@ -14,10 +14,12 @@ const SERVERS = {
   '20 ms': { latency: 20 },
 }
 
+const inMemory = async (spent) => ({ ...(await spent), durability: 'none' })
+
 export const cases = Object.fromEntries(
   Object.entries(SERVERS).flatMap(([server, options]) => [
-    [`background-runner, ${server}`, () => send((url) => viaRunner(url), { mails: MAILS, ...options })],
-    [`nodemailer, ${server}`, () => send(viaNodemailer, { mails: MAILS, ...options })],
+    [`background-runner, ${server}`, () => inMemory(send((url) => viaRunner(url), { mails: MAILS, ...options }))],
+    [`nodemailer, ${server}`, () => inMemory(send(viaNodemailer, { mails: MAILS, ...options }))],
   ]),
 )
 
@@ -25,5 +27,5 @@ export const targets = Object.keys(SERVERS).map((server) => ({
   say: `mails/s over Nodemailer, ${server}`,
   ratio: [`nodemailer, ${server}`, `background-runner, ${server}`],
   by: 'wall',
-  atLeast: 0.95,
+  atLeast: 0.97,
 }))

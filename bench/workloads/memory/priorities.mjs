@@ -17,4 +17,4 @@ export const cases = {
   'p-queue': () => fillAndDrain('p-queue', { tasks: TASKS, priority }),
 }
 
-export const targets = [{ say: 'speed over p-queue', ratio: ['p-queue', 'background-runner'], atLeast: 3 }]
+export const targets = [{ say: 'speed over p-queue', ratio: ['p-queue', 'background-runner'], atLeast: 4 }]

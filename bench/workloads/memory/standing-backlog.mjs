@@ -9,6 +9,8 @@ const TASKS = 300_000
 
 export const title = `${TASKS} no-op tasks over a standing backlog`
 export const unit = 'µs/task'
+/** Unless more are asked for: it takes long, and says much at once. */
+export const rounds = 1
 
 async function over(backlog) {
   let ran = 0
@@ -37,4 +39,4 @@ export const cases = {
   'over 1 000 000': () => over(1_000_000),
 }
 
-export const targets = [{ say: 'cost per task over 1 000 000', ratio: ['over 1 000 000', 'over 1 000'], atMost: 2 }]
+export const targets = [{ say: 'cost per task over 1 000 000', ratio: ['over 1 000 000', 'over 1 000'], atMost: 1.7 }]

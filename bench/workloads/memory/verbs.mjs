@@ -7,6 +7,8 @@ const VERBS_A_ROUND = 200
 
 export const title = 'one verb on one task among many pending'
 export const unit = 'µs/verb'
+/** Unless more are asked for: it takes long, and says much at once. */
+export const rounds = 1
 
 async function among(pending, verb) {
   const { runner, submit } = createRunner()
@@ -32,12 +34,12 @@ async function among(pending, verb) {
 
 export const cases = {
   'cancel among 1 000': () => among(1_000, 'cancel'),
-  'cancel among 100 000': () => among(100_000, 'cancel'),
+  'cancel among 1 000 000': () => among(1_000_000, 'cancel'),
   'setPriority among 1 000': () => among(1_000, 'setPriority'),
   'setPriority among 100 000': () => among(100_000, 'setPriority'),
 }
 
 export const targets = [
-  { say: 'cancel among 100 000', ratio: ['cancel among 100 000', 'cancel among 1 000'], atMost: 2 },
+  { say: 'cancel among 1 000 000', ratio: ['cancel among 1 000 000', 'cancel among 1 000'], atMost: 2 },
   { say: 'setPriority among 100 000', ratio: ['setPriority among 100 000', 'setPriority among 1 000'], atMost: 2 },
 ]

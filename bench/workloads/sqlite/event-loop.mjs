@@ -7,6 +7,8 @@ const TASKS = 100_000
 
 export const title = `event-loop delay while ${TASKS} no-op tasks are worked off`
 export const unit = 'ms'
+/** Unless more are asked for: it takes long, and says much at once. */
+export const rounds = 1
 
 /** @param percent of all delays; 100 is the longest */
 function whileDraining(concurrency) {

@@ -10,6 +10,8 @@ const TASKS = 20_000
 
 export const title = `${TASKS} no-op tasks in a file that holds others`
 export const unit = 'µs/task'
+/** Unless more are asked for: it takes long, and says much at once. */
+export const rounds = 1
 
 function inFileOf(rows) {
   return withFile(async (path) => {

@@ -6,27 +6,30 @@ import { driverInUse, withFile } from '../../database.mjs'
 import { sqlite as sqliteUrl } from '../../library.mjs'
 import { CONNECTIONS, send, viaNodemailer, viaRunner } from '../../mails.mjs'
 
-const MAILS = 2_000
-const SERVERS = { '0 ms': { latency: 0 }, '0 ms, warm': { latency: 0, warm: true }, '20 ms': { latency: 20 } }
+const MAILS = 1_000
+const SERVERS = { '0 ms, warm': { latency: 0, warm: true }, '20 ms': { latency: 20 } }
 
 export const title = `${MAILS} mails over ${CONNECTIONS} connections, kept in a file`
 export const unit = 'µs/mail'
 
-const inMemory = (options) => send((url) => viaRunner(url, { burst: true }), { mails: MAILS, ...options })
+const inMemory = async (prepare, options) => ({
+  ...(await send(prepare, { mails: MAILS, ...options })),
+  durability: 'none',
+})
 
 const inFile = (options) =>
   withFile(async (path) => {
     const { sqlite } = await import(sqliteUrl.href)
     const prepare = (url) => viaRunner(url, { burst: true, engine: sqlite({ path }) })
     const spent = await send(prepare, { mails: MAILS, ...options })
-    return { ...spent, on: `${driverInUse()}, NORMAL` }
+    return { ...spent, durability: 'process', on: `${driverInUse()}, NORMAL` }
   })
 
 export const cases = Object.fromEntries(
   Object.entries(SERVERS).flatMap(([server, options]) => [
     [`sqlite, ${server}`, () => inFile(options)],
-    [`memory, ${server}`, () => inMemory(options)],
-    [`nodemailer, ${server}`, () => send(viaNodemailer, { mails: MAILS, ...options })],
+    [`memory, ${server}`, () => inMemory((url) => viaRunner(url, { burst: true }), options)],
+    [`nodemailer, ${server}`, () => inMemory(viaNodemailer, options)],
   ]),
 )
 
@@ -41,6 +44,6 @@ export const targets = Object.keys(SERVERS).flatMap((server) => [
     say: `mails/s on sqlite over Nodemailer, ${server}`,
     ratio: [`nodemailer, ${server}`, `sqlite, ${server}`],
     by: 'wall',
-    atLeast: 0.85,
+    atLeast: 0.93,
   },
 ])

@@ -17,7 +17,7 @@ export const cases = { ...both(10), ...both(100) }
 
 export const targets = [
   { concurrency: 10, atLeast: BUILT_IN ? 4 : 2.7 },
-  { concurrency: 100, atLeast: BUILT_IN ? 5.5 : 3.8 },
+  { concurrency: 100, atLeast: BUILT_IN ? 6 : 4.2 },
 ].map(({ concurrency, atLeast }) => ({
   say: `speed over plainjob, concurrency ${concurrency}`,
   ratio: [`plainjob, ${concurrency}`, `background-runner, ${concurrency}`],

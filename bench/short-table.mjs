@@ -1,0 +1,79 @@
+/** The short table of the library's README: some rows of results.json, each with what its competitor keeps. */
+
+/** `against` and `ours` are cases; without `against` it is the figure alone that is of interest. */
+const ROWS = [
+  row('A task that does nothing, in memory', 'memory', 'no-op', 'background-runner', 'p-queue'),
+  row('', 'memory', 'no-op', 'background-runner', 'fastq'),
+  row('', 'memory', 'no-op', 'background-runner', 'lean-runner', 'a lean runner by hand'),
+  row('… of random priority', 'memory', 'priorities', 'background-runner', 'p-queue'),
+  row('… of 1 ms, 100 at a time', 'memory', 'async', 'background-runner', 'lanes', 'bare loops'),
+  row('From `submit` to its start, idle', 'memory', 'pickup', 'background-runner'),
+  row('… on a file', 'sqlite', 'pickup-here', 'background-runner'),
+  row('… on a file, from another process', 'sqlite', 'pickup', 'background-runner'),
+  row('A task that does nothing, in a file', 'sqlite', 'whole-life', 'background-runner, 100', 'plainjob, 100'),
+  row('', 'sqlite', 'hand-written', 'background-runner, 100', 'hand-written, 100', 'the same table by hand'),
+  row('', 'sqlite', 'others', 'background-runner', 'liteque'),
+  row('', 'sqlite', 'others', 'background-runner', 'sidequest'),
+  row('… safe from a power cut', 'sqlite', 'power', 'background-runner', 'plainjob'),
+  row('A task that does nothing, on Redis', 'bullmq', 'drain', BULLMQ(50), 'bare BullMQ at concurrency 50'),
+  row('', 'bullmq', 'drain', BULLMQ(50), 'bee-queue at concurrency 50'),
+  row('A mail, server at 20 ms', 'mails', 'throughput', 'background-runner, 20 ms', 'nodemailer, 20 ms'),
+  row('… kept in a file', 'sqlite', 'mails', 'sqlite, 20 ms', 'nodemailer, 20 ms'),
+  row('HTTP submit, 500/s, p99', 'http', 'open-loop', 'background-runner', 'empty route', 'a route that does nothing'),
+]
+
+function BULLMQ(concurrency) {
+  return `background-runner at concurrency ${concurrency}`
+}
+
+/** @param called what the competitor is called, where it is no package */
+function row(what, group, workload, ours, against, called) {
+  return { what, group, workload, ours, against, called }
+}
+
+/** Markdown. @param results by their place: 'memory', 'sqlite', 'sqlite on Node 24' */
+export function shortTable(results) {
+  const lines = ['| | here | against | | speed |', '|---|---|---|---|---|']
+  const machines = new Set()
+  for (const { what, group, workload: name, ours, against, called } of ROWS) {
+    const { machine, workloads } = results[group] ?? {}
+    const workload = workloads?.find((each) => each.name === name)
+    const here = workload?.cases.find((each) => each.name === ours)
+    if (here === undefined) continue
+    machines.add(`${machine.cpu}, Node ${machine.node.slice(1)}, ${machine.library}`)
+    const there = workload.cases.find((each) => each.name === against)
+    if (against !== undefined && there === undefined) continue
+    const figures =
+      there === undefined
+        ? '– | |'
+        : `${called ?? versioned(against, machine)} | ${figure(there, workload)} | ${ratio(workload, ours, against)}`
+    lines.push(`| ${what} | ${figure(here, workload)} | ${figures} |`)
+  }
+  if (machines.size === 0) return 'Nothing was measured yet: `npm run bench -- --readme`.'
+  return `${lines.join('\n')}
+
+Medians on ${[...machines].join('; ')}. _none_: gone with the process; _process_: survives \`kill -9\`; _power_: survives a
+power cut; _Redis_: is as safe as that Redis. Above 1× this library is faster. All figures, and how they come about:
+[bench/README.md](bench/README.md).`
+}
+
+function figure({ cpu, wall, value, durability }, { unit }) {
+  const { median } = wall ?? value ?? cpu
+  const short = unit.replace(/(\/| a ).*/, '') // of a task, a mail, a request: the row says what
+  return `${median < 100 ? median.toPrecision(2) : median.toFixed(0)} ${short}${durability === undefined ? '' : `, ${durability}`}`
+}
+
+/** How much faster this library is: the median of the ratios within each round, as the workload has judged it. */
+function ratio({ targets }, ours, against) {
+  const judged = targets.find(({ ratio }) => ratio?.includes(ours) && ratio.includes(against))
+  const { cpu, wall } = judged ?? {}
+  if (judged === undefined) return ''
+  const by = wall ?? cpu
+  return `${(judged.ratio[0] === against ? by : 1 / by).toFixed(2)}×`
+}
+
+function versioned(name, machine) {
+  const [, known] = /^(?:bare )?([\w-]+)/.exec(name)
+  const version = machine[known.toLowerCase()]
+  return version === undefined ? known : `${known} ${version}`
+}
