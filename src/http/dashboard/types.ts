@@ -1,10 +1,11 @@
 /** What the server tells, as far as the dashboard looks at it. No DOM: tests in Node use it as well. */
 import type { Hold, Json, SerializedError, TaskRecord, TaskState } from '../../index.js'
 
-export type Right = 'read' | 'submit' | 'manage'
-export type Counts = Readonly<Record<TaskState, number>>
-export type Range = 'minutes' | 'hour' | 'day'
+import type { Right } from '../access.js'
 
+export type { Point, Range, Series as Stats } from '../statistics.js'
+
+export type Counts = Readonly<Record<TaskState, number>>
 /** A task as a list shows it. */
 export interface Summary {
   readonly id: string
@@ -32,32 +33,6 @@ export interface Overview {
   readonly holds: readonly Hold[]
   /** null: not known. */
   readonly paused: boolean | null
-}
-
-interface Percentiles {
-  readonly p50: number
-  readonly p95: number
-}
-
-/** What ended in one span of time. */
-export interface Point {
-  readonly at: number
-  readonly succeeded: number
-  readonly failed: number
-  readonly cancelled: number
-  readonly wait: Percentiles | null
-  readonly run: Percentiles | null
-}
-
-export interface Stats {
-  readonly range: Range
-  /** ms */
-  readonly interval: number
-  readonly now: number
-  /** When counting began. */
-  readonly since?: number
-  readonly sampled: boolean
-  readonly points: readonly Point[]
 }
 
 export interface Page {
