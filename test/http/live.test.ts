@@ -126,17 +126,17 @@ describe('live events', () => {
 
   it('looks again for a task that was asked for by its id when any may have changed, and when a look has failed', async () => {
     const { runner, clock, open } = lively()
-    let any = (): void => {}
+    let any: (() => void) | undefined
     const watch = runner.watch.bind(runner)
     runner.watch = (listener) => {
-      any = () => listener([])
+      any ??= () => listener([])
       return watch(listener)
     }
     const { id } = await runner.submit('note', 'mine', { delay: '1h' })
     const events = open({ tasks: [id] })
     await clock.advance(250)
     expect((await events.next())?.data).toMatchObject({ id, priority: 0 })
-    any()
+    any?.()
     await clock.advance(250)
     expect((await events.next())?.data).toMatchObject({ id, priority: 0 })
     const status = runner.status.bind(runner)
@@ -198,9 +198,10 @@ describe('live events', () => {
     const { runner, clock, live, open } = lively()
     const events = open()
     await runner.close({ deadline: 0 })
-    await clock.advance(15_000)
+    await clock.advance(1_000)
     expect(await events.next()).toBeUndefined()
     expect([live.readers, clock.timers]).toEqual([0, 0])
+    expect(() => open()).toThrow(expect.objectContaining({ code: 'RUNNER_CLOSED' }))
   })
 
   it('takes no more readers than it can serve', async () => {
