@@ -27,8 +27,10 @@ const MOST_KEPT = 1_000
 const MOST_KEPT_BYTES = 1_048_576
 /** What waits for one reader, bytes; one event more may. */
 const BUFFER = 65_536
-/** So often a silent stream says that it lives, ms: proxies cut what is silent for a minute. */
-const HEARTBEAT = 15_000
+/** So often it is looked whether the runner has been closed, ms: a server that closes waits for its streams. */
+const TICK = 1_000
+/** After so many ticks a silent stream says that it lives: proxies cut what is silent for a minute. */
+const HEARTBEAT = 15
 /** Heartbeats after which a reader who has read nothing is given up. */
 const MOST_MISSED = 8
 /** With nobody there, for so long it still goes on, for those who come back, ms. */
@@ -135,6 +137,7 @@ export class Live {
   #stale = false
   #reset = false
   #beating: (() => void) | undefined
+  #ticks = 0
   #ending: (() => void) | undefined
 
   constructor(runner: BackgroundRunner, redact: Redact, clock: Clock) {
@@ -207,16 +210,27 @@ export class Live {
   }
 
   #beat(): void {
-    this.#beating = later(this.#clock, HEARTBEAT, () => {
+    this.#beating = later(this.#clock, TICK, () => {
+      if (this.#isOver()) return
+      this.#beat()
+      if (++this.#ticks % HEARTBEAT !== 0) return
       for (const reader of this.#readers) {
         if (reader.beat()) continue
         reader.close()
         this.#left(reader)
       }
-      this.#beat()
-      // A runner that has been closed tells nothing any more; nor does it say so.
-      this.#runner.status('').catch((error) => this.#failed(error))
     })
+  }
+
+  /** A runner that has been closed tells nothing any more; nor does it say so, unless it is asked. */
+  #isOver(): boolean {
+    try {
+      this.#runner.watch(() => {})()
+      return false
+    } catch (error) {
+      this.#failed(error)
+      return true
+    }
   }
 
   #gather(ids: readonly string[]): void {

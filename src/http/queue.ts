@@ -191,23 +191,34 @@ const BELIEVED = 2_000
 export class Pausing {
   readonly #clock: Clock
   #known: boolean | null = null
+  /** When it was last seen to be so, epoch ms. */
+  #seenAt = 0
   #until = Number.NEGATIVE_INFINITY
 
   constructor(clock: Clock) {
     this.#clock = clock
   }
 
-  set(paused: boolean | null): void {
+  set(paused: boolean): void {
     this.#known = paused
+    this.#seenAt = this.#clock.now()
+    this.#believe()
+  }
+
+  #believe(): void {
     this.#until = this.#clock.monotonic() + BELIEVED
   }
 
   async look(runner: BackgroundRunner): Promise<boolean | null> {
     if (this.#clock.monotonic() < this.#until) return this.#known
-    this.set(this.#known)
+    this.#believe()
     try {
       const { tasks } = await runner.list({ states: ['queued'], limit: 1 })
-      if (tasks[0] === undefined) return this.#known
+      if (tasks[0] === undefined) {
+        // Nothing waits that could be asked. What has begun since was let through: it goes on again.
+        if (this.#known === true && (await this.#hasBegun(runner))) this.set(false)
+        return this.#known
+      }
       const { state, reasons } = await runner.explain(tasks[0].id)
       if (state === 'queued') this.set(reasons.some(({ type }) => type === 'paused'))
     } catch (error) {
@@ -215,5 +226,10 @@ export class Pausing {
       // An engine need not be able to tell; the task may have gone on.
     }
     return this.#known
+  }
+
+  async #hasBegun(runner: BackgroundRunner): Promise<boolean> {
+    const { tasks } = await runner.list({ limit: 1 })
+    return (tasks[0]?.startedAt ?? 0) > this.#seenAt
   }
 }

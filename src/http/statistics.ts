@@ -115,9 +115,10 @@ export class Statistics {
     hour: new Map(),
     day: new Map(),
   }
-  readonly #changed = new Set<string>()
-  /** Changes that found no place among those, since they are too many to be told apart. */
-  #over = 0
+  /** id → its draw, of those that have changed; where they are too many, of those whose draw is below the limit. */
+  readonly #changed = new Map<string, number>()
+  /** Of how many ids one is kept: a power of two. */
+  #oneOf = 1
   /** id → when it ended, of those that were counted. */
   readonly #seen = new Map<string, number>()
   #looks = LOOKS.first
@@ -130,12 +131,19 @@ export class Statistics {
     this.#clock = clock
     this.#since = clock.now()
     runner.watch((ids) => {
-      for (const id of ids) {
-        if (this.#changed.size < MOST_SEEN) this.#changed.add(id)
-        else this.#over++
-      }
+      for (const id of ids) this.#note(id)
       if (ids.length > 0) this.#arm()
     })
+  }
+
+  #note(id: string): void {
+    const draw = drawOf(id)
+    if (draw >= DRAWS / this.#oneOf) return
+    this.#changed.set(id, draw)
+    while (this.#changed.size > MOST_SEEN) {
+      this.#oneOf *= 2
+      for (const [each, its] of this.#changed) if (its >= DRAWS / this.#oneOf) this.#changed.delete(each)
+    }
   }
 
   now(): number {
@@ -175,14 +183,12 @@ export class Statistics {
   }
 
   async #count(): Promise<void> {
-    const all = this.#changed.size + this.#over
-    const ids: string[] = []
-    for (const id of this.#changed) {
-      if (ids.length === this.#looks) break
-      ids.push(id)
-    }
+    const all = this.#changed.size * this.#oneOf
+    // Not the first ones: what changes at the same time is of one kind, such as what is pruned.
+    const drawn = [...this.#changed].sort(([, a], [, b]) => a - b).slice(0, this.#looks)
+    const ids = drawn.map(([id]) => id)
     this.#changed.clear()
-    this.#over = 0
+    this.#oneOf = 1
     const began = this.#clock.monotonic()
     const records = await Promise.all(ids.map((id) => this.#runner.status(id)))
     const took = this.#clock.monotonic() - began
@@ -215,4 +221,14 @@ export class Statistics {
       bucket.add(record, weight)
     }
   }
+}
+
+const DRAWS = 2 ** 32
+
+/** A number below DRAWS that is always the same for an id, and tells nothing of it: FNV-1a, its bits mixed. */
+function drawOf(id: string): number {
+  let draw = 0x811c9dc5
+  for (let at = 0; at < id.length; at++) draw = Math.imul(draw ^ id.charCodeAt(at), 0x01000193)
+  draw = Math.imul(draw ^ (draw >>> 16), 0x85ebca6b)
+  return (draw ^ (draw >>> 13)) >>> 0
 }

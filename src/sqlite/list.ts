@@ -21,18 +21,17 @@ export function listPage(table: TaskTable, query: ListQuery): ListPage {
 function matching(table: TaskTable, query: ListQuery, before: number, limit: number): SqliteTask[] {
   const { tags = [] } = query
   if (query.states === undefined && query.names === undefined && tags.length === 0) return table.latest(before, limit)
-  const [first, ...others] = tags
   const ranges = rangesOf(table, query)
   const found: SqliteTask[] = []
   for (let from = before; found.length < limit; ) {
     // The best `limit` of all ranges are among the best `limit` of each.
     const seqs = ranges
-      .flatMap(([name, state]) => table.range(name, state, from, limit, first))
+      .flatMap(([name, state]) => table.range(name, state, from, limit, tags))
       .sort((a, b) => b - a)
       .slice(0, limit)
     for (const seq of seqs) {
       const task = table.bySeq(seq)
-      if (task !== undefined && others.every((tag) => task.extras?.tags?.includes(tag))) found.push(task)
+      if (task !== undefined && tags.every((tag) => task.extras?.tags?.includes(tag))) found.push(task)
     }
     if (seqs.length < limit) break
     from = seqs.at(-1) as number

@@ -453,14 +453,15 @@ export class TaskTable {
 
   // Pages.
 
-  /** seqs below `before` in one range, greatest first. */
-  range(name: number, state: number, before: number, limit: number, tag: string | undefined): number[] {
+  /** seqs below `before` in one range, greatest first. Of many tags the first few are looked at. */
+  range(name: number, state: number, before: number, limit: number, tags: readonly string[]): number[] {
+    const [first, ...others] = tags.slice(0, MOST_JOINED)
     const [table, where, values]: [string, string, Value[]] =
-      tag === undefined ? ['tasks INDEXED BY tasks_list', '', []] : ['tags', 'tag = ? AND ', [tag]]
+      first === undefined ? ['tasks INDEXED BY tasks_list', '', []] : ['tags', 'tag = ? AND ', [first]]
     return this.#statement(
-      `SELECT seq FROM ${table} WHERE ${where}name = ? AND state = ? AND seq < ? ORDER BY seq DESC LIMIT ?`,
+      `SELECT seq FROM ${table} WHERE ${where}name = ? AND state = ? AND seq < ?${HAS_TAG.repeat(others.length)} ORDER BY seq DESC LIMIT ?`,
     )
-      .all(...values, name, state, before, limit)
+      .all(...values, name, state, before, ...others, limit)
       .map((row) => row['seq'] as number)
   }
 
@@ -485,6 +486,11 @@ export class TaskTable {
     return this.#statement('SELECT input FROM inputs WHERE seq = ?').get(row['seq'] as number)?.['input'] ?? null
   }
 }
+
+/** Tags that are looked for in the index; each number of them is a statement of its own. */
+const MOST_JOINED = 4
+const HAS_TAG =
+  ' AND EXISTS (SELECT 1 FROM tags AS other WHERE other.tag = ? AND other.name = tags.name AND other.state = tags.state AND other.seq = tags.seq)'
 
 /** Nothing else of its row has changed. */
 function isPlainSuccess({ state, extras }: SqliteTask, before: SqliteTask): boolean {

@@ -51,17 +51,27 @@ describe('live events', () => {
   })
 
   it('asks nothing of the runner while nothing changes, and nothing at all when nobody is there for long', async () => {
-    const { clock, live, open } = lively()
+    const { runner, clock, live, open } = lively()
+    let watches = 0
+    const watch = runner.watch.bind(runner)
+    runner.watch = (listener) => {
+      watches++
+      const unwatch = watch(listener)
+      return () => {
+        watches--
+        unwatch()
+      }
+    }
     const stop = new AbortController()
     open({ signal: stop.signal })
     await clock.advance(1_000)
     // The heartbeat.
-    expect([clock.timers, live.readers]).toEqual([1, 1])
+    expect([clock.timers, live.readers, watches]).toEqual([1, 1, 1])
     stop.abort()
     await turns()
     expect(live.readers).toBe(0)
     await clock.advance(30_000)
-    expect(clock.timers).toBe(0)
+    expect([clock.timers, watches]).toEqual([0, 0])
   })
 
   it('goes on where a reader was; one who was away for too long reads again', async () => {
@@ -80,6 +90,19 @@ describe('live events', () => {
     expect(await open({ last: seen }).next()).toMatchObject({ event: 'reset' })
     expect(await open({ last: 'other-1' }).next()).toMatchObject({ event: 'reset' })
     expect(await open({ last: 'nonsense' }).next()).toMatchObject({ event: 'reset' })
+  })
+
+  it('keeps a bounded part of what has been told', async () => {
+    const { runner, clock, open } = lively()
+    const first = open()
+    let seen: string | undefined
+    for (let look = 0; look < 14; look++) {
+      await runner.submitMany('note', new Array<string>(80).fill('x'), { delay: '1h' })
+      await clock.advance(250)
+      seen ??= (await first.next())?.id
+    }
+    await first.close()
+    expect(await open({ last: seen as string }).next()).toMatchObject({ event: 'reset' })
   })
 
   it('looks nothing up when too much changes: all read again, once a second at most', async () => {
@@ -126,17 +149,17 @@ describe('live events', () => {
 
   it('looks again for a task that was asked for by its id when any may have changed, and when a look has failed', async () => {
     const { runner, clock, open } = lively()
-    let any = (): void => {}
+    let any: (() => void) | undefined
     const watch = runner.watch.bind(runner)
     runner.watch = (listener) => {
-      any = () => listener([])
+      any ??= () => listener([])
       return watch(listener)
     }
     const { id } = await runner.submit('note', 'mine', { delay: '1h' })
     const events = open({ tasks: [id] })
     await clock.advance(250)
     expect((await events.next())?.data).toMatchObject({ id, priority: 0 })
-    any()
+    any?.()
     await clock.advance(250)
     expect((await events.next())?.data).toMatchObject({ id, priority: 0 })
     const status = runner.status.bind(runner)
@@ -198,9 +221,10 @@ describe('live events', () => {
     const { runner, clock, live, open } = lively()
     const events = open()
     await runner.close({ deadline: 0 })
-    await clock.advance(15_000)
+    await clock.advance(1_000)
     expect(await events.next()).toBeUndefined()
     expect([live.readers, clock.timers]).toEqual([0, 0])
+    expect(() => open()).toThrow(expect.objectContaining({ code: 'RUNNER_CLOSED' }))
   })
 
   it('takes no more readers than it can serve', async () => {
