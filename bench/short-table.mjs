@@ -7,14 +7,15 @@ const ROWS = [
   row('', 'memory', 'no-op', 'background-runner', 'lean-runner', 'a lean runner by hand'),
   row('… of random priority', 'memory', 'priorities', 'background-runner', 'p-queue'),
   row('… of 1 ms, 100 at a time', 'memory', 'async', 'background-runner', 'lanes', 'bare loops'),
+  row('Memory of one that waits', 'memory', 'heap', 'pending'),
   row('From `submit` to its start, idle', 'memory', 'pickup', 'background-runner'),
   row('… on a file', 'sqlite', 'pickup-here', 'background-runner'),
   row('… on a file, from another process', 'sqlite', 'pickup', 'background-runner'),
   row('A task that does nothing, in a file', 'sqlite', 'whole-life', 'background-runner, 100', 'plainjob, 100'),
   row('', 'sqlite', 'hand-written', 'background-runner, 100', 'hand-written, 100', 'the same table by hand'),
-  row('', 'sqlite', 'others', 'background-runner', 'liteque'),
-  row('', 'sqlite', 'others', 'background-runner', 'sidequest'),
   row('… safe from a power cut', 'sqlite', 'power', 'background-runner', 'plainjob'),
+  row('… one of 300', 'sqlite', 'others', 'background-runner', 'liteque'),
+  row('', 'sqlite', 'others', 'background-runner', 'sidequest'),
   row('A task that does nothing, on Redis', 'bullmq', 'drain', BULLMQ(50), 'bare BullMQ at concurrency 50'),
   row('', 'bullmq', 'drain', BULLMQ(50), 'bee-queue at concurrency 50'),
   row('A mail, server at 20 ms', 'mails', 'throughput', 'background-runner, 20 ms', 'nodemailer, 20 ms'),
@@ -35,12 +36,14 @@ function row(what, group, workload, ours, against, called) {
 export function shortTable(results) {
   const lines = ['| | here | against | | speed |', '|---|---|---|---|---|']
   const machines = new Set()
+  const builds = new Set()
   for (const { what, group, workload: name, ours, against, called } of ROWS) {
     const { machine, workloads } = results[group] ?? {}
     const workload = workloads?.find((each) => each.name === name)
     const here = workload?.cases.find((each) => each.name === ours)
     if (here === undefined) continue
-    machines.add(`${machine.cpu}, Node ${machine.node.slice(1)}, ${machine.library}`)
+    machines.add(`${machine.cpu}, Node ${machine.node.slice(1)}`)
+    builds.add(machine.library.replace('dist, ', ''))
     const there = workload.cases.find((each) => each.name === against)
     if (against !== undefined && there === undefined) continue
     const figures =
@@ -52,15 +55,17 @@ export function shortTable(results) {
   if (machines.size === 0) return 'Nothing was measured yet: `npm run bench -- --readme`.'
   return `${lines.join('\n')}
 
-Medians on ${[...machines].join('; ')}. _none_: gone with the process; _process_: survives \`kill -9\`; _power_: survives a
-power cut; _Redis_: is as safe as that Redis. Above 1× this library is faster. All figures, and how they come about:
-[bench/README.md](bench/README.md).`
+Medians on ${[...machines].join('; ')} (${[...builds].join(', ')}).
+Beside each figure, what is left of the tasks: _none_: they are gone with the process; _process_: they survive its \`kill -9\`;
+_power_: a power cut too; _Redis_: they are as safe as that Redis. Above 1× this library is faster. All figures, and how they
+come about: [bench/README.md](bench/README.md).`
 }
 
 function figure({ cpu, wall, value, durability }, { unit }) {
   const { median } = wall ?? value ?? cpu
-  const short = unit.replace(/(\/| a ).*/, '') // of a task, a mail, a request: the row says what
-  return `${median < 100 ? median.toPrecision(2) : median.toFixed(0)} ${short}${durability === undefined ? '' : `, ${durability}`}`
+  const of = unit.replace(/(\/| a ).*/, '') // a task, a mail, a request: the row says what
+  const [n, short] = of === 'µs' && median >= 1_000 ? [median / 1_000, 'ms'] : [median, of]
+  return `${n < 100 ? n.toPrecision(2) : n.toFixed(0)} ${short}${durability === undefined ? '' : `, ${durability}`}`
 }
 
 /** How much faster this library is: the median of the ratios within each round, as the workload has judged it. */

@@ -1,6 +1,6 @@
 /**
- * liteque on better-sqlite3 11.3, the last for which it works: later ones refuse the asynchronous transaction in which it
- * claims. It makes no use of what such a transaction promises: it is over before the first statement in it.
+ * liteque on better-sqlite3 11.3: later ones (11.10, 12) refuse the asynchronous transaction in which it claims, which is over
+ * before the first statement in it.
  */
 import Database from 'better-sqlite3-11'
 import { drizzle } from 'drizzle-orm/better-sqlite3'

@@ -2,7 +2,7 @@
  * What a task costs while many others wait: 300 000 tasks submitted and run over a backlog of the same task name that
  * stands all the while, because its priority is lower.
  */
-import { createRunner } from '../../adapters/background-runner.mjs'
+import { createRunner, durability } from '../../adapters/background-runner.mjs'
 import { stopwatch } from '../../stopwatch.mjs'
 
 const TASKS = 300_000
@@ -31,7 +31,7 @@ async function over(backlog) {
   for (let i = 0; i < TASKS; i++) await submit({ standing: false })
   await runner.resume()
   await finished
-  return read(TASKS)
+  return { ...read(TASKS), durability }
 }
 
 export const cases = {

@@ -1,5 +1,5 @@
 /** What it costs to steer one task among many that wait. */
-import { createRunner } from '../../adapters/background-runner.mjs'
+import { createRunner, durability } from '../../adapters/background-runner.mjs'
 import { stopwatch } from '../../stopwatch.mjs'
 
 const ROUNDS = 100
@@ -29,7 +29,7 @@ async function among(pending, verb) {
     spent.wall += wall / ROUNDS
     if (verb === 'cancel') for (const place of places) ids[place] = (await submit({ user: place })).id
   }
-  return spent
+  return { ...spent, durability }
 }
 
 export const cases = {

@@ -37,7 +37,7 @@ function inFileOf(rows) {
     const spent = read(TASKS)
     await runner.pause()
     await runner.close()
-    return { ...spent, on: `${driverInUse()}, NORMAL` }
+    return { ...spent, durability: 'process', on: `${driverInUse()}, NORMAL` }
   })
 }
 

@@ -30,7 +30,12 @@ function pickUp() {
       await stop()
     }
     await close()
-    return { value: median(samples), p99: percentile(samples, 99), on: `${driverInUse()}, NORMAL` }
+    return {
+      value: median(samples),
+      p99: percentile(samples, 99),
+      durability: 'process',
+      on: `${driverInUse()}, NORMAL`,
+    }
   })
 }
 
