@@ -4,7 +4,9 @@ import { dirname, join } from 'node:path'
 import { expect, it } from 'vitest'
 import { root, runAlone, runHere, testSnippets } from './support/snippets.js'
 
-const pages = readdirSync(`${root}docs`).map((file) => `docs/${file}`)
+const pages = readdirSync(`${root}docs`)
+  .filter((file) => file.endsWith('.md'))
+  .map((file) => `docs/${file}`)
 
 for (const page of pages) {
   const folder = `test/${page.replace(/\.md$/, '')}`

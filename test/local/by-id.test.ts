@@ -54,6 +54,8 @@ describe('ById', () => {
             } else if (what === 'choose' || what === 'like') {
               // One that has the number of another, and is none of it.
               const id = what === 'choose' ? `chosen-${at}` : `${some.slice(0, 8)}${'A'.repeat(14)}`.slice(0, 22)
+              // The store asks first whether it is there.
+              if (model.has(id)) continue
               const item = { id, n }
               known.push(id)
               model.set(id, item)
