@@ -59,7 +59,7 @@ export function route<Query extends z.ZodObject, Body extends z.ZodType>(
 
 /** Of what comes in. */
 const MOST_QUERY = 8_192
-export const MOST_BODY = 1_048_576
+const MOST_BODY = 1_048_576
 
 /** The query as an object: what is repeated is an array; whether it may be is the schema's to say. @throws {Problem} */
 export function readQuery(route: Route, url: URL): unknown {

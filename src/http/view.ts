@@ -48,7 +48,7 @@ function isShort(value: unknown): boolean {
   return typeof value === 'number' || JSON.stringify(value).length <= MOST_PROGRESS
 }
 
-export function shortError({ name, message, code }: SerializedError): ShortError {
+function shortError({ name, message, code }: SerializedError): ShortError {
   const told = message.length > MOST_MESSAGE ? `${message.slice(0, MOST_MESSAGE)}…` : message
   return { name, message: told, ...(code !== undefined && { code }) }
 }

@@ -3,10 +3,10 @@ import { once } from 'node:events'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
+import type { Handler } from 'background-runner/http'
 import express from 'express'
 import fastify from 'fastify'
 import { Hono } from 'hono'
-import type { Handler } from '../../../src/http/index.js'
 
 export interface Mount {
   readonly name: string
