@@ -88,7 +88,9 @@ function isBelow(path: string, base: string): boolean {
 function askedFor(env: unknown): string | undefined {
   const { incoming } = (env ?? {}) as { incoming?: { url?: unknown; originalUrl?: unknown } }
   const url = incoming?.originalUrl ?? incoming?.url
-  return typeof url === 'string' && url.startsWith('/') ? cut(url) : undefined
+  // A proxy may be asked for a whole address (RFC 9112, 3.2.2).
+  const path = typeof url === 'string' ? url.replace(/^https?:\/\/[^/?]*/i, '') : ''
+  return path.startsWith('/') ? cut(path) : undefined
 }
 
 function cut(url: string): string {

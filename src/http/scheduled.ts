@@ -1,8 +1,10 @@
 /** The routes of schedules. */
+import { isDeepStrictEqual } from 'node:util'
 import { z } from 'zod'
-import type { ScheduleOptions } from '../index.js'
+import type { BackgroundRunner, ScheduleOptions } from '../index.js'
 import { empty, json } from './answer.js'
 import { Problem } from './problem.js'
+import { HIDDEN, type Redact } from './redact.js'
 import { type Route, route } from './route.js'
 import { duration, problem, schedule } from './schemas.js'
 import { defined } from './tasks.js'
@@ -45,7 +47,8 @@ export const scheduleRoutes: readonly Route[] = [
     run: async ({ site: { runner, options, redact }, params: { id }, body }) => {
       if (!options.submit.has(body.task))
         throw new Problem(404, 'UNKNOWN_TASK', 'No task of this name may be submitted here.')
-      await unquoted(runner.schedule(id as string, defined(body) as ScheduleOptions), body, redact)
+      const input = await inputOf(runner, redact, id as string, body)
+      await unquoted(runner.schedule(id as string, defined({ ...body, input }) as ScheduleOptions), body, redact)
       return empty()
     },
   }),
@@ -66,3 +69,36 @@ export const scheduleRoutes: readonly Route[] = [
     },
   }),
 ]
+
+/**
+ * The input of a schedule. Whoever changes something else of it sends the input back as it was shown: what is hidden in it
+ * stays as it is.
+ *
+ * @throws {Problem} 422: it was changed, and what was hidden is not known
+ */
+async function inputOf(
+  runner: BackgroundRunner,
+  redact: Redact,
+  id: string,
+  { task, input }: { readonly task: string; readonly input?: unknown },
+): Promise<unknown> {
+  if (!hasHidden(input)) return input
+  const kept = (await runner.schedules()).find((each) => each.id === id && each.task === task)
+  if (kept !== undefined && isDeepStrictEqual(redact(kept).input, input)) return kept.input
+  throw new Problem(
+    422,
+    'INVALID_INPUT',
+    `The input has "${HIDDEN}" in place of what is shown to nobody: that has to be written anew.`,
+  )
+}
+
+/** However deep it is: nobody has looked at it yet. */
+function hasHidden(value: unknown): boolean {
+  const rest = [value]
+  while (rest.length > 0) {
+    const each = rest.pop()
+    if (each === HIDDEN) return true
+    if (typeof each === 'object' && each !== null) for (const child of Object.values(each)) rest.push(child)
+  }
+  return false
+}

@@ -65,4 +65,13 @@ it('a base path is meant as a browser sends it', async () => {
     const incoming = { url: pathname }
     expect([(await handler(new Request(href), { incoming })).status, basePath]).toEqual([200, basePath])
   }
+  // Asked for as a proxy is, by its whole address: below the base it is found, elsewhere it is not.
+  const handler = createHandler(runner, { authorize: () => ['read'], basePath: '/tasks' })
+  for (const [path, status] of [
+    ['/tasks/counts', 200],
+    ['/counts', 404],
+  ] as const) {
+    const url = `http://x${path}`
+    expect([(await handler(new Request(url), { incoming: { url } })).status, path]).toEqual([status, path])
+  }
 })

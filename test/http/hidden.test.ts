@@ -28,9 +28,16 @@ function created(redact?: readonly string[]) {
   onTestFinished(async () => {
     await runner.close({ deadline: 0, drain: false })
   })
-  const handler = createHandler(runner, { authorize: () => ['read'], ...(redact !== undefined && { redact }) })
+  const handler = createHandler(runner, {
+    authorize: () => ['read', 'manage'],
+    submit: ['mail', 'steps'],
+    ...(redact !== undefined && { redact }),
+  })
   const ask = (path: string): Promise<Response> => handler(new Request(`http://x${path}`))
-  return { runner, ask }
+  const headers = { 'Sec-Fetch-Site': 'same-origin', 'Content-Type': 'application/json' }
+  const put = (id: string, body: unknown): Promise<Response> =>
+    handler(new Request(`http://x/schedules/${id}`, { method: 'PUT', headers, body: JSON.stringify(body) }))
+  return { runner, ask, put }
 }
 
 it('is shown without it: progress, schedules, holds, and why a task waits', async () => {
@@ -52,6 +59,24 @@ it('is shown without it: progress, schedules, holds, and why a task waits', asyn
   await events.close()
   expect(events.raw).toContain('seen')
   expect(events.raw).not.toContain(SECRET)
+})
+
+it('stays in a schedule that is sent back as it was shown, and is asked for where its input is changed', async () => {
+  const { runner, ask, put } = created()
+  const input = { list: [{ apiKey: SECRET, to: 'a' }] }
+  await runner.schedule('nightly', { task: 'mail', every: '1h', input })
+  const { schedules } = (await (await ask('/schedules')).json()) as { schedules: { input: typeof input }[] }
+  const shown = schedules[0]?.input as typeof input
+  expect(shown).toEqual({ list: [{ apiKey: '[redacted]', to: 'a' }] })
+  expect((await put('nightly', { task: 'mail', every: '2h', input: shown })).status).toBe(204)
+  expect(await runner.schedules()).toMatchObject([{ every: 7_200_000, input }])
+  for (const [id, task, changed] of [
+    ['nightly', 'mail', { list: [{ apiKey: '[redacted]', to: 'b' }] }],
+    ['nightly', 'steps', shown],
+    ['other', 'mail', shown],
+  ] as const)
+    expect((await put(id, { task, every: '3h', input: changed })).status).toBe(422)
+  expect(await runner.schedules()).toMatchObject([{ every: 7_200_000, input }])
 })
 
 it('cannot be guessed by the ETag, which is of what is shown', async () => {
