@@ -1,6 +1,6 @@
 /**
- * As whole-life, of few tasks, against those that would take minutes for many. Their drivers are
- * compiled for Node 20, and they cannot be given others: elsewhere they have no case.
+ * As whole-life, of few tasks, against those that would take minutes for many. Their drivers are compiled for Node 20, and
+ * they cannot be given others: elsewhere they have no case.
  */
 import { existsSync } from 'node:fs'
 import { wholeLife } from '../../whole-life.mjs'
