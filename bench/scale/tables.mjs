@@ -17,16 +17,20 @@ export function tables({ sqlite, crowd, redis }, { lease, slots, machine }) {
     ['… keep the file locked', (n) => percent(beats(n) * beat)],
     ['CPU of a worker that has nothing to do', (n) => percent(crowd[n].idle)],
     ['… of all of them', (n) => cores(n * crowd[n].idle)],
-    ['a task that arrives, all that it wakes', (n) => time(wakes(n))],
+    ['a task that arrives alone, CPU of all workers', (n) => time(wakes(n))],
     ['memory of the processes', (n) => size(n * average(sqlite, ({ memory }) => memory))],
   ]
 
   const idle = average(redis, ({ idle }) => idle.redisCpu)
   const held = average(redis, ({ held }) => held.redisCpu)
   const scripts = average(redis, ({ held }) => held.scripts)
-  const largest = Math.max(...counts)
+  const [least, largest] = [Math.min(...counts), Math.max(...counts)]
   const perTask = redis[largest].backlog.redisCpu
   const connections = average(redis, ({ connections }) => connections)
+  const few = (key) => line(counts.map((n) => [n, key(redis[n].few)]))
+  const fewScripts = few(({ scripts }) => scripts)
+  const fewInRedis = few(({ redisCpu }) => redisCpu)
+  const fewInAll = few(({ cpu }) => cpu)
   const onRedis = [
     ['connections', (n) => plain(n * connections)],
     ['waits for work a second, nothing to do', (n) => plain(n * average(redis, ({ idle }) => idle.waits))],
@@ -34,6 +38,9 @@ export function tables({ sqlite, crowd, redis }, { lease, slots, machine }) {
     [`scripts a second that keep locks, ${slots} tasks running in each`, (n) => plain(n * scripts)],
     ["… Redis's core", (n) => percent(n * held)],
     ['CPU of a worker that has nothing to do', () => percent(average(redis, ({ idle }) => idle.cpu))],
+    ['a task that arrives alone, scripts', (n) => plain(fewScripts(n))],
+    ['… CPU of Redis', (n) => time(fewInRedis(n))],
+    ['… CPU of all workers', (n) => time(fewInAll(n))],
     ['memory of the processes', (n) => size(n * average(redis, ({ memory }) => memory))],
   ]
 
@@ -50,10 +57,10 @@ With real processes of ${slots} slots each; tasks that do nothing, one by one wh
 | processes | ${counts.join(' | ')} |
 |---|${'---|'.repeat(counts.length)}
 ${[
-  ['one file: a task that arrives, CPU of all', (n) => time(sqlite[n].few.cpu)],
+  ['one file: a task that arrives alone, CPU of all', (n) => time(sqlite[n].few.cpu)],
   ['backlog, tasks a second', (n) => plain(1e6 / sqlite[n].backlog.wall)],
   ['backlog, CPU of all for a task', (n) => time(sqlite[n].backlog.cpu)],
-  ['one Redis: a task that arrives, CPU of all', (n) => time(redis[n].few.cpu)],
+  ['one Redis: a task that arrives alone, CPU of all', (n) => time(redis[n].few.cpu)],
   ['… scripts', (n) => plain(redis[n].few.scripts)],
   ['… CPU of Redis', (n) => time(redis[n].few.redisCpu)],
   ['backlog, tasks a second', (n) => plain(1e6 / redis[n].backlog.wall)],
@@ -63,11 +70,12 @@ ${[
   .map(([name, cell]) => `| ${name} | ${counts.map(cell).join(' | ')} |`)
   .join('\n')}
 
-- **A file** takes some ${round(1e6 / Math.min(...counts.map((n) => sqlite[n].backlog.wall)))} such tasks a second: one process writes at a time,
-  and more of them do not add to it. What waits takes a core at about ${round(coreAt(MANY.map((n) => [n, n * crowd[n].idle])))} processes.
+- **A file** takes some ${round(1e6 / sqlite[least].backlog.wall)} such tasks a second from ${many(least)}, and ${round(1e6 / sqlite[largest].backlog.wall)} from ${many(largest)}: one writes at a time.
+  Those that only wait take a core at about ${round(coreAt(MANY.map((n) => [n, n * crowd[n].idle])))} of them.
 - **A Redis** takes some ${round(1e6 / perTask)} such tasks a second, at ${time(perTask)} of its one core for each. Keeping the locks takes half
   of that core at about ${round(500_000 / held)} workers, and at ${round(MAX_CLIENTS / connections)} they have the ${spaced(MAX_CLIENTS)} connections that are its
-  default (\`maxclients\`).
+  default (\`maxclients\`). Of tasks that come one by one, each after the end of the last, it takes some ${round(1e6 / fewInRedis(100))} a second with
+  100 workers.
 
 Measured on ${machine}, lease ${lease / 1_000} s; by \`node bench/scale/run.mjs --docs\`.`
 }
@@ -75,6 +83,10 @@ Measured on ${machine}, lease ${lease / 1_000} s; by \`node bench/scale/run.mjs 
 function table(rows) {
   const head = `| workers | ${MANY.map(spaced).join(' | ')} |\n|---|${'---|'.repeat(MANY.length)}`
   return [head, ...rows.map(([name, cell]) => `| ${name} | ${MANY.map(cell).join(' | ')} |`)].join('\n')
+}
+
+function many(n) {
+  return n === 1 ? 'one process' : `${spaced(n)} processes`
 }
 
 /** The straight line that fits best. */

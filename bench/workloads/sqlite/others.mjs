@@ -1,15 +1,15 @@
 /**
- * As whole-life, of few tasks, against those that would take minutes for many. liteque needs a driver that is only built on
- * Node 20: elsewhere it has no case.
+ * As whole-life, of few tasks, against those that would take minutes for many. Their drivers are compiled for Node 20, and
+ * they cannot be given others: elsewhere they have no case.
  */
 import { existsSync } from 'node:fs'
 import { wholeLife } from '../../whole-life.mjs'
 
 const TASKS = 300
+/** Node's own SQLite is there: what is compiled was compiled for the Node that has none. */
+const BUILT_IN = process.getBuiltinModule?.('node:sqlite') !== undefined
 /** An optional dependency: where it could not be built it is not there. */
-const DRIVER =
-  process.getBuiltinModule?.('node:sqlite') === undefined &&
-  existsSync(new URL('../../node_modules/better-sqlite3-11', import.meta.url))
+const isThere = (name) => !BUILT_IN && existsSync(new URL(`../../node_modules/${name}`, import.meta.url))
 
 export const title = `${TASKS} no-op tasks in one file`
 export const unit = 'µs/task'
@@ -20,8 +20,8 @@ const life = (adapter) => () => wholeLife(adapter, { tasks: TASKS, concurrency: 
 
 export const cases = {
   'background-runner': life('background-runner-sqlite'),
-  ...(DRIVER && { liteque: life('liteque') }),
-  sidequest: life('sidequest'),
+  ...(isThere('better-sqlite3-11') && { liteque: life('liteque') }),
+  ...(isThere('better-sqlite3') && { sidequest: life('sidequest') }),
 }
 
 export const targets = Object.keys(cases)
