@@ -9,10 +9,13 @@ import type { Statistics } from './statistics.js'
 import { defined } from './tasks.js'
 import { holdView } from './view.js'
 
+/** Names, and tags, of one filter. */
+const MOST_LISTED = 1_000
+
 const bulk = {
   states: z.array(state).optional(),
-  names: z.array(z.string()).optional(),
-  tags: z.array(z.string()).optional().describe('those that have all of them'),
+  names: z.array(z.string()).max(MOST_LISTED).optional(),
+  tags: z.array(z.string()).max(MOST_LISTED).optional().describe('those that have all of them'),
   limit: z.int().min(1).max(10_000).default(1_000),
 }
 const BULK = {
