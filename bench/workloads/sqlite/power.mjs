@@ -1,7 +1,7 @@
 /** As whole-life, safe from a power cut: each commit waits for the disk. */
 import { wholeLife } from '../../whole-life.mjs'
 
-const TASKS = 10_000
+const TASKS = 5_000
 const SAFE = { tasks: TASKS, concurrency: 10, durability: 'power' }
 
 export const title = `${TASKS} no-op tasks in one file, safe from a power cut`
