@@ -67,7 +67,6 @@ export class BullStore implements Store<BullTask> {
   readonly #schedules: Schedules
   /** One after the other: what the one has put back, and was begun again, the other would put back once more. */
   #handingBack: Promise<void> = Promise.resolve()
-  #idle = true
 
   constructor(settings: BullSettings) {
     const world = new World(settings)
@@ -197,7 +196,10 @@ export class BullStore implements Store<BullTask> {
     const sums = (await this.#world.backend.verbs('counts', this.#world.clock.now(), {})) as number[]
     const [queued = 0, scheduled = 0, running = 0, succeeded = 0, failed = 0, cancelled = 0] = sums
     // Others have brought work: whoever waits for its end has to be told of that.
-    if (this.#idle && queued + scheduled + running > 0) nextTurn(() => this.#world.host.changed([]))
+    if (this.#world.isIdle && queued + scheduled + running > 0) {
+      this.#world.idleAt = -1
+      nextTurn(() => this.#world.host.changed([]))
+    }
     return { queued, scheduled, running, succeeded, failed, cancelled }
   }
 
@@ -218,9 +220,10 @@ export class BullStore implements Store<BullTask> {
     const [ready, next, busy, more, telling, followed] = (await this.#world.backend.work('outlook', now, {
       queues,
     })) as [number, number | '', number, number, number, number?]
-    this.#idle = busy === 0
     if (busy === 3 || followed === 1 || this.#world.running.size > 0) this.#locks.beats()
     if (telling > 0) void this.#followers.tell()
+    const isIdle = busy === 0 && telling === 0 && !this.#followers.isTelling
+    this.#world.idleAt = isIdle ? brought : -1
     const { declinedUntil } = this.#attempts
     const isDeclined = declinedUntil > now
     if (ready === 0) this.#lookout.lookOut()
@@ -232,7 +235,7 @@ export class BullStore implements Store<BullTask> {
         : next === ''
           ? undefined
           : next,
-      idle: this.#idle && telling === 0 && !this.#followers.isTelling && brought === this.#world.brought,
+      idle: this.#world.isIdle,
       more: more === 1,
     }
   }

@@ -36,6 +36,7 @@ export class News {
     if (from === this.#world.me) return
     if (channel === 'changed') this.#world.host.changed(words.map(idOf))
     else if (word === 'schedules') this.#world.host.rescheduled?.()
+    else if (word === 'drained' && this.#world.isIdle) return
     else this.#world.host.changed([])
   }
 

@@ -29,12 +29,19 @@ export class World {
   readonly asked: Set<Promise<unknown>> = new Set()
   /** So often this process has brought work: an outlook that was asked for before knows nothing of that. */
   brought = 0
+  /** How much it had brought when an outlook found nothing left; -1: something was left. */
+  idleAt = -1
   #requests = 0
 
   constructor({ name, lease, backend }: BullSettings) {
     this.name = name
     this.lease = lease
     this.backend = backend(this.me)
+  }
+
+  /** Nothing is left, as far as this process knows: that others have come to an end is no news to it. */
+  get isIdle(): boolean {
+    return this.idleAt === this.brought
   }
 
   queue(name: string): string {

@@ -58,6 +58,27 @@ describeWithServers()('on a Redis', () => {
     return (await calls()) - before
   }
 
+  it('a task that arrives alone wakes one who waits, however many there are', async () => {
+    prefixes++
+    const TASKS = 30
+    const web = await create({ names: ['alone'], work: false })
+    const scripts = async (): Promise<number> =>
+      Number(/cmdstat_evalsha:calls=(\d+)/.exec(await client.info('commandstats'))?.[1] ?? 0)
+    const each = async (): Promise<number> => {
+      await sleep(200)
+      const before = await scripts()
+      for (let n = 0; n < TASKS; n++) await (await web.submit('alone', 0)).wait()
+      await sleep(200)
+      return ((await scripts()) - before) / TASKS
+    }
+    await create({ names: ['alone'] })
+    const one = await each()
+    for (let n = 0; n < 7; n++) await create({ names: ['alone'] })
+    const eight = await each()
+    // Who has heard that nothing is left has no need to look when others come to the same.
+    assert.ok(eight < one + 4, `${one} scripts a task for one worker, ${eight} for eight`)
+  })
+
   it('a worker leaves a name that it does not know to one that does, and is not busy with it', async () => {
     prefixes++
     const ignorant = await create({ names: ['other'] })

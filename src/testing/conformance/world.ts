@@ -30,6 +30,8 @@ const PATIENCE = 3_000
 const STUCK = 4_000
 /** Where handlers are elsewhere, what they do takes so many times as long. */
 const ELSEWHERE = 5
+/** And so many times where a server answers, whose disk may have other things to do. */
+const AFAR = 4
 /** Real ms for cleaning up after a test that has failed: an engine that cannot close must not hide why. */
 const CLEANING = 500
 /** Virtual ms for which what another process did is waited for, and the steps in which they pass. */
@@ -347,7 +349,8 @@ export class World {
   }
 
   get #slowness(): number {
-    return this.#source.place === undefined ? 1 : ELSEWHERE
+    const { place, latency } = this.#source
+    return place !== undefined ? ELSEWHERE : latency > 0 ? AFAR : 1
   }
 
   /** How many tasks are in which state, for the message of a failure. */
