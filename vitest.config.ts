@@ -80,7 +80,7 @@ const config: ViteUserConfig = defineConfig({
   test: {
     testTimeout: 20_000,
     // Vitest would leave one processor to itself; but many files wait most of the time: for processes, leases, disks.
-    maxWorkers: availableParallelism() + 1,
+    maxWorkers: availableParallelism() + (process.env['CI'] === 'true' ? 1 : 2),
     sequence: { sequencer: LongestFirst },
     // An unhandled rejection anywhere fails the run.
     dangerouslyIgnoreUnhandledErrors: false,

@@ -39,11 +39,18 @@ export interface SharedServer {
   end(): Promise<void>
 }
 
+/** Servers that are killed, cut off and frozen take a minute: while one works, REDIS_URL asks for it. */
+function isRedisAsked(): boolean {
+  if (process.env['CI'] === 'true' || process.env['REDIS_URL'] !== undefined) return true
+  console.warn('left to CI=true, or to where REDIS_URL is set: a Redis that is killed, cut off and frozen')
+  return false
+}
+
 export function serverKinds(): readonly ServerKind[] {
   return [
     {
       name: 'Redis',
-      describe: canStartRedis() ? describe : left('no redis-server to start'),
+      describe: !isRedisAsked() ? describe.skip : canStartRedis() ? describe : left('no redis-server to start'),
       start: () => RedisServer.start(),
       cutSome: cutInRedis,
     },
