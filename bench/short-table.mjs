@@ -42,8 +42,9 @@ export function shortTable(results) {
     const workload = workloads?.find((each) => each.name === name)
     const here = workload?.cases.find((each) => each.name === ours)
     if (here === undefined) continue
-    machines.add(`${machine.cpu}, Node ${machine.node.slice(1)}`)
-    builds.add(machine.library.replace('dist, ', ''))
+    const { cpu, node, library } = machine
+    machines.add(`${cpu}, Node ${node.slice(1)}`)
+    builds.add(library.replace('dist, ', ''))
     const there = workload.cases.find((each) => each.name === against)
     if (against !== undefined && there === undefined) continue
     const figures =

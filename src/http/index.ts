@@ -26,6 +26,7 @@ export function createHandler<const Tasks extends TaskMap>(
   options: HandlerOptions<keyof Tasks & string> = {},
 ): Handler {
   const filled = fillOptions(options)
+  // Names come from requests: what is typed by them is checked by the runner.
   const base = runner as unknown as BackgroundRunner
   // What it needs is loaded on demand: whoever has not installed it is told so.
   let serve: Serve | undefined

@@ -54,6 +54,7 @@ export function route<Query extends z.ZodObject, Body extends z.ZodType>(
     readonly run: (call: Call<z.output<Query>, z.output<Body>>) => Response | Promise<Response>
   },
 ): Route {
+  // A table holds routes of all kinds; what `run` gets has been through this one's own schemas.
   return given as unknown as Route
 }
 

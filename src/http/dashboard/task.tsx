@@ -57,7 +57,7 @@ export function TaskPage({ id, manage, back, onLive }: TaskPageProps): VNode {
         state: onLive,
         news: ({ tasks, removed: gone, reset }) => {
           const news = tasks.get(id)
-          // A summary would leave the page without its input.
+          // A summary would leave the page without its input; what has attempts is the whole record.
           if (news?.attempts !== undefined) {
             told.current++
             setRecord(news as unknown as TaskRecord)
