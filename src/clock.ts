@@ -93,12 +93,18 @@ export function at(clock: Clock, time: number, ring: () => void): Alarm {
   return new Sleeper(clock, () => time - clock.now(), ring, false)
 }
 
+/** A caller's clock may stand still, as a test's does: so often at most it is believed. */
+const UNMEASURED = 32
+
 /**
  * Keeps a drain of trivial work from holding the event loop. It measures the real loop, whatever clock the runner has.
  */
 export class Turn {
   readonly #budget: number
   #since: number | undefined
+  /** The caller's time as it was last measured, and how often it has been the same since. */
+  #seen = 0
+  #unmeasured = 0
   #next: Promise<void> | undefined
   #resolve: (() => void) | undefined
 
@@ -107,14 +113,22 @@ export class Turn {
     this.#budget = budget
   }
 
-  /** Undefined while this turn is young, otherwise a promise of the next turn. */
-  spent(): Promise<void> | undefined {
+  /**
+   * Undefined while this turn is young, otherwise a promise of the next turn. To look at the clock costs as much as a small
+   * task's bookkeeping: where the time that the caller has read anyway is the same as before, hardly any has passed.
+   *
+   * @param now epoch ms, by any clock
+   */
+  spent(now: number): Promise<void> | undefined {
+    if (this.#next !== undefined) return this.#next
+    if (now === this.#seen && this.#since !== undefined && ++this.#unmeasured < UNMEASURED) return undefined
+    this.#seen = now
+    this.#unmeasured = 0
     if (this.#since === undefined) {
       this.#since = performance.now()
       setImmediate(this.#begin)
       return undefined
     }
-    if (this.#next !== undefined) return this.#next
     if (performance.now() - this.#since < this.#budget) return undefined
     this.#next = new Promise((resolve) => {
       this.#resolve = resolve

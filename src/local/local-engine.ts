@@ -332,7 +332,10 @@ class LocalEngine<Task extends StoredTask> implements Engine, RunHost<Task> {
       const task = claimed instanceof Promise ? await claimed : claimed
       if (task === undefined) break
       // A store that answers later answers many claims at one moment: the event loop is free in between.
-      for (let spent = later && this.#turn.spent(); spent; spent = this.#turn.spent()) await spent
+      for (let spent = later && this.#turn.spent(this.#clock.now()); spent; ) {
+        await spent
+        spent = this.#turn.spent(this.#clock.now())
+      }
       if (!this.#open) break
       this.#claims++
       const run = new Run(this, task)
@@ -342,11 +345,14 @@ class LocalEngine<Task extends StoredTask> implements Engine, RunHost<Task> {
       // It may have taken the last place of its key, and what that key's next task kept for itself is free.
       if (isLimited(task.extras)) this.#look()
       const outcome = await run.attempt.run()
-      // However many settle at one moment, and however many wait here: the event loop is free in between.
-      for (let spent = this.#turn.spent(); spent !== undefined; spent = this.#turn.spent()) await spent
       if (run.telling !== undefined) await run.telling
+      // However many settle at one moment, and however many wait here: the event loop is free in between.
+      let now = this.#clock.now()
+      for (let spent = this.#turn.spent(now); spent !== undefined; spent = this.#turn.spent(now)) {
+        await spent
+        now = this.#clock.now()
+      }
       if (!this.#open) return // it was abandoned: what it brings is too late
-      const now = this.#clock.now()
       const settled = this.#store.settle(task, outcome, now)
       this.#admission.give(task.name)
       if (settled instanceof Promise) {

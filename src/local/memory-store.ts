@@ -40,6 +40,7 @@ import type { Lane, Laned, MemoryLanes } from './memory-lanes.js'
 import { afterEnd, checkParents, isOver, reasonOf } from './parents.js'
 import { Sequence } from './sequence.js'
 import type { Admission, Cancelled, Inserted, Outlook, Pruned, SettledWithHold, Store, StoreSettings } from './store.js'
+import { Times } from './times.js'
 
 /** Finished tasks kept by default: without a bound a long-lived process would fill up. */
 const DEFAULT_COUNT = 100_000
@@ -48,12 +49,14 @@ const STEP = 1_000
 /** The end of one that comes after another costs more: so many are told of in one go. */
 const TOLD = 200
 
-/** One class with every field in place, so that all tasks share a shape. */
+/**
+ * One class with every field in place, so that all tasks share a shape. Each byte and each object counts: of what a task costs,
+ * most is that its memory is new, and is copied and marked by the garbage collector.
+ */
 class MemoryTask implements StoredTask, Waiting<MemoryTask>, Laned<MemoryTask> {
   readonly id: string
   readonly name: string
   readonly input: Json | undefined
-  readonly createdAt: number
   /** Rises with each submission. */
   readonly order: number
   state: TaskState
@@ -62,11 +65,10 @@ class MemoryTask implements StoredTask, Waiting<MemoryTask>, Laned<MemoryTask> {
   attempt = 0
   maxAttempts: number
   priority: number
-  runAt: number
-  // -0, not 0: doubles from the start. A small integer that becomes a time changes the shape of every task there is.
-  startedAt = -0
-  finishedAt = -0
   extras: TaskExtras | undefined
+  /** Its times: see times.ts. */
+  readonly #times: number[]
+  readonly #row: number
   /** Where it is in the heap of its level or of the scheduled tasks. */
   slot = -1
   /** Its neighbours in the backlog; after its end, those among the finished. */
@@ -77,17 +79,44 @@ class MemoryTask implements StoredTask, Waiting<MemoryTask>, Laned<MemoryTask> {
   /** Where it stands, if it is under limits. */
   lane: Lane<MemoryTask> | undefined = undefined
 
-  constructor(from: NewTask, runAt: number, now: number, order: number) {
+  constructor(from: NewTask, runAt: number, now: number, order: number, times: Times) {
     this.id = from.id
     this.name = from.name
     this.input = from.input
-    this.createdAt = now
     this.order = order
     this.state = life.bornAs(runAt, now)
     this.maxAttempts = from.maxAttempts
     this.priority = from.priority
-    this.runAt = runAt
     this.extras = from.extras
+    this.#row = times.row()
+    this.#times = times.block
+    this.#times[this.#row] = now
+    this.#times[this.#row + 1] = runAt
+  }
+
+  get createdAt(): number {
+    return this.#times[this.#row] as number
+  }
+
+  get runAt(): number {
+    return this.#times[this.#row + 1] as number
+  }
+  set runAt(time: number) {
+    this.#times[this.#row + 1] = time
+  }
+
+  get startedAt(): number {
+    return this.#times[this.#row + 2] as number
+  }
+  set startedAt(time: number) {
+    this.#times[this.#row + 2] = time
+  }
+
+  get finishedAt(): number {
+    return this.#times[this.#row + 3] as number
+  }
+  set finishedAt(time: number) {
+    this.#times[this.#row + 3] = time
   }
 }
 
@@ -104,6 +133,7 @@ export class MemoryStore implements Store<MemoryTask> {
     schedules: true,
   }
   readonly #tasks: ById<MemoryTask> = new ById()
+  readonly #times: Times = new Times()
   /** name → key → task */
   readonly #keys: Map<string, Map<string, MemoryTask>> = new Map()
   readonly #backlogs: Map<string, Backlog<MemoryTask>> = new Map()
@@ -168,7 +198,7 @@ export class MemoryStore implements Store<MemoryTask> {
     const existing = from.idIsNew && from.extras === undefined ? undefined : this.#existing(from)
     if (existing !== undefined) return { id: existing.id, deduplicated: true, task: existing }
     this.#checkRoom(1)
-    const task = new MemoryTask(from, life.dueAt(from, now), now, ++this.#order)
+    const task = new MemoryTask(from, life.dueAt(from, now), now, ++this.#order, this.#times)
     this.#tasks.set(task, from.idIsNew)
     this.#bySubmission.put(task.order, task)
     const key = from.extras?.key
