@@ -11,6 +11,7 @@ const CHARACTERS = 22
 /** The first of them are the number, in two halves, each of which is a small integer. */
 const DIGITS = 8
 const HALF = 2 ** 24
+const NUMBERS = HALF * HALF
 const RANDOM = CHARACTERS - DIGITS
 /** Ids drawn from the system at a time: asking for each alone costs 80 times as much. */
 const POOL = 512
@@ -26,8 +27,11 @@ function code(bits: number | undefined = 0): number {
   return CODES[bits & 63] as number
 }
 
-/** A source of ids. `random` (numbers in [0, 1)) replaces the system's randomness where ids must repeat. */
-export function createIds(random: (() => number) | undefined): () => string {
+/**
+ * A source of ids: the one for a submission, of which each has a number greater than the one before. `random` (numbers in
+ * [0, 1)) replaces the system's randomness where ids must repeat.
+ */
+export function createIds(random: (() => number) | undefined): (submission: number) => string {
   const pool = new Uint8Array(RANDOM * POOL)
   const fill = (): void => {
     if (random === undefined) randomFillSync(pool)
@@ -35,18 +39,20 @@ export function createIds(random: (() => number) | undefined): () => string {
   }
   fill()
   const [a = 0, b = 0, c = 0, d = 0, e = 0, f = 0] = pool
-  let high = (a << 16) | (b << 8) | c
-  let low = (d << 16) | (e << 8) | f
+  const start = ((a << 16) | (b << 8) | c) * HALF + ((d << 16) | (e << 8) | f)
   let next = RANDOM // what the number was made of is in no id
-  return () => {
+  return (submission) => {
     if (next === pool.length) {
       fill()
       next = 0
     }
     const at = next
     next += RANDOM
+    const number = (start + submission) % NUMBERS
+    const high = Math.floor(number / HALF)
+    const low = number % HALF
     // In one call: a text that grows is made of parts, which whoever compares it has to join.
-    const id = String.fromCharCode(
+    return String.fromCharCode(
       code(high >> 18),
       code(high >> 12),
       code(high >> 6),
@@ -70,9 +76,6 @@ export function createIds(random: (() => number) | undefined): () => string {
       code(pool[at + 12]),
       code(pool[at + 13]),
     )
-    low = (low + 1) % HALF
-    if (low === 0) high = (high + 1) % HALF
-    return id
   }
 }
 
@@ -86,4 +89,9 @@ export function numberIn(id: string): number | undefined {
     low = low * 64 + (VALUES[id.charCodeAt(at + DIGITS / 2)] ?? 64)
   }
   return high * HALF + low
+}
+
+/** How far the number `to` is from `from`, upwards: after the last comes 0. */
+export function distance(from: number, to: number): number {
+  return (to - from + NUMBERS) % NUMBERS
 }

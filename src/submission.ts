@@ -60,8 +60,9 @@ const NOTHING: ParsedOptions = {
 export class Submission {
   readonly #options: FilledOptions
   readonly #rules: Rule<ParsedOptions>
-  readonly #newId: () => string
+  readonly #newId: (order: number) => string
   readonly #report: (error: unknown) => void
+  #order = 0
 
   constructor(options: FilledOptions, report: (error: unknown) => void) {
     this.#options = options
@@ -147,8 +148,10 @@ export class Submission {
       extras = { ...extras, ...found }
       if (found.requires === undefined) delete extras.requires
     }
+    const order = ++this.#order
     return {
-      id: options.id ?? this.#newId(),
+      id: options.id ?? this.#newId(order),
+      order,
       idIsNew: options.id === undefined,
       name,
       input,

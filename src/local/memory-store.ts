@@ -38,7 +38,6 @@ import { Holds } from './holds.js'
 import { rehearse, sameTask } from './identity.js'
 import type { Lane, Laned, MemoryLanes } from './memory-lanes.js'
 import { afterEnd, checkParents, isOver, reasonOf } from './parents.js'
-import { Sequence } from './sequence.js'
 import type { Admission, Cancelled, Inserted, Outlook, Pruned, SettledWithHold, Store, StoreSettings } from './store.js'
 import { Times } from './times.js'
 
@@ -79,11 +78,11 @@ class MemoryTask implements StoredTask, Waiting<MemoryTask>, Laned<MemoryTask> {
   /** Where it stands, if it is under limits. */
   lane: Lane<MemoryTask> | undefined = undefined
 
-  constructor(from: NewTask, runAt: number, now: number, order: number, times: Times) {
+  constructor(from: NewTask, runAt: number, now: number, times: Times) {
     this.id = from.id
     this.name = from.name
     this.input = from.input
-    this.order = order
+    this.order = from.order
     this.state = life.bornAs(runAt, now)
     this.maxAttempts = from.maxAttempts
     this.priority = from.priority
@@ -154,13 +153,10 @@ export class MemoryStore implements Store<MemoryTask> {
     cancelled: new Chain<MemoryTask>(),
   }
   readonly #counts: TaskCounts = { queued: 0, scheduled: 0, running: 0, succeeded: 0, failed: 0, cancelled: 0 }
-  /** By submission, for `list`. */
-  readonly #bySubmission: Sequence<MemoryTask> = new Sequence()
   readonly #holds: Holds<MemoryTask> = new Holds(
     ({ task, attempt }) => task.state === 'running' && task.attempt === attempt,
   )
   readonly #schedules: Map<string, ScheduleRecord> = new Map()
-  #order = 0
   #paused = false
   #maxPending = Number.POSITIVE_INFINITY
 
@@ -198,9 +194,8 @@ export class MemoryStore implements Store<MemoryTask> {
     const existing = from.idIsNew && from.extras === undefined ? undefined : this.#existing(from)
     if (existing !== undefined) return { id: existing.id, deduplicated: true, task: existing }
     this.#checkRoom(1)
-    const task = new MemoryTask(from, life.dueAt(from, now), now, ++this.#order, this.#times)
-    this.#tasks.set(task, from.idIsNew)
-    this.#bySubmission.put(task.order, task)
+    const task = new MemoryTask(from, life.dueAt(from, now), now, this.#times)
+    this.#tasks.add(task, from.idIsNew)
     const key = from.extras?.key
     if (key !== undefined) {
       getOrMake(this.#keys, from.name, () => new Map<string, MemoryTask>()).set(key, task)
@@ -244,6 +239,7 @@ export class MemoryStore implements Store<MemoryTask> {
 
   /** It has ended: what comes after it may go on, or ends as well. */
   #ended(parent: MemoryTask, now: number): void {
+    if (this.#children.size === 0) return
     const children = this.#children.get(parent.id)
     if (children === undefined) return
     this.#children.delete(parent.id)
@@ -355,7 +351,7 @@ export class MemoryStore implements Store<MemoryTask> {
     const { states, names, tags } = query
     const tasks: TaskRecord[] = []
     let last: MemoryTask | undefined
-    for (const task of this.#bySubmission.before(before)) {
+    for (const task of this.#tasks.before(before)) {
       if (states !== undefined && !states.includes(task.state)) continue
       if (names !== undefined && !names.includes(task.name)) continue
       if (tags !== undefined && !tags.every((tag) => task.extras?.tags?.includes(tag))) continue
@@ -581,13 +577,12 @@ export class MemoryStore implements Store<MemoryTask> {
   #forget(task: MemoryTask): void {
     this.#unplace(task, task.state, task.priority)
     this.#counts[task.state]--
-    this.#tasks.delete(task.id)
+    this.#tasks.delete(task)
     const key = task.extras?.key
     if (key !== undefined) {
       const keys = this.#keys.get(task.name)
       keys?.delete(key)
       if (keys?.size === 0) this.#keys.delete(task.name)
     }
-    this.#bySubmission.remove(task.order)
   }
 }

@@ -43,6 +43,7 @@ async function open(path: string = at.path): Promise<SqliteStore> {
 
 const task = (id: string, after?: string): NewTask => ({
   id,
+  order: 0,
   idIsNew: true,
   name: 'work',
   input: undefined,

@@ -26,6 +26,7 @@ const turn = (): Promise<void> => new Promise((resolve) => void setImmediate(res
 let made = 0
 const newTask = (more: Partial<NewTask> = {}): NewTask => ({
   id: `task-${++made}`,
+  order: made,
   idIsNew: true,
   name: 'work',
   input: undefined,

@@ -355,6 +355,7 @@ describe('a task under limits takes as many statements and rows among 20 000 lan
         [
           {
             id: `${key} ${Math.random()}`,
+            order: 0,
             idIsNew: true,
             name: 'limited',
             input: 1,

@@ -47,7 +47,7 @@ async function only(runner: BackgroundRunner): Promise<ScheduleRecord> {
   return all[0] as ScheduleRecord
 }
 
-const TASK: Omit<NewTask, 'id'> = {
+const TASK: Omit<NewTask, 'id' | 'order'> = {
   idIsNew: false,
   name: 'work',
   input: undefined,
@@ -346,7 +346,7 @@ export const schedules: readonly Topic[] = [
         const work = defineTask({ run: () => {} })
         const runner = await t.opening({ tasks: { work }, work: false }, engine)
         await runner.ready()
-        const task = (id: string): NewTask => ({ ...TASK, id })
+        const task = (id: string): NewTask => ({ ...TASK, id, order: id.charCodeAt(0) })
         const fire = async (schedule: ScheduleRecord, id?: string): Promise<boolean | undefined> =>
           engine.fireSchedule?.(schedule, schedule.next + MINUTE, id === undefined ? undefined : task(id))
         await runner.schedule('tick', { task: 'work', every: '1m' })

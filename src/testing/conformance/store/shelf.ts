@@ -96,9 +96,11 @@ export class Shelf {
 
   /** A task as the runner submits it. */
   task(options: Partial<NewTask> = {}): NewTask {
+    const order = ++this.#made
     return {
-      id: `task-${++this.#made}`,
-      idIsNew: options.id === undefined,
+      id: `task-${order}`,
+      order,
+      idIsNew: false,
       name: 'work',
       input: undefined,
       priority: 0,
