@@ -2,7 +2,8 @@
 import type { Client } from 'pg'
 import { EngineError, MissingDependencyError } from '../errors.js'
 import { checkFormat, FORMAT } from './backend.js'
-import { FUNCTIONS, TABLES, VERSION } from './sql.js'
+import { FUNCTIONS } from './sql.js'
+import { TABLES, VERSION } from './sql-tables.js'
 
 export interface Migrations {
   readonly LATEST_SCHEMA_VERSION: number
