@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { type BackgroundRunner, defineTask, memory, type TaskRecord } from 'background-runner'
+import { BackgroundRunner, type Clock, defineTask, memory, type TaskRecord } from 'background-runner'
 import { createTestRunner, engineConformance } from 'background-runner/testing'
 import { describe, it } from 'vitest'
 
@@ -31,6 +31,34 @@ describe('the engine memory, with very many tasks', () => {
     for (const step of steps) assert.ok(step > 0 && step < 10_000, `${step} in one turn`)
     assert.equal(ran, 20_000)
   })
+
+  for (const [title, now, most] of [
+    ['on the clock of the machine', () => Date.now(), 4],
+    ['on a clock that stands still', () => 1_800_000_000_000, 36],
+  ] as const) {
+    it(`leaves the event loop its turns while tasks compute, ${title}`, async () => {
+      let ran = 0
+      const compute = (): void => {
+        const end = performance.now() + 2
+        while (performance.now() < end);
+        ran++
+      }
+      const clock: Clock = { now, monotonic: () => performance.now(), setTimeout, clearTimeout }
+      await using runner = new BackgroundRunner({
+        tasks: { compute: defineTask({ run: compute }) },
+        clock,
+        concurrency: 1,
+      })
+      await runner.submitMany('compute', Array.from({ length: 100 }))
+      const turns: number[] = []
+      while (ran < 100) {
+        const before = ran
+        await nextTurn()
+        turns.push(ran - before)
+      }
+      assert.ok(Math.max(...turns) <= most, `tasks in one turn: ${turns.join()}`)
+    })
+  }
 
   it('lists newest first, with cursors that stay, after very many were pruned', async () => {
     await using test = createTestRunner({ tasks: { work: defineTask({ run: () => {} }) }, retention: { count: 100 } })
