@@ -10,8 +10,8 @@ export interface News {
   readonly work: object
   /** What is waited for, for a message: `a worker`. */
   readonly what?: string
-  /** `waiting`: for nothing but what it is told from here. */
-  readonly is?: 'going on' | 'waiting' | 'over'
+  /** `waiting`: for nothing but what it is told from here. `asked`: of a server, which may never answer. */
+  readonly is?: 'going on' | 'waiting' | 'over' | 'asked'
   /** What a handler there said. */
   readonly progress?: unknown
 }
@@ -23,4 +23,9 @@ export function elsewhere<Result>(what: string, work: Promise<Result>, as: objec
   if (!news.hasSubscribers) return work
   news.publish({ work: as, what, is: 'going on' })
   return work.finally(() => news.publish({ work: as, is: 'over' }))
+}
+
+/** Something was asked over a connection that was open before, and on which nobody sees it. */
+export function asked(question: object): void {
+  if (news.hasSubscribers) news.publish({ work: question, is: 'asked' })
 }

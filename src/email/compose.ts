@@ -16,22 +16,26 @@ import { collapsed } from './text.js'
 export interface Composition {
   /** With its angle brackets. */
   readonly messageId: string
+  /** What parts of it are told apart by; never in them. */
+  readonly boundary: string
+  /** Decides who gets it. */
+  readonly envelope: { readonly from: string; readonly to: string[] }
   readonly rules: MessageRules
   readonly dkim?: DkimOptions | undefined
-  /** Ends the opening of attachments and, in Nodemailer's hands, the send. */
+  /** Ends the opening of attachments. */
   readonly signal: AbortSignal
 }
 
 type NodemailerAttachment = NonNullable<SendMailOptions['attachments']>[number]
 
 /**
- * All of Nodemailer's options but the envelope. Nothing in them is open: files are read while they are sent.
+ * As Nodemailer takes it. Nothing in it is open: files are read while they are sent.
  *
  * @throws what `openSource` throws
  */
 export async function compose(
   message: CheckedMessage & { readonly from: Mailbox },
-  { messageId, rules, dkim, signal }: Composition,
+  { messageId, boundary, envelope, rules, dkim, signal }: Composition,
 ): Promise<SendMailOptions> {
   const { from, to, cc, replyTo, sender, subject, text, html, inReplyTo, references, priority, date } = message
   const isOneClick = message.listUnsubscribe.length > 1
@@ -61,7 +65,8 @@ export async function compose(
     ...(dkim !== undefined && { dkim: isOneClick ? coveringOneClick(dkim) : dkim }),
     disableFileAccess: true,
     disableUrlAccess: true,
-    signal,
+    baseBoundary: boundary,
+    envelope,
   }
 }
 

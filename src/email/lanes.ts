@@ -8,10 +8,13 @@
  */
 import type { Readable } from 'node:stream'
 import type { SendMailOptions, SMTPPoolOptions, Transporter } from 'nodemailer'
-import { type Alarm, after, type Clock, nextTurn } from '../clock.js'
+import type MimeNode from 'nodemailer/lib/mime-node'
+import { type Alarm, after, type Clock, nextTurn, Turn } from '../clock.js'
+import { asked } from '../elsewhere.js'
 import { Dialogue } from './dialogue.js'
 import { answered, rejected, type Sending } from './failure.js'
 import type { Scrub } from './scrub.js'
+import { type Encoders, type Source, WholeMessage } from './whole.js'
 
 /** Anything that sends: a Nodemailer transporter, or what has its `sendMail`. */
 export interface EmailTransporter {
@@ -33,26 +36,46 @@ type Compose = () => Promise<SendMailOptions>
 
 /** Of the grace, so that the handler ends before it is called unresponsive. */
 const OF_GRACE = 0.9
+/**
+ * ms of a turn of the event loop in which messages are handed over. Replies to several come at once: all the next ones in
+ * one go would hold up the event loop, and sent at once they would be answered at once again.
+ */
+const SHARE_OF_TURN = 0.25
 /** ms that a closing runner gives what it called off. */
 const CLOSING_GRACE = 1_000
+
+/** What is watched of a lane's own connection. */
+interface Watched {
+  readonly dialogue: Dialogue
+  readonly encoders: Encoders
+  /** Shared by all lanes. */
+  readonly turn: Turn
+}
 
 export class Lane {
   readonly #transporter: EmailTransporter
   /** Undefined: the transporter is the app's, and not ours to watch. */
   readonly #dialogue: Dialogue | undefined
   readonly #scrub: Scrub
+  readonly #turn: Turn | undefined
   /** Messages that its connection has carried. */
   #carried = 0
   #beforeBody: (() => Promise<void>) | undefined
+  /** Of the message at hand, and of those after it, until it is used. */
+  #stop: AbortController = new AbortController()
+  /** Ends the wait for the message at hand: not every transporter heeds a signal. */
+  #giveUp: ((error: Error) => void) | undefined
 
-  constructor(transporter: EmailTransporter, dialogue: Dialogue | undefined, scrub: Scrub) {
+  constructor(transporter: EmailTransporter, scrub: Scrub, watched?: Watched) {
     this.#transporter = transporter
-    this.#dialogue = dialogue
+    this.#dialogue = watched?.dialogue
     this.#scrub = scrub
-    if (dialogue !== undefined) {
-      const { use } = transporter as Transporter
-      use.call(transporter, 'stream', (mail, done) => {
-        this.#gate(mail.message)
+    this.#turn = watched?.turn
+    if (watched !== undefined) {
+      const { use, dkim } = transporter as Transporter
+      use.call(transporter, 'stream', ({ data, message }, done) => {
+        // Who signs a message reads it as a stream.
+        this.#gate(message as MimeNode, data.dkim || dkim ? undefined : watched.encoders)
         done()
       })
     }
@@ -70,26 +93,22 @@ export class Lane {
   async #try(compose: Compose, { signal, clock, grace, beforeBody }: Handing): Promise<Sending> {
     const dialogue = this.#dialogue
     const message = await compose()
+    const spent = (): Promise<void> | undefined => this.#turn?.spent(clock.monotonic())
+    for (let next = spent(); next !== undefined; next = spent()) await next
     if (signal.aborted) throw signal.reason
     if (dialogue === undefined) await beforeBody?.()
-    const stop = new AbortController()
-    dialogue?.begin(() => stop.abort())
+    dialogue?.begin(() => this.#abort(undefined))
     this.#beforeBody = beforeBody
-    const stopped = new Promise<never>((_, reject) => {
-      stop.signal.addEventListener('abort', () => reject(aborted(signal.reason)), { once: true })
-    })
-    stopped.catch(() => {})
     let alarm: Alarm | undefined
     const callOff = (): void => {
       // Whether a transporter of the app's is at the message already cannot be told.
-      if (dialogue !== undefined && !dialogue.inBody) return stop.abort(signal.reason)
+      if (dialogue !== undefined && !dialogue.inBody) return this.#abort(signal.reason)
       const most = isClosing(signal.reason) ? Math.min(grace, CLOSING_GRACE) : grace
-      alarm = after(clock, most * OF_GRACE, () => stop.abort(signal.reason))
+      alarm = after(clock, most * OF_GRACE, () => this.#abort(signal.reason))
     }
     signal.addEventListener('abort', callOff, { once: true })
     try {
-      // Not every transporter heeds a signal.
-      const info = await Promise.race([this.#transporter.sendMail({ ...message, signal: stop.signal }), stopped])
+      const info = await this.#hand(message)
       this.#carried++
       return answered(info, dialogue, this.#scrub)
     } catch (thrown) {
@@ -97,28 +116,48 @@ export class Lane {
       if (sending.failure?.response === undefined) this.#carried = 0
       return sending
     } finally {
+      this.#giveUp = undefined
       signal.removeEventListener('abort', callOff)
       alarm?.cancel()
     }
   }
 
+  #hand(message: SendMailOptions): Promise<unknown> {
+    message.signal = this.#stop.signal
+    asked(message)
+    return new Promise((resolve, reject) => {
+      this.#giveUp = reject
+      Promise.resolve(this.#transporter.sendMail(message)).then(resolve, reject)
+    })
+  }
+
+  #abort(reason: unknown): void {
+    if (this.#giveUp === undefined) return
+    this.#giveUp(aborted(reason))
+    const stop = this.#stop
+    this.#stop = new AbortController()
+    stop.abort(reason)
+  }
+
   /**
    * Nodemailer pipes the message when the server wants it. It is held back until whatever the server had sent by then has
    * been read, since a reply that was there before the message is none to it; and until `beforeBody` has resolved.
+   *
+   * @param encoders undefined: it is to be streamed
    */
-  #gate(message: { createReadStream(...options: unknown[]): Readable }): void {
+  #gate(message: MimeNode, encoders: Encoders | undefined): void {
     const ready = this.#beforeBody
     const open = message.createReadStream
     message.createReadStream = (...options) => {
-      const stream = open.apply(message, options)
-      const { pipe } = stream
-      stream.pipe = (to, how) => {
-        const go = (): void => void (to.writable && pipe.call(stream, to, how))
-        const begin = (): void => (ready === undefined ? go() : void ready().then(go, (error) => stream.destroy(error)))
+      const source: Source = (encoders && WholeMessage.of(message, encoders)) ?? open.apply(message, options)
+      const { pipe } = source
+      source.pipe = (to, how) => {
+        const go = (): void => void (to.writable && pipe.call(source, to, how))
+        const begin = (): void => (ready === undefined ? go() : void ready().then(go, (error) => source.destroy(error)))
         nextTurn(() => nextTurn(begin)) // on the first one Nodemailer reads on
         return to
       }
-      return stream
+      return source as Readable
     }
   }
 
@@ -141,13 +180,15 @@ export class Lanes {
     options: SMTPPoolOptions,
     most: number,
     createTransport: (options: SMTPPoolOptions) => EmailTransporter,
+    encoders: Encoders,
     scrub: Scrub,
   ) {
     this.#most = most
+    const turn = new Turn(SHARE_OF_TURN)
     this.#make = () => {
       const dialogue = new Dialogue(options.logger, Boolean(options.debug || options.transactionLog))
       const watched = { ...options, logger: dialogue.logger, transactionLog: true }
-      return new Lane(createTransport(watched), dialogue, scrub)
+      return new Lane(createTransport(watched), scrub, { dialogue, encoders, turn })
     }
   }
 

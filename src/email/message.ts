@@ -202,7 +202,8 @@ class Reader {
       html: this.#body('html'),
       alternatives: checkAlternatives(given.alternatives, ['alternatives'], issues),
       attachments: checkAttachments(given.attachments, ['attachments'], issues, this.#rules.attachments),
-      headers: checkHeaders(given.headers, ['headers'], issues, 'message', this.#taken()),
+      headers:
+        given.headers === undefined ? [] : checkHeaders(given.headers, ['headers'], issues, 'message', this.#taken()),
       inReplyTo: checkMessageIds(given.inReplyTo, ['inReplyTo'], issues),
       references: checkMessageIds(given.references, ['references'], issues),
       priority: this.#priority(),

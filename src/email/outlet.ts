@@ -12,6 +12,7 @@ import type { Teardown } from '../task.js'
 import type { Sending } from './failure.js'
 import { type EmailTransporter, type Handing, Lane, Lanes } from './lanes.js'
 import { percentDecoded, type Scrub, scrubberOf } from './scrub.js'
+import { loadEncoders } from './whole.js'
 
 /**
  * Where mail goes: an SMTP URL, Nodemailer's SMTP options, a transporter, or a Nodemailer transport plugin. An
@@ -64,8 +65,7 @@ export class Outlet {
         const ready = hasMethod(transport, 'sendMail')
           ? (transport as EmailTransporter)
           : (await loadNodemailer()).createTransport(transport as Transport)
-        const lane = new Lane(ready, undefined, scrub)
-        return { send: (compose, handing) => lane.send(compose, handing), close: () => {} }
+        return { send: (compose, handing) => new Lane(ready, scrub).send(compose, handing), close: () => {} }
       })
     }
     const { url, ...given } = transport as SMTPPoolOptions
@@ -95,7 +95,13 @@ export class Outlet {
     }
     return new Outlet({ ...options, url }, async (scrub) => {
       const { createTransport } = await loadNodemailer()
-      return new Lanes(options, concurrency, (each) => createTransport({ ...each, pool: true }), scrub)
+      return new Lanes(
+        options,
+        concurrency,
+        (each) => createTransport({ ...each, pool: true }),
+        await loadEncoders(),
+        scrub,
+      )
     })
   }
 

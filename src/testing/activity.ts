@@ -4,8 +4,8 @@
  * Virtual time must not pass a handler by that really does something, and must not wait for one that waits for virtual
  * time. An async hook tells them apart: it sees what is begun in the async context of each handler, and when it is over.
  * A request on a connection that is open already begins nothing that a hook sees; `fetch` and `node:http` tell of each on a
- * diagnostics channel, and so does our library of handlers in workers. Both only look on, change nothing, and are on only
- * while a handler runs.
+ * diagnostics channel, and so does our library of handlers in workers and of mails. Both only look on, change nothing, and
+ * are on only while a handler runs.
  */
 import { AsyncLocalStorage, AsyncResource, createHook } from 'node:async_hooks'
 import { type ChannelListener, subscribe, unsubscribe } from 'node:diagnostics_channel'
@@ -31,7 +31,7 @@ interface Pending {
 interface News {
   readonly work: object
   readonly what?: string
-  readonly is?: 'going on' | 'waiting' | 'over'
+  readonly is?: 'going on' | 'waiting' | 'over' | 'asked'
   readonly progress?: unknown
 }
 
@@ -150,6 +150,7 @@ export class Activity<Owner extends object> {
   #heard({ work, what, is, progress }: News): void {
     const owner = this.#ownerOf.get(work) ?? this.current
     if (owner === undefined || !this.#running.has(owner)) return
+    if (is === 'asked') return void this.#silence.set(owner, stopwatch())
     this.#ownerOf.set(work, owner)
     if (progress !== undefined) this.#said?.(owner, progress)
     if (is === undefined) return

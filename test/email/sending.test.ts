@@ -52,6 +52,50 @@ describe('a message', () => {
     expect(mail.messageId).toBe(result.messageId)
   })
 
+  it('goes out after one that was called off, by the same connection of the task', async () => {
+    let reached = (): void => {}
+    const asked = new Promise<void>((resolve) => {
+      reached = resolve
+    })
+    const server = await smtpServer({
+      mail: () => {
+        delete server.hooks.mail
+        reached()
+        return HANG
+      },
+    })
+    const runner = mailRunner({ transport: server.url, concurrency: 1 })
+    const first = await runner.submit('email', HELLO)
+    const second = await runner.submit('email', HELLO)
+    await asked
+    await first.cancel()
+    expect((await first.wait()).state).toBe('cancelled')
+    expect(await second.result()).toMatchObject({ complete: true })
+    expect(server.deliveries).toHaveLength(1)
+  })
+
+  it('is begun on a turn of the event loop that no other needs, where all come at once', async () => {
+    const server = await smtpServer()
+    const { hostname: host, port } = new URL(server.url)
+    let turn = 0
+    let counting = setImmediate(function count() {
+      turn++
+      counting = setImmediate(count)
+    })
+    onTestFinished(() => clearImmediate(counting))
+    const turns: number[] = []
+    const getSocket = (_: unknown, answer: (error: null, socket: false) => void): void => {
+      turns.push(turn)
+      answer(null, false)
+    }
+    const runner = mailRunner({ transport: { host, port: Number(port), getSocket }, concurrency: 5 })
+    // To look through so much text takes longer than the part of a turn that messages have.
+    const mails = Array.from({ length: 5 }, () => ({ ...HELLO, text: 'It is a long text.\n'.repeat(50_000) }))
+    await runner.submitMany('email', mails)
+    await runner.onIdle()
+    expect(new Set(turns).size).toBe(5)
+  })
+
   it('goes out from the sender that it names, and its Message-ID is of that domain', async () => {
     const { email, outbox } = mailTask()
     await runTask(email, { ...HELLO, from: 'shop@käse.example' })

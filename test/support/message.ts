@@ -77,10 +77,13 @@ export async function post(
     const result = checked(message, given)
     const from = result.from ?? parseAddress(FROM, [], [])
     if (from === undefined) throw new Error('no sender')
-    const composed = await compose({ ...result, from }, { messageId: '<1@example.com>', rules, dkim, signal })
-    const before = server.commands.length
     const envelope = { from: senderOf(result, from), to: recipientsOf(result).map(({ key }) => key) }
-    await transport.sendMail({ ...composed, envelope })
+    const composed = await compose(
+      { ...result, from },
+      { messageId: '<1@example.com>', boundary: 'between', envelope, rules, dkim, signal },
+    )
+    const before = server.commands.length
+    await transport.sendMail({ ...composed, signal })
     const commands = server.commands.slice(before).filter((line) => /^(?:MAIL|RCPT)/.test(line))
     return { ...(server.deliveries.at(-1) as Delivery), commands }
   }
