@@ -112,7 +112,7 @@ export class SqliteStore implements Store<SqliteTask> {
       },
     )
     this.#schedules = new ScheduleTable(database, () => this.#table.feed.addSchedules())
-    this.#checkpoints = new Checkpoints(database)
+    this.#checkpoints = new Checkpoints(database, path)
     this.#group = new GroupCommit(database, path, random, {
       check: () => watch.check(),
       begun: () => this.#neighbours.begun(),
@@ -522,6 +522,7 @@ export class SqliteStore implements Store<SqliteTask> {
     left.catch(() => {}) // the lease will tell
     // libsql leaves the -wal where it is: without this the file alone would be no backup after a clean end.
     if (await this.#group.close()) this.#checkpoints.all()
+    this.#checkpoints.close()
     this.#database.close()
   }
 }
