@@ -38,9 +38,12 @@ function timesRun(begin: RegExp): number {
   return seen.ran.filter((sql) => begin.test(sql)).length
 }
 
-function create(run: (input: number) => unknown, concurrency = 10, tasks = {}) {
+function create(run: (input: number) => unknown, concurrency = 10) {
   const runner = new BackgroundRunner({
-    tasks: { task: defineTask({ run: (input: number) => run(input) as Promise<number | undefined> }), ...tasks },
+    tasks: {
+      task: defineTask({ run: (input: number) => run(input) as Promise<number | undefined> }),
+      other: defineTask({ run: () => {} }),
+    },
     engine: sqlite({ path: at.path, lease: 600_000 }),
     defaults: { retry: { attempts: 1 } },
     concurrency,
@@ -94,21 +97,22 @@ describe('a burst', () => {
     const runner = create((input) => (input % 3 === 0 ? undefined : input), 20)
     await runner.pause()
     const options = (i: number): SubmitOptions => ({
-      id: `t${i}`,
-      ...(i % 2 === 0 && { key: `key ${i} "quoted" \\ ü \u2028`, tags: [`tag ${i}`] }),
+      ...(i % 4 === 0 && { key: `key ${i} "quoted" \\ ü \u2028`, tags: [`tag ${i}`] }),
       ...(i % 5 === 0 && { metadata: { i, text: 'x'.repeat(2_000), nul: '\0', alone: '\ud800' } }),
       ...(i % 7 === 0 && { priority: i }),
       ...(i % 11 === 0 && { delay: '1h' }),
     })
     const submitted = Array.from({ length: 60 }, (_, i) => i)
-    await Promise.all(submitted.map((i) => runner.submit('task', i, options(i))))
+    // An id of the library's own is looked for nowhere: nothing is asked between two of them.
+    const handles = await Promise.all(submitted.map((i) => runner.submit('task', i, options(i))))
+    const ids = handles.map(({ id }) => id)
     const delayed = submitted.filter((i) => i % 11 === 0)
     const started: number[] = []
     runner.on('started', ({ input }) => started.push(input as number))
     await runner.resume()
-    await Promise.all(submitted.filter((i) => i % 11 !== 0).map((i) => runner.wait(`t${i}`)))
+    await Promise.all(submitted.filter((i) => i % 11 !== 0).map((i) => runner.wait(ids[i] as string)))
     for (const i of submitted) {
-      const record = (await runner.status(`t${i}`)) as TaskRecord
+      const record = (await runner.status(ids[i] as string)) as TaskRecord
       const { key, tags, metadata, priority = 0 } = options(i)
       assert.deepEqual(
         [record.input, record.key, record.tags, record.metadata, record.priority],
@@ -129,7 +133,7 @@ describe('a burst', () => {
     const { tasks } = await runner.list({ tags: ['tag 8'], states: ['succeeded'] })
     assert.deepEqual(
       tasks.map(({ id }) => id),
-      ['t8'],
+      [ids[8]],
     )
   })
 
@@ -259,5 +263,26 @@ describe('a transaction that comes to nothing', () => {
     await runner.resume()
     await runner.onIdle()
     assert.equal((await runner.counts()).succeeded, 29)
+  })
+
+  it('leaves nothing of what had still to be written, either', async () => {
+    const runner = create(() => {})
+    await runner.pause()
+    await runner.submit('task', 0)
+    const blocker = await connect(at.path)
+    blocker.exec(`CREATE TRIGGER refuse BEFORE INSERT ON names BEGIN SELECT RAISE(ABORT, 'no'); END`)
+    const submitted = await Promise.allSettled([
+      ...Array.from({ length: 5 }, (_, i) => runner.submit('task', i, { key: `k${i}` })),
+      ...Array.from({ length: 5 }, (_, i) => runner.submit('task', i)),
+      runner.submit('other'),
+      runner.submit('task', 5),
+    ])
+    assert.deepEqual(
+      submitted.flatMap(({ status }, i) => (status === 'rejected' ? [i] : [])),
+      [10],
+    )
+    blocker.close()
+    assert.equal((await runner.counts()).queued, 12)
+    assert.equal((await runner.list()).tasks.length, 12)
   })
 })
