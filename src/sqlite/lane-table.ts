@@ -317,7 +317,7 @@ export class LaneTable {
       let sum = 0
       for (const resources of this.#linesOf(name))
         sum += this.#count(
-          `SELECT count(*) AS n FROM lanes INDEXED BY lanes_key JOIN tasks INDEXED BY tasks_lane_kept ON tasks.lane = lanes.id
+          `SELECT count(*) AS n FROM lanes INDEXED BY lanes_key CROSS JOIN tasks INDEXED BY tasks_lane_kept ON tasks.lane = lanes.id
            WHERE lanes.name = ? AND lanes.resources = ? AND lanes.slot = ? AND tasks.state = 2`,
           name,
           resources,
