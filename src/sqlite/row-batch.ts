@@ -201,11 +201,20 @@ function succeeding(database: Database): Writer<Success> {
     `UPDATE tasks SET state = 3, finished_at = ?, worker = NULL, output = own.value FROM json_each(?) AS own
      WHERE seq = own.key AND state = 2 AND worker = ? AND attempt = ? AND cancel_requested_at IS NULL`,
   )
+  // Under limits each is written by itself: that takes a fourth less.
+  const succeedAlone = database.prepare(
+    `UPDATE tasks SET state = 3, finished_at = ?, worker = NULL, output = ?
+     WHERE seq = ? AND state = 2 AND worker = ? AND attempt = ? AND cancel_requested_at IS NULL`,
+  )
   const isWritten = database.prepare('SELECT 1 FROM tasks WHERE seq = ? AND state = 3 AND attempt = ?')
   return {
     areAlike: ({ task: a, before: ofA }, { task: b, before: ofB }) =>
       a.finishedAt === b.finishedAt && a.attempt === b.attempt && ofA.worker === ofB.worker,
-    write: (successes, { task, before }) => {
+    write: (successes, { task, before, output, told }) => {
+      if (successes.length === 1) {
+        const { finishedAt, seq, attempt } = task
+        return told(succeedAlone.run(finishedAt, output, seq, before.worker, attempt).changes === 1)
+      }
       const outputs: Record<number, string | null> = {}
       for (const { task, output } of successes) outputs[task.seq] = output
       const { changes } = succeed.run(task.finishedAt, JSON.stringify(outputs), before.worker, task.attempt)
