@@ -1,6 +1,6 @@
 /**
  * What one writes by hand on the library's own table, written well: `concurrency` tasks a transaction, which also ends those
- * before. No retry, no error, no cancel, no other process, no counts, one name, one thing at a time.
+ * before, and a statement for all of them. No retry, no error, no cancel, no other process, no counts, one name, one thing at a time.
  */
 import { randomBytes } from 'node:crypto'
 import { openDatabase, SYNCHRONOUS } from '../database.mjs'
@@ -16,14 +16,21 @@ export async function createRunner({ path, durability, concurrency, handler, ins
   database.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = ${SYNCHRONOUS[durability]}`)
   database.exec("INSERT INTO names (id, name) VALUES (1, 'task')")
   const insert = database.prepare(
-    'INSERT INTO tasks (id, name, key, state, priority, run_at, max_attempts, created_at, input, extras) VALUES (?, 1, NULL, 0, 0, ?, 3, ?, ?, NULL)',
+    `INSERT INTO tasks (id, name, state, priority, run_at, max_attempts, created_at, input)
+     SELECT value ->> 0, 1, 0, 0, ?, 3, ?, value ->> 1 FROM json_each(?)`,
   )
   const best = database.prepare(
-    `SELECT seq, input FROM tasks INDEXED BY tasks_ready WHERE state = 0 AND suspect = 0 AND lane IS NULL
-     AND blocked = 0 AND name = 1 ORDER BY priority DESC, run_at, seq LIMIT ${concurrency}`,
+    `SELECT json_group_array(json_array(seq, input)) AS found FROM (
+       SELECT seq, input FROM tasks INDEXED BY tasks_ready WHERE state = 0 AND suspect = 0 AND lane IS NULL
+       AND blocked = 0 AND name = 1 ORDER BY priority DESC, run_at, seq LIMIT ${concurrency})`,
   )
-  const start = database.prepare('UPDATE tasks SET state = 2, attempt = 1, started_at = ?, worker = 1 WHERE seq = ?')
-  const end = database.prepare('UPDATE tasks SET state = 3, finished_at = ?, worker = NULL WHERE seq = ? AND state = 2')
+  const start = database.prepare(
+    'UPDATE tasks SET state = 2, attempt = 1, started_at = ?, worker = 1 WHERE seq IN (SELECT value FROM json_each(?))',
+  )
+  const end = database.prepare(
+    `UPDATE tasks SET state = 3, finished_at = ?, worker = NULL
+     WHERE seq IN (SELECT value FROM json_each(?)) AND state = 2`,
+  )
   const begin = database.prepare('BEGIN IMMEDIATE')
   const commit = database.prepare('COMMIT')
 
@@ -37,15 +44,15 @@ export async function createRunner({ path, durability, concurrency, handler, ins
   const store = () => {
     const now = Date.now()
     transaction(() => {
-      for (const [id, input] of waiting) insert.run(id, now, now, JSON.stringify(input))
+      insert.run(now, now, JSON.stringify(waiting.map(([id, input]) => [id, JSON.stringify(input)])))
     })
     waiting = []
   }
   const take = (ended) => {
     const now = Date.now()
-    for (const { seq } of ended) end.run(now, seq)
-    const tasks = best.all()
-    for (const { seq } of tasks) start.run(now, seq)
+    if (ended.length > 0) end.run(now, JSON.stringify(ended.map(([seq]) => seq)))
+    const tasks = JSON.parse(best.get().found)
+    if (tasks.length > 0) start.run(now, JSON.stringify(tasks.map(([seq]) => seq)))
     return tasks
   }
   return {
@@ -58,7 +65,7 @@ export async function createRunner({ path, durability, concurrency, handler, ins
       for (let tasks = []; ; ) {
         tasks = transaction(() => take(tasks))
         if (tasks.length === 0) return
-        await Promise.all(tasks.map(({ input }) => handler(JSON.parse(input))))
+        await Promise.all(tasks.map(([, input]) => handler(JSON.parse(input))))
       }
     },
     succeeded: async () => database.prepare('SELECT count(*) AS n FROM tasks WHERE state = 3').get().n,

@@ -43,6 +43,11 @@ interface Ask {
   refusal: BackgroundRunnerError | undefined
 }
 
+/** An answer that is known only when all of the group is written. */
+export class Later<Answer> {
+  answer: Answer | undefined
+}
+
 export interface Hooks {
   /** Before anything is read or written. @throws {UnusableFileError} */
   check(): void
@@ -111,9 +116,9 @@ export class GroupCommit {
 
   /**
    * Writes, in the next group. `work` may run several times, so it changes nothing but the file, and tells by `after`
-   * what else is to change.
+   * what else is to change. Its answer may come by `beforeCommit`.
    */
-  write<Answer>(work: () => Answer, insists: boolean = false): Promise<Answer> {
+  write<Answer>(work: () => Answer | Later<Answer>, insists: boolean = false): Promise<Answer> {
     return this.#ask(work, true, insists)
   }
 
@@ -127,7 +132,7 @@ export class GroupCommit {
     this.#undos.push(back)
   }
 
-  #ask<Answer>(work: () => Answer, writes: boolean, insists: boolean): Promise<Answer> {
+  #ask<Answer>(work: () => Answer | Later<Answer>, writes: boolean, insists: boolean): Promise<Answer> {
     return new Promise<Answer>((resolve, reject) => {
       if (this.#over !== undefined) return reject(this.#over)
       this.#asked.push({
@@ -189,7 +194,7 @@ export class GroupCommit {
     this.#undos = []
     for (const after of afters) after()
     for (const { resolve, reject, answer, refusal } of this.#asked.take(tried)) {
-      if (refusal === undefined) resolve(answer)
+      if (refusal === undefined) resolve(answer instanceof Later ? answer.answer : answer)
       else reject(refusal)
     }
     if (writes) this.#hooks.committed()

@@ -45,13 +45,21 @@ interface Lane {
   parked: number
 }
 
-type Place = Pick<SqliteTask, 'seq' | 'priority' | 'runAt'>
+/** Where a task stands in its lane. */
+export type Place = Pick<SqliteTask, 'seq' | 'priority' | 'runAt'>
+
+/** What it reads of tasks that wait. */
+export interface WaitingTasks {
+  read(seq: number): SqliteTask | undefined
+  /** The first of a lane that comes after another. */
+  next(lane: number, after: Place): Place | undefined
+}
 
 export class LaneTable {
   readonly #names: Names
   readonly #limits: EngineSettings['limits']
   readonly #resources: ReadonlyMap<string, number>
-  readonly #read: (seq: number) => SqliteTask | undefined
+  readonly #waiting: WaitingTasks
   readonly #sql: (text: string) => Statement
   // What was read since another connection last wrote.
   readonly #lanes: Map<number, Lane> = new Map()
@@ -77,18 +85,12 @@ export class LaneTable {
   /** Lanes that a gate keeps stand before those that may go: `park` has to go on. */
   unfinished = false
 
-  /** @param read one that waits, by its seq */
-  constructor(
-    database: Database,
-    names: Names,
-    { limits, resources, clock }: LaneSettings,
-    read: (seq: number) => SqliteTask | undefined,
-  ) {
+  constructor(database: Database, names: Names, { limits, resources, clock }: LaneSettings, waiting: WaitingTasks) {
     this.#names = names
     this.#clock = clock
     this.#limits = limits
     this.#resources = resources
-    this.#read = read
+    this.#waiting = waiting
     const prepared = new Map<string, Statement>()
     this.#sql = (text) => getOrMake(prepared, text, () => database.prepare(text))
   }
@@ -244,30 +246,22 @@ export class LaneTable {
     const lane = this.#lane(id)
     const { first } = lane
     if (first?.seq !== seq || (state === 'queued' && first.priority === priority)) return
-    this.#advance(lane, seq)
+    this.#advance(lane)
     if (lane.first === undefined) return this.#emptied(lane)
     this.#write(lane)
     // For the room that there is it was let out, perhaps: another one is better now, perhaps.
     if (lane.parked === 0 && lane.first.priority < first.priority) this.#passOn(lane, 0)
   }
 
-  /** Its next task comes first. @param leaves the seq of one that is still there, and is not meant */
-  #advance(lane: Lane, leaves = 0): void {
-    const row = this.#sql(
-      `SELECT priority, run_at, seq FROM tasks INDEXED BY tasks_lane WHERE lane = ? AND state = 0 AND suspect = 0 AND seq <> ?
-       ORDER BY priority DESC, run_at, seq LIMIT 1`,
-    ).get(lane.id, leaves)
-    lane.first = row && {
-      priority: row['priority'] as number,
-      runAt: row['run_at'] as number,
-      seq: row['seq'] as number,
-    }
+  /** Its next task comes first. */
+  #advance(lane: Lane): void {
+    lane.first = this.#waiting.next(lane.id, placeOf(lane))
   }
 
   /** Nothing of it waits any more. */
-  #emptied(lane: Lane): void {
+  #emptied(lane: Lane, isKept: boolean = this.#isKept(lane)): void {
     lane.parked = 0
-    if (this.#isKept(lane)) this.#write(lane)
+    if (isKept) this.#write(lane)
     else this.#remove(lane)
     this.#passOn(lane, 0)
   }
@@ -323,7 +317,7 @@ export class LaneTable {
       let sum = 0
       for (const resources of this.#linesOf(name))
         sum += this.#count(
-          `SELECT count(*) AS n FROM lanes INDEXED BY lanes_key JOIN tasks INDEXED BY tasks_lane_kept ON tasks.lane = lanes.id
+          `SELECT count(*) AS n FROM lanes INDEXED BY lanes_key CROSS JOIN tasks INDEXED BY tasks_lane_kept ON tasks.lane = lanes.id
            WHERE lanes.name = ? AND lanes.resources = ? AND lanes.slot = ? AND tasks.state = 2`,
           name,
           resources,
@@ -427,7 +421,7 @@ export class LaneTable {
 
   /** Whether the first task of a lane does. */
   #fitsAt(lane: Lane): boolean {
-    const task = this.#read(placeOf(lane).seq)
+    const task = this.#waiting.read(placeOf(lane).seq)
     return task !== undefined && this.#fits(task)
   }
 
@@ -482,7 +476,7 @@ export class LaneTable {
         }
       }
       if (best === undefined) return undefined
-      const task = this.#read(placeOf(best).seq)
+      const task = this.#waiting.read(placeOf(best).seq)
       if (task !== undefined && this.#fits(task)) return task
       passed.add(`${best.name} ${best.resources}`)
       if (task === undefined) continue // it has gone while this was read
@@ -557,7 +551,7 @@ export class LaneTable {
     for (const lane of lanes.sort((a, b) => (comesBefore(placeOf(a), placeOf(b)) ? -1 : 1))) {
       const resources = namesIn(lane.resources)
       const isOpen = !resources.some((each) => reserved.has(each)) && placeOf(lane).seq !== task.seq
-      const first = isOpen && resources.length > 0 ? this.#read(placeOf(lane).seq) : undefined
+      const first = isOpen && resources.length > 0 ? this.#waiting.read(placeOf(lane).seq) : undefined
       if (first !== undefined && !this.#fits(first) && this.#couldFit(first))
         for (const each of resources) reserved.set(each, first.id)
       if (lane.name !== own.name || lane.resources !== own.resources) continue
@@ -629,8 +623,8 @@ export class LaneTable {
     this.#take(task.extras?.requires, 1)
     this.#turn = Math.max(this.#turn + 2, 2 * task.startedAt)
     lane.turn = this.#turn
-    this.#advance(lane)
-    if (lane.first === undefined) return this.#emptied(lane)
+    if (lane.first?.seq === task.seq) this.#advance(lane) // a suspect stands apart
+    if (lane.first === undefined) return this.#emptied(lane, true)
     lane.parked = this.#gateOf(lane)
     this.#write(lane)
     if (lane.parked !== 0) this.#passOn(lane, lane.parked)

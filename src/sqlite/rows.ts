@@ -1,7 +1,7 @@
 /** A row of `tasks` as a task, and back. */
 import type { Json } from '../json.js'
 import type { SerializedError, StoredTask, TaskExtras, TaskState } from '../record.js'
-import type { Row, Value } from './driver.js'
+import type { Database, Row, Value } from './driver.js'
 
 /** By number, as they are stored. */
 export const STATES: readonly TaskState[] = ['queued', 'scheduled', 'running', 'succeeded', 'failed', 'cancelled']
@@ -45,27 +45,67 @@ export function toTask(row: Row, name: string, input: Value): SqliteTask {
   }
 }
 
+/** What there is to know of a task that waits. */
+const WAITING =
+  'seq, name, input, id, priority, run_at, attempt, max_attempts, created_at, lane, key, progress, saved, extras'
+export const SEQ = 0
+export const NAME = 1
+export const INPUT = 2
+
+/** The values of one. */
+export type WaitingRow = readonly [
+  seq: number,
+  name: number,
+  input: string | null,
+  id: string,
+  priority: number,
+  runAt: number,
+  attempt: number,
+  maxAttempts: number,
+  createdAt: number,
+  lane: number | null,
+  key: string | null,
+  progress: string | null,
+  saved: string | null,
+  extras: string | null,
+]
+
+/**
+ * A query for tasks that wait, which come as one text and in no order: a driver takes longer to hand out a row than SQLite to
+ * find it.
+ *
+ * @param from what comes after FROM
+ */
+export function waitingRows(database: Database, from: string): (...values: Value[]) => WaitingRow[] {
+  const statement = database.prepare(
+    `SELECT json_group_array(json_array(${WAITING})) AS found FROM (SELECT ${WAITING} FROM ${from})`,
+  )
+  return (...values) => JSON.parse(statement.get(...values)?.['found'] as string) as WaitingRow[]
+}
+
 /** One that may be claimed: nobody runs it, nobody has asked it to stop, and no other has to end before it. */
-export function toWaitingTask(row: Row, name: string, input: Value): SqliteTask {
+export function toWaitingTask(row: WaitingRow, name: string, input: Value): SqliteTask {
+  const [seq, , , id, priority, runAt, attempt, maxAttempts, createdAt, lane, key, progress, saved, extras] = row
+  const isPlain = key === null && progress === null && saved === null && extras === null
   return {
-    seq: row['seq'] as number,
-    id: row['id'] as string,
+    seq,
+    id,
     name,
     state: 'queued',
     input: parsed(input),
     output: undefined,
     error: undefined,
-    attempt: row['attempt'] as number,
-    maxAttempts: row['max_attempts'] as number,
-    priority: row['priority'] as number,
-    createdAt: row['created_at'] as number,
-    runAt: row['run_at'] as number,
+    attempt,
+    maxAttempts,
+    priority,
+    createdAt,
+    runAt,
     startedAt: 0,
     finishedAt: 0,
     worker: null,
-    lane: row['lane'] as number | null,
+    lane,
     blocked: 0,
-    extras: toExtras(row),
+    extras: isPlain ? undefined : toExtras({ key, progress, saved, extras }),
   }
 }
 

@@ -40,7 +40,7 @@ import type { ScheduleRecord } from '../schedule.js'
 import { andThen } from '../thenable.js'
 import { Checkpoints } from './checkpoint.js'
 import type { Database } from './driver.js'
-import { GroupCommit } from './group-commit.js'
+import { GroupCommit, Later } from './group-commit.js'
 import { comesBefore } from './lane-table.js'
 import { listPage } from './list.js'
 import { Neighbours } from './neighbours.js'
@@ -58,6 +58,9 @@ export interface SqliteSettings {
   /** ms */
   readonly lease: number
 }
+
+/** What a verdict has come to: its event, or undefined if it was refused. */
+type Verdict = Later<TaskEvent | SettledWithHold | undefined>
 
 export class SqliteStore implements Store<SqliteTask> {
   readonly name = 'sqlite'
@@ -112,7 +115,7 @@ export class SqliteStore implements Store<SqliteTask> {
       },
     )
     this.#schedules = new ScheduleTable(database, () => this.#table.feed.addSchedules())
-    this.#checkpoints = new Checkpoints(database)
+    this.#checkpoints = new Checkpoints(database, path)
     this.#group = new GroupCommit(database, path, random, {
       check: () => watch.check(),
       begun: () => this.#neighbours.begun(),
@@ -269,29 +272,34 @@ export class SqliteStore implements Store<SqliteTask> {
 
   settle(task: SqliteTask, outcome: Outcome, now: number): Promise<TaskEvent | SettledWithHold | undefined> {
     const insists = true
-    const { holds } = this.#table
     return this.#group.write(() => {
-      for (let known = task; ; ) {
-        const draft = draftOf(known)
-        const event = life.settle(draft, outcome, now)
-        const settled = this.#table.settle(draft, known)
-        const current = settled ? undefined : this.#table.bySeq(task.seq)
-        if (!settled && current !== undefined && isSameAttempt(current, task)) {
-          known = current // it was cancelled elsewhere
-          continue
-        }
-        // Under a new number this process may run it again already.
-        if (this.#running.get(task.seq) === task) {
-          // At once: the claim that is asked for with this verdict may be for a suspect, which runs beside no other one.
-          this.#running.delete(task.seq)
-          this.#group.undo(() => this.#running.set(task.seq, task))
-        }
-        if (!settled) return undefined
-        this.#group.after(() => Object.assign(task, draft))
-        if (holds.size === 0 && outcome.hold === undefined) return event
-        return holds.judge(event, draft, draft.seq, outcome)
-      }
+      const verdict: Verdict = new Later()
+      this.#judge(task, task, outcome, now, verdict)
+      return verdict
     }, insists)
+  }
+
+  /** @param known the task as it is in the file, as far as this process knows */
+  #judge(task: SqliteTask, known: SqliteTask, outcome: Outcome, now: number, verdict: Verdict): void {
+    const { holds } = this.#table
+    const draft = draftOf(known)
+    const event = life.settle(draft, outcome, now)
+    const isOfHolds = holds.size > 0 || outcome.hold !== undefined
+    this.#table.settle(draft, known, (isWritten) => {
+      const current = isWritten ? undefined : this.#table.bySeq(task.seq)
+      if (current !== undefined && isSameAttempt(current, task))
+        return this.#judge(task, current, outcome, now, verdict) // it was cancelled elsewhere
+      if (!isWritten) return
+      this.#group.after(() => Object.assign(task, draft))
+      verdict.answer = isOfHolds ? holds.judge(event, draft, draft.seq, outcome) : event
+    })
+    // Under a new number this process may run it again already.
+    if (this.#running.get(task.seq) === task) {
+      // At once: the claim that is asked for with this verdict may be for a suspect, which runs beside no other one.
+      this.#running.delete(task.seq)
+      this.#group.undo(() => this.#running.set(task.seq, task))
+    }
+    if (isOfHolds) this.#table.flush() // the claim may be of a name that this holds, or lets go
   }
 
   called(task: SqliteTask, now: number): Promise<void> {
@@ -334,6 +342,7 @@ export class SqliteStore implements Store<SqliteTask> {
 
   #read<Answer>(work: () => Answer): MaybePromise<Answer> {
     return this.#group.read(() => {
+      this.#table.flush()
       if (this.#table.refresh()) this.#neighbours.noticed()
       return work()
     })
@@ -463,6 +472,7 @@ export class SqliteStore implements Store<SqliteTask> {
   }
 
   #look(all: boolean, now: number): Outlook {
+    this.#table.flush()
     const { tally, holds, lanes } = this.#table
     const { queued, scheduled, running } = tally.total()
     const limited =
@@ -522,6 +532,7 @@ export class SqliteStore implements Store<SqliteTask> {
     left.catch(() => {}) // the lease will tell
     // libsql leaves the -wal where it is: without this the file alone would be no backup after a clean end.
     if (await this.#group.close()) this.#checkpoints.all()
+    this.#checkpoints.close()
     this.#database.close()
   }
 }

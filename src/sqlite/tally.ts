@@ -38,7 +38,8 @@ export class Tally {
     this.#version = database.prepare('PRAGMA data_version')
     this.#counts = database.prepare('SELECT name, state, n FROM counts WHERE n > 0')
     this.#add = database.prepare(
-      'INSERT INTO counts (name, state, n) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n',
+      `INSERT INTO counts (name, state, n) SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?) WHERE true
+       ON CONFLICT DO UPDATE SET n = n + excluded.n`,
     )
     this.#meta = database.prepare('SELECT key, value FROM meta')
     this.#suspects = database.prepare(
@@ -110,7 +111,10 @@ export class Tally {
 
   /** Writes what was counted, within the group's transaction. */
   write(): void {
-    for (const [at, n] of this.#added) if (n !== 0) this.#add.run(Math.floor(at / ALIKE), at % ALIKE, n)
+    if (this.#added.size === 0) return
+    const changed = [...this.#added].filter(([, n]) => n !== 0)
+    if (changed.length > 0)
+      this.#add.run(JSON.stringify(changed.map(([at, n]) => [Math.floor(at / ALIKE), at % ALIKE, n])))
     this.#added.clear()
   }
 

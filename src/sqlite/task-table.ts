@@ -11,20 +11,30 @@ import type { Database, Row, Statement, Value } from './driver.js'
 import { Families, type FamilyHost } from './families.js'
 import { Feed } from './feed.js'
 import { HoldTable } from './hold-table.js'
-import { type LaneSettings, LaneTable } from './lane-table.js'
+import { comesBefore, type LaneSettings, LaneTable, type Place } from './lane-table.js'
 import { Names } from './names.js'
-import { extrasText, type SqliteTask, stateNumber, text, toTask, toWaitingTask } from './rows.js'
+import { RowBatch } from './row-batch.js'
+import {
+  extrasText,
+  INPUT,
+  NAME,
+  SEQ,
+  type SqliteTask,
+  stateNumber,
+  text,
+  toTask,
+  toWaitingTask,
+  type WaitingRow,
+  waitingRows,
+} from './rows.js'
 import { Tally } from './tally.js'
 
 /** An input of more characters has a row of its own; in its place stands what is no JSON. */
 const LARGE = 1_000
 const APART = ''
-/** What there is to know of a task that waits. */
-const WAITING = 'seq, id, key, priority, run_at, attempt, max_attempts, created_at, input, progress, saved, extras'
 const NOBODY: readonly SqliteTask[] = []
 const QUEUED = 0
 const RUNNING = 2
-const SUCCEEDED = 3
 
 export class TaskTable {
   readonly names: Names
@@ -35,10 +45,13 @@ export class TaskTable {
   readonly families: Families
   /** Each statement by its text; those that run for each task are at hand, since the text costs as much as a column. */
   readonly #statement: (sql: string) => Statement
-  readonly #ready: Statement
-  readonly #insert: Statement
-  readonly #claim: Statement
-  readonly #succeed: Statement
+  readonly #ready: (name: number, limit: number) => WaitingRow[]
+  readonly #waiting: (seq: number) => WaitingRow[]
+  readonly #afterPlace: Statement
+  readonly #lastSeq: Statement
+  readonly #batch: RowBatch
+  /** The seq that was given last, by whomever; undefined: it is read when it is needed. */
+  #last: number | undefined
   /** Waiting tasks of a name, read ahead for the claims of one group; the best one last. */
   readonly #ahead: Map<number, SqliteTask[]> = new Map()
   /** Names of which no more wait than were read ahead. */
@@ -47,12 +60,17 @@ export class TaskTable {
   #claims = 0
   #claimsBefore = 1
 
-  constructor(database: Database, limits: LaneSettings, host: FamilyHost = { ended: () => {}, freed: () => {} }) {
+  constructor(bare: Database, limits: LaneSettings, host: FamilyHost = { ended: () => {}, freed: () => {} }) {
+    this.#batch = new RowBatch(bare)
+    const { database } = this.#batch
     this.names = new Names(database)
     this.tally = new Tally(database)
     this.feed = new Feed(database)
     this.holds = new HoldTable(database, this.names)
-    this.lanes = new LaneTable(database, this.names, limits, (seq) => this.#waitingTask(seq))
+    this.lanes = new LaneTable(database, this.names, limits, {
+      read: (seq) => this.#waitingTask(seq),
+      next: (lane, place) => this.#nextOfLane(lane, place),
+    })
     const prepared = new Map<string, Statement>()
     this.#statement = (sql) => {
       let statement = prepared.get(sql)
@@ -63,21 +81,18 @@ export class TaskTable {
       return statement
     }
     this.families = new Families(this.#statement, this, host)
-    this.#ready = database.prepare(
-      `SELECT ${WAITING}, lane FROM tasks INDEXED BY tasks_ready WHERE state = ${QUEUED} AND suspect = 0 AND lane IS NULL AND blocked = 0 AND name = ?
+    this.#waiting = waitingRows(bare, 'tasks WHERE seq = ?')
+    this.#ready = waitingRows(
+      bare,
+      `tasks INDEXED BY tasks_ready WHERE state = ${QUEUED} AND suspect = 0 AND lane IS NULL AND blocked = 0 AND name = ?
        ORDER BY priority DESC, run_at, seq LIMIT ?`,
     )
-    this.#insert = database.prepare(
-      `INSERT INTO tasks (id, name, key, state, priority, run_at, max_attempts, created_at, input, extras, lane, blocked)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    this.#afterPlace = bare.prepare(
+      `SELECT priority, run_at, seq FROM tasks INDEXED BY tasks_lane WHERE lane = ? AND state = ${QUEUED} AND suspect = 0
+         AND priority <= ? AND (priority < ? OR (run_at, seq) > (?, ?))
+       ORDER BY priority DESC, run_at, seq LIMIT 1`,
     )
-    this.#claim = database.prepare(
-      `UPDATE tasks SET state = ${RUNNING}, attempt = ?, started_at = ?, error = NULL, worker = ? WHERE seq = ?`,
-    )
-    this.#succeed = database.prepare(
-      `UPDATE tasks SET state = ${SUCCEEDED}, finished_at = ?, output = ?, worker = NULL
-       WHERE seq = ? AND state = ${RUNNING} AND worker = ? AND attempt = ? AND cancel_requested_at IS NULL`,
-    )
+    this.#lastSeq = database.prepare("SELECT seq FROM sqlite_sequence WHERE name = 'tasks'")
   }
 
   /** What is kept in memory, read again if another connection has written; says whether one has. */
@@ -88,6 +103,7 @@ export class TaskTable {
       this.lanes.forget()
     })
     if (!isNews) return false
+    this.#last = undefined
     this.lanes.refresh(this.tally.turn)
     this.families.refresh(this.tally.untold)
     return true
@@ -95,6 +111,7 @@ export class TaskTable {
 
   /** A transaction came to nothing, and what was kept in memory of it. */
   forget(): void {
+    this.#batch.forget()
     this.tally.forget()
     this.feed.forget()
     this.lanes.undo()
@@ -105,12 +122,18 @@ export class TaskTable {
 
   /** Writes what was counted, within the group's transaction. */
   beforeCommit(): void {
+    this.flush()
     this.tally.write()
     this.lanes.beforeCommit()
     this.families.beforeCommit()
     this.#forgetAhead()
     this.#claimsBefore = Math.max(1, this.#claims)
     this.#claims = 0
+  }
+
+  /** Writes what was gathered; what of it is refused is told. */
+  flush(): void {
+    this.#batch.flush()
   }
 
   // Reading.
@@ -121,8 +144,20 @@ export class TaskTable {
 
   /** One that is queued, and no suspect. */
   #waitingTask(seq: number): SqliteTask | undefined {
-    const row = this.#statement(`SELECT ${WAITING}, name, lane FROM tasks WHERE seq = ?`).get(seq)
-    return row && toWaitingTask(row, this.names.name(row['name'] as number), this.#input(row))
+    this.#batch.flushNew()
+    const [row] = this.#waiting(seq)
+    return row && this.#waitingTaskOf(row)
+  }
+
+  /** The task that comes after this place in its lane; what stands before may have been claimed in this group. */
+  #nextOfLane(lane: number, { priority, runAt, seq }: Place): Place | undefined {
+    this.#batch.flushNew()
+    const row = this.#afterPlace.get(lane, priority, priority, runAt, seq)
+    return row && { priority: row['priority'] as number, runAt: row['run_at'] as number, seq: row['seq'] as number }
+  }
+
+  #waitingTaskOf(row: WaitingRow): SqliteTask {
+    return toWaitingTask(row, this.names.name(row[NAME]), this.#input(row[SEQ], row[INPUT]))
   }
 
   byId(id: string): SqliteTask | undefined {
@@ -139,7 +174,7 @@ export class TaskTable {
   best(name: string, suspect: boolean): SqliteTask | undefined {
     const number = this.names.number(name)
     if (number === undefined || this.tally.of(number, 'queued') === 0) return undefined
-    if (!suspect) return this.#nextReady(number, name)
+    if (!suspect) return this.#nextReady(number)
     const row = this.#statement(
       `SELECT * FROM tasks INDEXED BY tasks_suspect WHERE state = ${QUEUED} AND suspect = 1 AND name = ?
        ORDER BY priority DESC, run_at, seq LIMIT 1`,
@@ -147,14 +182,23 @@ export class TaskTable {
     return this.#task(row)
   }
 
-  #nextReady(number: number, name: string): SqliteTask | undefined {
+  #nextReady(number: number): SqliteTask | undefined {
     const next = this.#ahead.get(number)?.at(-1)
     if (next !== undefined || this.#allRead.has(number)) return next
-    const rows = this.#ready.all(number, this.#claimsBefore)
-    const read = rows.map((row) => toWaitingTask(row, name, this.#input(row))).reverse()
+    this.#batch.flushWaiting()
+    const limit = Math.max(this.#claimsBefore, this.#claims)
+    const read = this.#ready(number, limit).map((row) => this.#waitingTaskOf(row))
+    read.sort((a, b) => (comesBefore(a, b) ? 1 : -1))
     this.#ahead.set(number, read)
-    if (read.length < this.#claimsBefore) this.#allRead.add(number)
+    if (read.length < limit) this.#allRead.add(number)
     return read.at(-1)
+  }
+
+  /** One more waits: what was read ahead is the best still, unless it comes before that. */
+  #cameReady(number: number, task: SqliteTask): void {
+    const last = this.#ahead.get(number)?.[0]
+    if (last === undefined || comesBefore(task, last)) this.#ahead.delete(number)
+    this.#allRead.delete(number)
   }
 
   #forgetAhead(): void {
@@ -234,23 +278,8 @@ export class TaskTable {
     const unfinished = parents.length === 0 ? NOBODY : parents.filter((parent) => !hasEnded(parent.state))
     const waits = state === 'queued' && unfinished.length === 0
     const lane = waits && isLimited(extras) ? this.lanes.join(number, extras as TaskExtras) : null
-    const seq = this.#insert.run(
-      id,
-      number,
-      extras?.key ?? null,
-      stateNumber(state),
-      priority,
-      runAt,
-      maxAttempts,
-      now,
-      large ? APART : input,
-      extrasText(extras),
-      lane,
-      unfinished.length,
-    ).inserted
-    if (large) this.#statement('INSERT INTO inputs (seq, input) VALUES (?, ?)').run(seq, input)
     const task: SqliteTask = {
-      seq,
+      seq: this.#nextSeq(),
       id,
       name,
       state,
@@ -269,6 +298,9 @@ export class TaskTable {
       blocked: unfinished.length,
       extras,
     }
+    const { seq } = task
+    this.#batch.insert({ task, name: number, input: large ? APART : input, extras: extrasText(extras) })
+    if (large) this.#statement('INSERT INTO inputs (seq, input) VALUES (?, ?)').run(seq, input)
     if (lane !== null) this.lanes.came(lane, task)
     this.families.follow(task, unfinished)
     for (const tag of extras?.tags ?? [])
@@ -278,13 +310,18 @@ export class TaskTable {
         stateNumber(state),
         seq,
       )
-    this.#forgetAhead()
+    if (this.#ahead.size > 0) this.#cameReady(number, task)
     this.tally.count(number, state, 1)
     this.feed.add(id)
     if (state === 'scheduled') this.tally.schedules(runAt)
     const failed = parents.find((parent) => hasEnded(parent.state) && afterEnd(parent, task) === 'is cancelled')
     if (failed !== undefined) this.families.cancelAfter(failed, { ...task, extras: { ...extras } }, now)
     return task
+  }
+
+  #nextSeq(): number {
+    this.#last ??= (this.#lastSeq.get()?.['seq'] ?? 0) as number
+    return ++this.#last
   }
 
   /** It was revived: it comes after those that have not ended. */
@@ -296,7 +333,7 @@ export class TaskTable {
 
   /** A worker takes it. */
   claim(task: SqliteTask): void {
-    this.#claim.run(task.attempt, task.startedAt, task.worker, task.seq)
+    this.#batch.claim(task)
     this.#claims++
     const ahead = this.#ahead.get(this.names.number(task.name) as number)
     if (ahead?.at(-1) === task) ahead.pop()
@@ -305,26 +342,44 @@ export class TaskTable {
   }
 
   /**
-   * Writes what became of an attempt, provided that it is still this worker's and that no cancel has come in between.
+   * Writes what became of an attempt, provided that it is still this worker's and that no cancel has come in between; tells
+   * whether it was, within the transaction.
    *
    * @param before the task as this worker knew it
    */
-  settle(task: SqliteTask, before: SqliteTask): boolean {
-    const ran = before.lane
+  settle(task: SqliteTask, before: SqliteTask, told: (isWritten: boolean) => void): void {
+    if (!isPlainSuccess(task, before)) return told(this.#settleNow(task, before))
+    const output = text(task.output)
+    this.#batch.succeed({
+      task,
+      before,
+      output,
+      told: (isWritten) => {
+        if (isWritten) this.#settled(task, before)
+        told(isWritten)
+      },
+    })
+    // What may let others go is written at once: who asks next may be one of them.
+    if (before.lane !== null || this.families.hasAny) this.#batch.flushEnded()
+  }
+
+  #settleNow(task: SqliteTask, before: SqliteTask): boolean {
     this.#join(task)
-    const changes = isPlainSuccess(task, before)
-      ? this.#succeed.run(task.finishedAt, text(task.output), task.seq, before.worker, before.attempt).changes
-      : this.#settle(task, before)
-    if (changes === 0) return false
+    if (this.#settle(task, before) === 0) return false
     if (task.state === 'queued') {
       this.#forgetAhead()
       if (task.lane !== null) this.lanes.came(task.lane, task) // first, or a lane of which nothing else waits would go
     }
+    this.#settled(task, before)
+    return true
+  }
+
+  /** Its verdict is written. */
+  #settled(task: SqliteTask, { lane }: SqliteTask): void {
     // After it has come back: a lane where nothing waits goes with the last that runs there.
-    if (ran !== null) this.lanes.ends({ ...task, lane: ran })
+    if (lane !== null) this.lanes.ends({ ...task, lane })
     this.#moved(task, 'running')
     if (hasEnded(task.state)) this.families.ended(task)
-    return true
   }
 
   #settle(task: SqliteTask, before: SqliteTask): number {
@@ -478,12 +533,13 @@ export class TaskTable {
 
   #task(row: Row | undefined): SqliteTask | undefined {
     if (row === undefined) return undefined
-    return toTask(row, this.names.name(row['name'] as number), this.#input(row))
+    const input = this.#input(row['seq'] as number, row['input'] as Value)
+    return toTask(row, this.names.name(row['name'] as number), input)
   }
 
-  #input(row: Row): Value {
-    if (row['input'] !== APART) return row['input'] as Value
-    return this.#statement('SELECT input FROM inputs WHERE seq = ?').get(row['seq'] as number)?.['input'] ?? null
+  #input(seq: number, input: Value): Value {
+    if (input !== APART) return input
+    return this.#statement('SELECT input FROM inputs WHERE seq = ?').get(seq)?.['input'] ?? null
   }
 }
 

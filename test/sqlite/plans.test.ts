@@ -216,6 +216,9 @@ describe('each statement of the engine', () => {
               'meta',
               'sqlite_master',
               'CONSTANT',
+              'sqlite_sequence', // a row for each table that counts
+              'json_each',
+              'own', // what json_each gives
             ].includes(scanned[1] as string)
             const first = scanned[2] !== undefined && /LIMIT 1\b/.test(sql)
             assert.ok(few || first, `${sql}: ${plan.join('; ')}`)
