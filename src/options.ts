@@ -84,7 +84,7 @@ export interface RunnerOptions<Tasks extends TaskMap> {
   readonly logger?: Logger
   /** For tests. @default the system's */
   readonly clock?: Clock
-  /** Numbers in [0, 1), for tests: jitter and ids come from it. @default Math.random, and ids of 128 random bits */
+  /** Numbers in [0, 1), for tests: jitter and ids come from it. @default Math.random, and ids with 84 random bits */
   readonly random?: () => number
 }
 

@@ -57,6 +57,9 @@ const NOTHING: ParsedOptions = {
   extras: undefined,
 }
 
+/** A task that is to be numbered: as it is stored, and not before. */
+type Unnumbered = NewTask & { id: string; order: number }
+
 export class Submission {
   readonly #options: FilledOptions
   readonly #rules: Rule<ParsedOptions>
@@ -77,6 +80,12 @@ export class Submission {
    * @throws {UnknownTaskError} {InvalidInputError}
    */
   make(name: string, input: unknown, options: SubmitOptions | undefined): NewTask | Promise<NewTask> {
+    const task = this.#prepare(name, input, options)
+    return task instanceof Promise ? task.then((each) => this.#number(each)) : this.#number(task)
+  }
+
+  /** All but its number. */
+  #prepare(name: string, input: unknown, options: SubmitOptions | undefined): Unnumbered | Promise<Unnumbered> {
     const work = this.#find(name)
     const parsed = options === undefined ? NOTHING : read('bad submit options', options, this.#rules)
     const taken = this.#take(name, input)
@@ -120,7 +129,7 @@ export class Submission {
     const made = Array.from(inputs, (input, index) => {
       try {
         const own = typeof options === 'function' ? options(input as never, index) : options
-        const task = this.make(name, input, own)
+        const task = this.#prepare(name, input, own)
         return task instanceof Promise ? task.catch((error: unknown) => refused(error, index)) : task
       } catch (error) {
         return refused(error, index)
@@ -128,7 +137,14 @@ export class Submission {
     })
     const tasks = await Promise.all(made)
     if (issues.length > 0) throw new InvalidInputError(`the inputs of ${name}`, issues)
-    return tasks as NewTask[]
+    // In the order of the inputs, whichever of them took longest to check.
+    return (tasks as Unnumbered[]).map((task) => this.#number(task))
+  }
+
+  #number(task: Unnumbered): NewTask {
+    task.order = ++this.#order
+    if (task.idIsNew) task.id = this.#newId(task.order)
+    return task
   }
 
   #take(name: string, input: unknown): Json | undefined {
@@ -138,7 +154,7 @@ export class Submission {
     throw new InvalidInputError(`the input of ${name}`, taken.issues)
   }
 
-  #complete(name: string, work: Work, input: Json | undefined, options: ParsedOptions): NewTask {
+  #complete(name: string, work: Work, input: Json | undefined, options: ParsedOptions): Unnumbered {
     const context = this.#options.context === undefined ? undefined : this.#capture()
     const { limits } = work.definition
     let { extras } = options
@@ -148,10 +164,9 @@ export class Submission {
       extras = { ...extras, ...found }
       if (found.requires === undefined) delete extras.requires
     }
-    const order = ++this.#order
     return {
-      id: options.id ?? this.#newId(order),
-      order,
+      id: options.id ?? '',
+      order: 0,
       idIsNew: options.id === undefined,
       name,
       input,

@@ -8,8 +8,10 @@ import type { SmtpStage } from './verdict.js'
 
 /** What is read of an entry of the log. */
 interface Entry {
-  /** What it is about: `client` and `server` are the lines of the dialogue, `message` the final dot. */
+  /** What it is about: `client` and `server` are the lines of the dialogue, `message` the message or its end. */
   readonly tnx?: string
+  /** Of a message, when its final dot has been sent; with `debug` its parts are told before, without it. */
+  readonly outByteCount?: unknown
   /** Which connection. */
   readonly sid?: string
   /** Of `network`, whatever its value: a connection was established. */
@@ -169,6 +171,7 @@ export class Dialogue {
     if (tnx === 'client') this.#sent(String(text))
     else if (tnx === 'server') this.#received(String(text))
     else if (tnx === 'message') {
+      if (entry.outByteCount === undefined) return
       this.#dot = true
       this.#pending.push({ stage: 'end' })
     } else if (typeof text === 'string' && (text === 'Connection closed' || text.startsWith('Closing connection')))

@@ -22,8 +22,8 @@ export interface Source {
   destroy(error?: Error): unknown
 }
 
-/** Characters of contents. Whole, a larger message would be in memory several times, and hold up the event loop. */
-const MOST = 65_536
+/** Bytes of contents. Whole, a larger message would be in memory several times, and hold up the event loop. */
+const MOST = 16_384
 
 const ENCODED: readonly unknown[] = ['base64', 'quoted-printable']
 
@@ -64,7 +64,7 @@ function sizeOfContent(node: MimeNode): number {
   const { content = '' } = node
   const isReady =
     typeof content === 'string' || (content instanceof Buffer && ENCODED.includes(node.getTransferEncoding()))
-  return isReady ? content.length : Number.POSITIVE_INFINITY
+  return isReady ? Buffer.byteLength(content) : Number.POSITIVE_INFINITY
 }
 
 function write(node: MimeNode, encoders: Encoders): string {

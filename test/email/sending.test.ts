@@ -52,6 +52,21 @@ describe('a message', () => {
     expect(mail.messageId).toBe(result.messageId)
   })
 
+  it('goes out after others on the same connection, also where Nodemailer logs all that it sends', async () => {
+    const server = await smtpServer()
+    const logged: string[] = []
+    const log = (_: unknown, text: string): void => void logged.push(text)
+    const logger = { trace: log, debug: log, info: log, warn: log, error: log, fatal: log }
+    const transport = { url: server.url, debug: true, logger: logger as never }
+    const runner = mailRunner({ transport, concurrency: 1, retry: { attempts: 1 } })
+    const large = { ...HELLO, text: 'It is a long text.\n'.repeat(20_000) }
+    for (const mail of [HELLO, large, HELLO, large, HELLO]) {
+      expect(await (await runner.submit('email', mail)).result()).toMatchObject({ complete: true })
+    }
+    expect(logged.some((text) => text.includes(HELLO.subject))).toBe(true)
+    expect(server.deliveries).toHaveLength(5)
+  })
+
   it('goes out after one that was called off, by the same connection of the task', async () => {
     let reached = (): void => {}
     const asked = new Promise<void>((resolve) => {

@@ -70,6 +70,23 @@ export const schemas: Topic = topic('schemas', {
     assert.equal((await runner.submitMany('work', ['a', 'b'])).length, 2)
   },
 
+  'submitMany over an asynchronous schema stores the inputs in their order, whichever takes longest to check': async (
+    t,
+  ) => {
+    const slow = schema(async (value) => {
+      for (let turn = value as number; turn < 3; turn++) await Promise.resolve()
+      return { value }
+    })
+    const work = t.handler()
+    const runner = await t.runner({ tasks: { work: defineTask({ input: slow, run: work.run }) }, work: false })
+    await runner.submitMany('work', [0, 1, 2, 3])
+    const { tasks } = await runner.list()
+    assert.deepEqual(
+      tasks.map(({ input }) => input),
+      [3, 2, 1, 0],
+    )
+  },
+
   'submitMany over an asynchronous schema tells every wrong input by its index': async (t) => {
     const slow = schema(async (value) =>
       typeof value === 'string' ? { value } : { issues: [{ message: 'no string', path: ['x'] }] },
