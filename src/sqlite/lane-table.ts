@@ -648,6 +648,13 @@ export class LaneTable {
     return this.#limits.get(name)?.rate?.interval
   }
 
+  /** One of it is about to be queued again: what is used is counted while its row still says that it runs. */
+  count(id: number): void {
+    const { name, slot, rate } = this.#lane(id)
+    if (slot !== null) this.#usedOf(name, 'slot', slot)
+    if (rate !== null) this.#usedOf(name, 'rate', rate)
+  }
+
   /** It runs no more; its row is written. @param unknownSince whether its handler was called is not known; epoch ms */
   ends(task: SqliteTask, unknownSince?: number): void {
     const { seq, attempt, extras } = task

@@ -365,6 +365,7 @@ export class TaskTable {
 
   #settleNow(task: SqliteTask, before: SqliteTask): boolean {
     this.#join(task)
+    if (before.lane !== null && task.state === 'queued') this.lanes.count(before.lane)
     if (this.#settle(task, before) === 0) return false
     if (task.state === 'queued') {
       this.#forgetAhead()
@@ -414,6 +415,7 @@ export class TaskTable {
     if (hasEnded(from) && extras?.after !== undefined) this.#followAgain(task, extras.after)
     if (left !== null && from === 'queued') this.lanes.left(left, task)
     this.#join(task)
+    if (left !== null && from === 'running' && task.state === 'queued') this.lanes.count(left)
     this.#forgetAhead()
     if (isSuspect(task)) this.tally.suspects = true
     this.#statement(
