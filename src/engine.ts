@@ -208,7 +208,7 @@ export type Verdict =
 /** A task as the runner submits it: validated, copied, complete. */
 export interface NewTask {
   readonly id: string
-  /** Rises with each submission of the runner, and is no other's. */
+  /** Rises with each submission of the runner. */
   readonly order: number
   /** The id was made for this task, of its order (ids.ts), and not given by the caller: no other task has it. */
   readonly idIsNew: boolean

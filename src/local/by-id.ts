@@ -21,17 +21,23 @@ export class ById<Item extends Submitted> {
   /** The number that the id of order 0 would have. */
   #origin: number | undefined
 
-  /** @param isNew its id was made of its order, and nothing is there under it */
+  /** One of which neither id nor order is there. @param isNew its id was made for it */
   add(item: Item, isNew: boolean): void {
     this.#all.put(item.order, item)
-    if (!isNew) this.#chosen.set(item.id, item)
-    else this.#origin ??= distance(item.order, numberIn(item.id) ?? 0)
+    const number = isNew ? numberIn(item.id) : undefined
+    if (number !== undefined) this.#origin ??= distance(item.order, number)
+    // Of several runners that share a store only one has ids that tell the order.
+    if (number === undefined || this.#orderOf(number) !== item.order) this.#chosen.set(item.id, item)
+  }
+
+  #orderOf(number: number): number {
+    return distance(this.#origin ?? 0, number)
   }
 
   get(id: string): Item | undefined {
     const number = numberIn(id)
     if (this.#origin !== undefined && number !== undefined) {
-      const item = this.#all.get(distance(this.#origin, number))
+      const item = this.#all.get(this.#orderOf(number))
       if (item?.id === id) return item
     }
     return this.#chosen.size === 0 ? undefined : this.#chosen.get(id)

@@ -78,11 +78,11 @@ class MemoryTask implements StoredTask, Waiting<MemoryTask>, Laned<MemoryTask> {
   /** Where it stands, if it is under limits. */
   lane: Lane<MemoryTask> | undefined = undefined
 
-  constructor(from: NewTask, runAt: number, now: number, times: Times) {
+  constructor(from: NewTask, runAt: number, now: number, order: number, times: Times) {
     this.id = from.id
     this.name = from.name
     this.input = from.input
-    this.order = from.order
+    this.order = order
     this.state = life.bornAs(runAt, now)
     this.maxAttempts = from.maxAttempts
     this.priority = from.priority
@@ -157,6 +157,8 @@ export class MemoryStore implements Store<MemoryTask> {
     ({ task, attempt }) => task.state === 'running' && task.attempt === attempt,
   )
   readonly #schedules: Map<string, ScheduleRecord> = new Map()
+  /** Of the task that was stored last. */
+  #order = 0
   #paused = false
   #maxPending = Number.POSITIVE_INFINITY
 
@@ -194,7 +196,8 @@ export class MemoryStore implements Store<MemoryTask> {
     const existing = from.idIsNew && from.extras === undefined ? undefined : this.#existing(from)
     if (existing !== undefined) return { id: existing.id, deduplicated: true, task: existing }
     this.#checkRoom(1)
-    const task = new MemoryTask(from, life.dueAt(from, now), now, this.#times)
+    this.#order = Math.max(this.#order + 1, from.order)
+    const task = new MemoryTask(from, life.dueAt(from, now), now, this.#order, this.#times)
     this.#tasks.add(task, from.idIsNew)
     const key = from.extras?.key
     if (key !== undefined) {
