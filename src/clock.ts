@@ -117,7 +117,7 @@ export class Turn {
    * Undefined while this turn is young, otherwise a promise of the next turn. To look at the clock costs as much as a small
    * task's bookkeeping: where the time that the caller has read anyway is the same as before, hardly any has passed.
    *
-   * @param now epoch ms, by any clock
+   * @param now ms, by any clock
    */
   spent(now: number): Promise<void> | undefined {
     if (this.#next !== undefined) return this.#next
