@@ -82,6 +82,8 @@ export class SqliteStore implements Store<SqliteTask> {
   #names: readonly string[] = []
   /** What this process runs, by seq. */
   readonly #running: Map<number, SqliteTask> = new Map()
+  /** How many ended with others, and are told so on the next turn. */
+  #telling = 0
   #neighbours!: Neighbours
 
   constructor(settings: SqliteSettings) {
@@ -109,7 +111,13 @@ export class SqliteStore implements Store<SqliteTask> {
       {
         ended: (task) => {
           const record = toRecord(task)
-          this.#group.after(() => nextTurn(() => host.recovered('cancelled', record))) // after what brought it about
+          this.#telling++
+          const told = (): void => {
+            this.#telling--
+            host.recovered('cancelled', record)
+          }
+          this.#group.after(() => nextTurn(told)) // after what brought it about
+          this.#group.undo(() => this.#telling--)
         },
         freed: () => this.#group.after(() => host.changed([])),
       },
@@ -486,7 +494,7 @@ export class SqliteStore implements Store<SqliteTask> {
       more: !all,
       ready: tally.paused || !all ? 0 : ready,
       nextDue: all ? nextDue : undefined,
-      idle: all && queued + scheduled + running === 0, // the end of what ended just now is still to be heard of
+      idle: all && queued + scheduled + running + this.#telling === 0,
     }
   }
 
