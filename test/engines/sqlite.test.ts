@@ -1,12 +1,12 @@
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { sqlite } from 'background-runner/sqlite'
 import { engineConformance, storeConformance } from 'background-runner/testing'
 import { afterAll, describe, it } from 'vitest'
 import { SqliteStore } from '../../src/sqlite/sqlite-store.js'
+import { folderForMany } from '../support/folder.js'
 
-const folder = mkdtempSync(join(tmpdir(), 'background-runner-'))
+const folder = folderForMany()
 afterAll(() => rmSync(folder, { recursive: true }))
 
 const path = (storage: string): string => join(folder, `${storage}.db`)

@@ -86,6 +86,23 @@ export function parameters<Of = [History]>(part: number, runs: number): fc.Param
   return { numRuns: runs, endOnFailure: process.env['SHRINK'] === undefined, seed: (SEED + part) | 0 }
 }
 
+/**
+ * On a slow machine fewer histories are lived, of those that nobody asked for by number: no run of all tests has ever to be
+ * ended for them.
+ */
+export function patiently<Of extends unknown[]>(
+  live: (...history: Of) => Promise<void>,
+): (...history: Of) => Promise<void> {
+  const until = isAsked ? Number.POSITIVE_INFINITY : performance.now() + PATIENCE
+  return async (...history) => {
+    if (performance.now() < until) await live(...history)
+  }
+}
+
+/** ms */
+const PATIENCE = 25_000
+const isAsked = process.env['SEED'] !== undefined || process.env['RUNS'] !== undefined
+
 /** ms for one test; none while a history is made short. */
 export const TIMEOUT: number = process.env['SHRINK'] === undefined ? 300_000 : 0
 

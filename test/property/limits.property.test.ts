@@ -2,8 +2,7 @@
  * Histories of tasks under limits, side by side with the reference scheduler: the same tasks run at every instant, and they
  * were started in the same order. So no limit is exceeded, nothing waits for which there is room, and all of it ends.
  */
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { BackgroundRunner, defineTask, type Engine, memory } from 'background-runner'
 import { sqlite } from 'background-runner/sqlite'
@@ -11,7 +10,8 @@ import fc from 'fast-check'
 import { afterAll, describe, expect, it } from 'vitest'
 import { turns } from '../../src/testing/real-time.js'
 import { DAWN, VirtualClock } from '../../src/testing/virtual-clock.js'
-import { TIMEOUT } from './history.js'
+import { folderForMany } from '../support/folder.js'
+import { patiently, TIMEOUT } from './history.js'
 import { type Rules, Scheduler, type Waiting } from './limits-model.js'
 
 const CI = process.env['CI'] === 'true'
@@ -19,7 +19,7 @@ const RUNS = Number(process.env['RUNS'] ?? (CI ? 1_000 : 200))
 const SEED = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31))
 console.log(`property seed: SEED=${SEED}`)
 
-const folder = mkdtempSync(join(tmpdir(), 'background-runner-'))
+const folder = folderForMany()
 afterAll(() => rmSync(folder, { recursive: true }))
 let files = 0
 
@@ -301,7 +301,7 @@ describe.each(ENGINES)('histories under limits, on %s', (_name, create, numRuns)
       fc.asyncProperty(
         fc.array(step, { maxLength: 40, size: 'max' }),
         fc.integer({ min: 1, max: 6 }),
-        (steps, concurrency) => new World(create(), concurrency).live(steps),
+        patiently((steps, concurrency) => new World(create(), concurrency).live(steps)),
       ),
       { numRuns, seed: SEED, endOnFailure: process.env['SHRINK'] === undefined },
     )

@@ -3,8 +3,7 @@
  * the seconds: each occurrence fires once, or is passed over, whoever comes, goes and changes what.
  */
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { BackgroundRunner, defineTask, type ScheduleRecord } from 'background-runner'
 import { sqlite } from 'background-runner/sqlite'
@@ -13,7 +12,8 @@ import { afterAll, it, vi } from 'vitest'
 import type { Database, Open } from '../../src/sqlite/driver.js'
 import { turns } from '../../src/testing/real-time.js'
 import { DAWN, VirtualClock } from '../../src/testing/virtual-clock.js'
-import { parameters, TIMEOUT } from './history.js'
+import { folderForMany } from '../support/folder.js'
+import { parameters, patiently, TIMEOUT } from './history.js'
 
 const RUNS = Number(process.env['RUNS'] ?? (process.env['CI'] === 'true' ? 1_000 : 200))
 const PROCESSES = 3
@@ -271,13 +271,16 @@ async function take(step: Step, model: Model, reality: Reality): Promise<void> {
   }
 }
 
-const folder = mkdtempSync(join(tmpdir(), 'background-runner-'))
+const folder = folderForMany()
 afterAll(() => rmSync(folder, { recursive: true }))
 let files = 0
 
 it('random histories of schedules in several processes agree with the model', { timeout: TIMEOUT }, async () => {
   await fc.assert(
-    fc.asyncProperty(steps, (history) => live(history, join(folder, `${files++}.db`))),
+    fc.asyncProperty(
+      steps,
+      patiently((history) => live(history, join(folder, `${files++}.db`))),
+    ),
     parameters(1, RUNS),
   )
 })

@@ -1,13 +1,13 @@
 /** The same histories over sqlite, and in between its process dies: what was acknowledged is there, and nothing else. */
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { sqlite } from 'background-runner/sqlite'
 import fc from 'fast-check'
 import { afterAll, describe, it, vi } from 'vitest'
 import type { Database, Open } from '../../src/sqlite/driver.js'
 import { turns } from '../../src/testing/real-time.js'
-import { histories, parameters, TIMEOUT } from './history.js'
+import { folderForMany } from '../support/folder.js'
+import { histories, parameters, patiently, TIMEOUT } from './history.js'
 import { type Home, live } from './world.js'
 
 const RUNS = Number(process.env['RUNS'] ?? (process.env['CI'] === 'true' ? 1_000 : 100)) / 4
@@ -53,7 +53,7 @@ vi.mock('../../src/sqlite/driver.js', async (original) => {
 const { loadDriver } = await vi.importActual<typeof import('../../src/sqlite/driver.js')>('../../src/sqlite/driver.js')
 const openDatabase = await loadDriver()
 
-const folder = mkdtempSync(join(tmpdir(), 'background-runner-'))
+const folder = folderForMany()
 afterAll(() => rmSync(folder, { recursive: true }))
 let files = 0
 
@@ -82,7 +82,10 @@ describe('random histories with deaths agree with the reference model', () => {
   for (const part of PARTS) {
     it(`in every state, attempt, slot and event (part ${part} of ${PARTS.length})`, { timeout: TIMEOUT }, async () => {
       await fc.assert(
-        fc.asyncProperty(histories(true), (history) => live(history, newHome())),
+        fc.asyncProperty(
+          histories(true),
+          patiently((history) => live(history, newHome())),
+        ),
         parameters(part, RUNS),
       )
     })

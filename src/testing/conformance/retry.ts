@@ -41,6 +41,9 @@ async function failing(t: World, error: unknown, retry: RetryPolicy): Promise<[B
   return [runner, await runner.submit('work')]
 }
 
+/** Its multiples, without their integers, spread evenly from 0 to 1, however many of them there are. */
+const GOLDEN = (Math.sqrt(5) - 1) / 2
+
 export const retry: Topic = topic('retry', {
   'exponential: each delay is factor times the one before, up to max': async (t) => {
     const backoff = { type: 'exponential', delay: '1s', factor: 3, max: '20s', jitter: false } as const
@@ -69,9 +72,9 @@ export const retry: Topic = topic('retry', {
   'full jitter spreads from 0 to the whole delay': async (t) => {
     let next = 0
     const backoff = { type: 'fixed', delay: 10_000, jitter: true } as const
-    const { delays: seen } = await delays(t, { attempts: 200, backoff }, () => {
-      next = (next * 1_103_515_245 + 12_345) % 2_147_483_648
-      return next / 2_147_483_648
+    const { delays: seen } = await delays(t, { attempts: 50, backoff }, () => {
+      next = (next + GOLDEN) % 1
+      return next
     })
     assert.ok(
       seen.every((delay) => delay >= 0 && delay <= 10_000),
