@@ -222,6 +222,8 @@ export class BullStore implements Store<BullTask> {
     })) as [number, number | '', number, number, number, number?]
     if (busy === 3 || followed === 1 || this.#world.running.size > 0) this.#locks.beats()
     if (telling > 0) void this.#followers.tell()
+    // What a submit has brought may have ended before the submit is answered.
+    if (busy === 0 && this.#world.asked.size > 0) await Promise.allSettled(this.#world.asked)
     const isIdle = busy === 0 && telling === 0 && !this.#followers.isTelling
     this.#world.idleAt = isIdle ? brought : -1
     const { declinedUntil } = this.#attempts

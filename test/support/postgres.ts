@@ -5,9 +5,6 @@
 import { Client } from 'pg'
 import { describe } from 'vitest'
 
-/** A commit waits for no disk: that of a test machine may be slow, and what is committed survives all but the server's own end. */
-const UNHURRIED = '-c synchronous_commit=off'
-
 export interface TestPostgres {
   readonly url: string
   /** Of this run alone. */
@@ -26,7 +23,7 @@ export function isPostgresAsked(): boolean {
 /** @throws under `CI=true` there has to be one, and one that `POSTGRES_URL` names has to answer */
 export async function testPostgres(): Promise<TestPostgres> {
   const named = process.env['POSTGRES_URL']
-  const url = named ?? `postgres://postgres@127.0.0.1:5432/postgres?options=${encodeURIComponent(UNHURRIED)}`
+  const url = named ?? 'postgres://postgres@127.0.0.1:5432/postgres'
   const schema = `br_test_${process.pid}`
   try {
     await query(url, 'SELECT 1')
