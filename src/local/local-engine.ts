@@ -292,12 +292,15 @@ class LocalEngine<Task extends StoredTask> implements Engine, RunHost<Task> {
 
   #lookNow: () => void = () => {
     this.#looking = false
-    if (this.#open) void this.#guard(() => andThen(this.#store.outlook(this.#clock.now()), this.#act))
+    if (!this.#open) return
+    const now = this.#clock.now()
+    void this.#guard(() => andThen(this.#store.outlook(now), (outlook) => this.#act(outlook, now)))
   }
 
-  #act: (outlook: Outlook) => void = ({ ready, nextDue, idle, more }) => {
+  /** @param then epoch ms at which the store was asked */
+  #act({ ready, nextDue, idle, more }: Outlook, then: number): void {
     this.#setBusy(!idle)
-    if (more) this.#look()
+    if (more || this.#clock.now() < then) this.#look() // the clock was set back: another time may be next
     if (!this.#working) return
     this.#issueTickets(ready)
     this.#wakeAt(nextDue)
