@@ -2,29 +2,26 @@
  * Whose turn it is among tasks under limits, in the file: the rules of local/memory-lanes.ts, for all processes together.
  *
  * A row of `lanes` has its first task, when it went last, and the gate that it is parked at. What runs is counted by the
- * rows of the tasks themselves, so that nothing has to be tidied up when a process dies; a window has its rows in `calls`.
+ * rows of the tasks themselves, so that nothing has to be tidied up when a process dies; what a window counts is in calls.ts.
  * That a lane is parked is a hint, which saves looking at it: one that is let out too often is parked again.
  *
  * Everything that writes is called within a group's transaction. What is kept in memory is read again when another
  * connection has written.
  */
-import type { Clock } from '../clock.js'
 import type { EngineSettings } from '../engine.js'
 import { MOST_IDS, type Reason } from '../explanation.js'
 import { getOrMake } from '../local/get-or-make.js'
 import type { TaskExtras } from '../record.js'
+import { Calls, type Window } from './calls.js'
 import type { Database, Row, Statement, Value } from './driver.js'
 import type { Names } from './names.js'
+import { Resources } from './resources.js'
 import type { SqliteTask } from './rows.js'
 
-/** Until a handler is called it counts. */
-const NOT_YET = Number.MAX_SAFE_INTEGER
 /** No more lanes are counted to find out how many tasks may go. */
 const ENOUGH = 100
 /** So many lanes are parked in one go: more would hold the event loop. */
 const STEP = 100
-/** Sums of decimal fractions are not exact. */
-const EXACT = 1e-9
 
 export type LaneSettings = Pick<EngineSettings, 'limits' | 'resources' | 'clock'>
 
@@ -58,7 +55,8 @@ export interface WaitingTasks {
 export class LaneTable {
   readonly #names: Names
   readonly #limits: EngineSettings['limits']
-  readonly #resources: ReadonlyMap<string, number>
+  readonly #resources: Resources
+  readonly #calls: Calls
   readonly #waiting: WaitingTasks
   readonly #sql: (text: string) => Statement
   // What was read since another connection last wrote.
@@ -69,35 +67,27 @@ export class LaneTable {
   readonly #lines: Map<number, Set<string>> = new Map()
   /** How much of each gate is used. */
   readonly #used: Map<string, number> = new Map()
-  /** How much of each resource is taken. */
-  #taken: Map<string, number> | undefined
   readonly #isParked: { slot: boolean | undefined; rate: boolean | undefined } = { slot: undefined, rate: undefined }
   /** The turn that was last, and what the file has of it. */
   #turn = 0
   #storedTurn = 0
   #hasAny: boolean | undefined
-  /** Epoch ms at which the next call counts no more; NOT_YET: there is none that was called. */
-  #nextCall: number | undefined
-  readonly #clock: Clock
-  /** What the clock showed last: it was set back if it shows less. At first nobody knows. */
-  #shown = Number.POSITIVE_INFINITY
-  #isSetBack = false
   /** Lanes that a gate keeps stand before those that may go: `park` has to go on. */
   unfinished = false
 
   constructor(database: Database, names: Names, { limits, resources, clock }: LaneSettings, waiting: WaitingTasks) {
     this.#names = names
-    this.#clock = clock
     this.#limits = limits
-    this.#resources = resources
     this.#waiting = waiting
     const prepared = new Map<string, Statement>()
     this.#sql = (text) => getOrMake(prepared, text, () => database.prepare(text))
+    this.#resources = new Resources(this.#sql, resources)
+    this.#calls = new Calls(this.#sql, clock)
   }
 
   /** A transaction came to nothing. */
   undo(): void {
-    this.#shown = Number.POSITIVE_INFINITY
+    this.#calls.undo()
     this.forget()
   }
 
@@ -107,11 +97,11 @@ export class LaneTable {
     this.#byKey.clear()
     this.#lines.clear()
     this.#used.clear()
-    this.#taken = undefined
+    this.#resources.forget()
+    this.#calls.forget()
     this.#hasAny = undefined
     this.#isParked.slot = undefined
     this.#isParked.rate = undefined
-    this.#nextCall = undefined
   }
 
   /** @param turn that was last, whosever it was */
@@ -139,12 +129,7 @@ export class LaneTable {
       this.#sql(`UPDATE lanes INDEXED BY lanes_at_${kind} SET parked = 0 WHERE parked = ${PARKED[kind]}`).run()
     for (const [name, { rate }] of this.#limits) {
       const number = this.#names.number(name)
-      if (rate === undefined || number === undefined) continue
-      const { interval } = rate
-      this.#sql(
-        `UPDATE calls INDEXED BY calls_rate SET interval = ?, until = CASE until WHEN ${NOT_YET} THEN until ELSE until - interval + ? END
-         WHERE name = ? AND interval <> ?`,
-      ).run(interval, interval, number, interval)
+      if (rate !== undefined && number !== undefined) this.#calls.setInterval(number, rate.interval)
     }
     this.forget()
   }
@@ -308,12 +293,7 @@ export class LaneTable {
 
   #usedOf(name: number, kind: GateKind, key: string): number {
     return getOrMake(this.#used, gateKey(name, kind, key), () => {
-      if (kind === 'rate')
-        return this.#count(
-          'SELECT count(*) AS n FROM calls INDEXED BY calls_rate WHERE name = ? AND rate = ?',
-          name,
-          key,
-        )
+      if (kind === 'rate') return this.#calls.count({ name, rate: key })
       let sum = 0
       for (const resources of this.#linesOf(name))
         sum += this.#count(
@@ -396,43 +376,10 @@ export class LaneTable {
     })
   }
 
-  // Resources.
-
-  #takenNow(): Map<string, number> {
-    if (this.#taken === undefined) {
-      this.#taken = new Map()
-      const rows = this.#sql('SELECT extras FROM tasks INDEXED BY tasks_lane_kept WHERE lane > 0 AND state = 2').all()
-      for (const row of rows) this.#take((JSON.parse(row['extras'] as string) as TaskExtras).requires, 1)
-    }
-    return this.#taken
-  }
-
-  #take(requires: TaskExtras['requires'], by: 1 | -1): void {
-    if (this.#taken === undefined) return
-    for (const [resource, amount] of Object.entries(requires ?? {})) {
-      const taken = (this.#taken.get(resource) ?? 0) + by * amount
-      this.#taken.set(resource, Math.abs(taken) < EXACT ? 0 : taken)
-    }
-  }
-
-  #fits(task: SqliteTask): boolean {
-    return this.#isThere(task, (resource) => this.#takenNow().get(resource) ?? 0)
-  }
-
-  /** Whether the first task of a lane does. */
+  /** Whether there is what the first task of a lane needs. */
   #fitsAt(lane: Lane): boolean {
     const task = this.#waiting.read(placeOf(lane).seq)
-    return task !== undefined && this.#fits(task)
-  }
-
-  #couldFit(task: SqliteTask): boolean {
-    return this.#isThere(task, () => 0)
-  }
-
-  #isThere({ extras }: SqliteTask, taken: (resource: string) => number): boolean {
-    return Object.entries(extras?.requires ?? {}).every(
-      ([resource, amount]) => taken(resource) + amount <= (this.#resources.get(resource) ?? 0) + EXACT,
-    )
+    return task !== undefined && this.#resources.fits(task)
   }
 
   // Turns.
@@ -477,11 +424,11 @@ export class LaneTable {
       }
       if (best === undefined) return undefined
       const task = this.#waiting.read(placeOf(best).seq)
-      if (task !== undefined && this.#fits(task)) return task
+      if (task !== undefined && this.#resources.fits(task)) return task
       passed.add(`${best.name} ${best.resources}`)
       if (task === undefined) continue // it has gone while this was read
       // What needs more than there ever is here waits for a process that has more, and keeps nothing from others.
-      if (this.#couldFit(task)) for (const each of namesIn(best.resources)) reserved.add(each)
+      if (this.#resources.couldFit(task)) for (const each of namesIn(best.resources)) reserved.add(each)
     }
   }
 
@@ -517,18 +464,11 @@ export class LaneTable {
     if (lane.slot !== null && slots !== undefined && this.#isFull(lane, 'slot'))
       reasons.push({ type: 'key', key: lane.slot, max: slots, by: this.#runningOf(lane) })
     if (lane.rate !== null && rate !== undefined && this.#windowIsFull(lane, now)) {
-      const until = this.#sql('SELECT min(until) AS until FROM calls WHERE name = ? AND rate = ? AND until > ?').get(
-        lane.name,
-        lane.rate,
-        now,
-      )?.['until']
-      const isKnown = typeof until === 'number' && until !== NOT_YET
-      reasons.push({ type: 'rateLimit', key: lane.rate, max: rate.max, ...(isKnown && { until }) })
+      const until = this.#calls.nextOf(windowOf(lane), now)
+      reasons.push({ type: 'rateLimit', key: lane.rate, max: rate.max, ...(until !== undefined && { until }) })
     }
-    for (const [resource, needs] of Object.entries(task.extras?.requires ?? {})) {
-      const free = Math.max(0, (this.#resources.get(resource) ?? 0) - (this.#takenNow().get(resource) ?? 0))
-      if (needs > free + EXACT) reasons.push({ type: 'resource', resource, needs, free, by: this.#holding(resource) })
-    }
+    for (const lacking of this.#resources.lacking(task))
+      reasons.push({ type: 'resource', ...lacking, by: this.#holding(lacking.resource) })
     if (reasons.length > 0) return reasons
     return this.#reservation(task, lane, names, isKept, now)
   }
@@ -552,7 +492,7 @@ export class LaneTable {
       const resources = namesIn(lane.resources)
       const isOpen = !resources.some((each) => reserved.has(each)) && placeOf(lane).seq !== task.seq
       const first = isOpen && resources.length > 0 ? this.#waiting.read(placeOf(lane).seq) : undefined
-      if (first !== undefined && !this.#fits(first) && this.#couldFit(first))
+      if (first !== undefined && !this.#resources.fits(first) && this.#resources.couldFit(first))
         for (const each of resources) reserved.set(each, first.id)
       if (lane.name !== own.name || lane.resources !== own.resources) continue
       const resource = resources.find((each) => reserved.has(each))
@@ -564,8 +504,7 @@ export class LaneTable {
   /** As `#isFull`, also where `advance` has still to come. */
   #windowIsFull(lane: Lane, now: number): boolean {
     if (!this.#isFull(lane, 'rate')) return false
-    const over = this.#sql('SELECT count(*) AS n FROM calls WHERE name = ? AND rate = ? AND until <= ?')
-    return this.#room(lane, 'rate') + (over.get(lane.name, lane.rate, now)?.['n'] as number) <= 0
+    return this.#room(lane, 'rate') + this.#calls.countOver(windowOf(lane), now) <= 0
   }
 
   /** What runs of a key. */
@@ -594,14 +533,14 @@ export class LaneTable {
   admits(task: SqliteTask): boolean {
     if (task.lane === null) return true
     const lane = this.#laneIfThere(task.lane)
-    return lane !== undefined && this.#gateOf(lane) === 0 && this.#fits(task)
+    return lane !== undefined && this.#gateOf(lane) === 0 && this.#resources.fits(task)
   }
 
   /** What a task keeps for itself that stands apart, if it waits for nothing else. */
   keeps(task: SqliteTask): readonly string[] {
     const lane = task.lane === null ? undefined : this.#laneIfThere(task.lane)
     if (lane === undefined || this.#gateOf(lane) !== 0) return []
-    return this.#fits(task) || !this.#couldFit(task) ? [] : Object.keys(task.extras?.requires ?? {})
+    return this.#resources.fits(task) || !this.#resources.couldFit(task) ? [] : Object.keys(task.extras?.requires ?? {})
   }
 
   /** It begins; its row is written. */
@@ -610,17 +549,10 @@ export class LaneTable {
     const { name, slot, rate } = lane
     this.#use(name, 'slot', slot, 1)
     if (rate !== null) {
-      this.#sql('INSERT INTO calls (seq, attempt, name, rate, interval, until) VALUES (?, ?, ?, ?, ?, ?)').run(
-        task.seq,
-        task.attempt,
-        name,
-        rate,
-        this.#intervalOf(task.name) ?? 0,
-        NOT_YET,
-      )
+      this.#calls.begins(task, { name, rate }, this.#intervalOf(task.name) ?? 0)
       this.#use(name, 'rate', rate, 1)
     }
-    this.#take(task.extras?.requires, 1)
+    this.#resources.take(task)
     this.#turn = Math.max(this.#turn + 2, 2 * task.startedAt)
     lane.turn = this.#turn
     if (lane.first?.seq === task.seq) this.#advance(lane) // a suspect stands apart
@@ -631,17 +563,8 @@ export class LaneTable {
   }
 
   /** The handler of a task is called: from now on its call counts for the interval. */
-  called({ seq, attempt, name }: SqliteTask, now: number): void {
-    const interval = this.#intervalOf(name)
-    if (interval === undefined)
-      this.#nextCall = undefined // who claimed it knows of one, perhaps
-    else if (this.#nextCall !== undefined) this.#nextCall = Math.min(this.#nextCall, now + interval)
-    this.#sql('UPDATE calls SET until = ? + interval WHERE seq = ? AND attempt = ? AND until = ?').run(
-      now,
-      seq,
-      attempt,
-      NOT_YET,
-    )
+  called(task: SqliteTask, now: number): void {
+    this.#calls.made(task, now, this.#intervalOf(task.name))
   }
 
   #intervalOf(name: string): number | undefined {
@@ -657,51 +580,23 @@ export class LaneTable {
 
   /** It runs no more; its row is written. @param unknownSince whether its handler was called is not known; epoch ms */
   ends(task: SqliteTask, unknownSince?: number): void {
-    const { seq, attempt, extras } = task
     const lane = this.#lane(task.lane as number)
     const { name, slot, rate } = lane
-    this.#take(extras?.requires, -1)
+    this.#resources.giveBack(task)
     if (slot !== null) this.#free(name, 'slot', slot)
     if (rate !== null && unknownSince !== undefined) this.called(task, unknownSince)
-    else if (rate !== null) {
-      const { changes } = this.#sql('DELETE FROM calls WHERE seq = ? AND attempt = ? AND until = ?').run(
-        seq,
-        attempt,
-        NOT_YET,
-      )
-      if (changes > 0) this.#free(name, 'rate', rate)
-    }
+    else if (rate !== null && this.#calls.ends(task)) this.#free(name, 'rate', rate)
     if (lane.first === undefined && !this.#isKept(lane)) this.#remove(lane)
   }
 
   /** Lets out what time has brought room for. */
   advance(now: number): void {
-    if (this.#isSetBack) this.#setBack()
-    const over = this.#sql('SELECT name, rate FROM calls INDEXED BY calls_until WHERE until <= ?').all(now)
-    if (over.length === 0) return
-    this.#sql('DELETE FROM calls INDEXED BY calls_until WHERE until <= ?').run(now)
-    this.#nextCall = undefined
-    const gates = new Map<string, { readonly name: number; readonly rate: string; n: number }>()
-    for (const { name, rate } of over as { name: number; rate: string }[])
-      getOrMake(gates, `${name} ${rate}`, () => ({ name, rate, n: 0 })).n++
-    for (const { name, rate, n } of gates.values()) this.#free(name, 'rate', rate, n)
-  }
-
-  /** What was called counts from now on, and not until the clock has caught up. */
-  #setBack(): void {
-    this.#sql(
-      'UPDATE calls INDEXED BY calls_until SET until = ? + interval WHERE until > ? + interval AND until < ?',
-    ).run(this.#shown, this.#shown, NOT_YET)
-    this.#isSetBack = false
-    this.#nextCall = undefined
+    for (const { name, rate, n } of this.#calls.advance(now)) this.#free(name, 'rate', rate, n)
   }
 
   /** Whether `advance` has something to do. */
   isDue(now: number): boolean {
-    const shown = this.#clock.now() // `now` may be of a while ago
-    this.#isSetBack ||= shown < this.#shown
-    this.#shown = shown
-    return this.#isSetBack || (this.nextCall ?? Number.POSITIVE_INFINITY) <= now
+    return this.#calls.isDue(now)
   }
 
   /** Epoch ms at which time may bring room for something that waits: a call is over then, whosever it is. */
@@ -711,11 +606,7 @@ export class LaneTable {
 
   /** Epoch ms at which the next call counts no more. */
   get nextCall(): number | undefined {
-    if (this.#nextCall === undefined) {
-      const row = this.#sql('SELECT min(until) AS until FROM calls INDEXED BY calls_until').get()
-      this.#nextCall = (row?.['until'] ?? NOT_YET) as number
-    }
-    return this.#nextCall === NOT_YET ? undefined : this.#nextCall
+    return this.#calls.next
   }
 
   /** How many tasks of a name may go, at most; 0 where none may. */
@@ -767,6 +658,10 @@ function gateKey(name: number, kind: GateKind, key: string): string {
 
 function namesIn(resources: string): readonly string[] {
   return JSON.parse(resources) as string[]
+}
+
+function windowOf({ name, rate }: Lane): Window {
+  return { name, rate: rate as string }
 }
 
 function placeOf(lane: Lane): Place {
