@@ -4,7 +4,6 @@ import { statSync } from 'node:fs'
 import { BackgroundRunner, defineTask } from 'background-runner'
 import { sqlite } from 'background-runner/sqlite'
 import { it, vi } from 'vitest'
-import type { Database } from '../../src/sqlite/driver.js'
 import { place } from './support/place.js'
 
 const seen = vi.hoisted(() => ({ checkpoints: 0, syncs: 0, syncing: false, early: 0, unsynced: false }))
@@ -32,31 +31,18 @@ vi.mock('node:fs/promises', async (original) => {
   }
 })
 vi.mock('../../src/sqlite/driver.js', async (original) => {
-  const actual = await original<typeof import('../../src/sqlite/driver.js')>()
-  return {
-    ...actual,
-    loadDriver: async () => {
-      const open = await actual.loadDriver()
-      return (path: string): Database => {
-        const database = open(path)
-        return {
-          ...database,
-          prepare: (sql) => {
-            const statement = database.prepare(sql)
-            if (!/wal_checkpoint\((?:PASSIVE|RESTART)/.test(sql)) return statement
-            return {
-              ...statement,
-              get: (...values) => {
-                seen.checkpoints++
-                if (seen.syncing) seen.early++
-                return statement.get(...values)
-              },
-            }
-          },
-        }
-      }
-    },
-  }
+  const { wrappedDriver } = await import('./support/wrapped-driver.js')
+  return wrappedDriver(await original<typeof import('../../src/sqlite/driver.js')>(), (sql, statement) => {
+    if (!/wal_checkpoint\((?:PASSIVE|RESTART)/.test(sql)) return statement
+    return {
+      ...statement,
+      get: (...values) => {
+        seen.checkpoints++
+        if (seen.syncing) seen.early++
+        return statement.get(...values)
+      },
+    }
+  })
 })
 
 const at = place()

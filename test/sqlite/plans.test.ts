@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { BackgroundRunner, defineTask, type ListOptions, type TaskContext } from 'background-runner'
 import { sqlite } from 'background-runner/sqlite'
 import { describe, it, onTestFinished, vi } from 'vitest'
-import type { Database, Row, Statement, Value } from '../../src/sqlite/driver.js'
+import type { Row, Statement, Value } from '../../src/sqlite/driver.js'
 import type { SqliteTask } from '../../src/sqlite/rows.js'
 import { sleep, turns } from '../../src/testing/real-time.js'
 import { place } from './support/place.js'
@@ -24,7 +24,7 @@ const seen = vi.hoisted(() => ({
 }))
 
 vi.mock('../../src/sqlite/driver.js', async (original) => {
-  const actual = await original<typeof import('../../src/sqlite/driver.js')>()
+  const { wrappedDriver } = await import('./support/wrapped-driver.js')
   const counted = (sql: string, statement: Statement): Statement => {
     // What goes on by the clock is not what is measured.
     const counts = !/^PRAGMA|workers|feed/.test(sql)
@@ -47,22 +47,10 @@ vi.mock('../../src/sqlite/driver.js', async (original) => {
       all: (...values) => rows(statement.all(...checked(values)), (all: Row[]) => all.length),
     }
   }
-  return {
-    ...actual,
-    loadDriver: async () => {
-      const open = await actual.loadDriver()
-      return (path: string): Database => {
-        const database = open(path)
-        return {
-          ...database,
-          prepare: (sql) => {
-            seen.prepared.add(sql)
-            return counted(sql, database.prepare(sql))
-          },
-        }
-      }
-    },
-  }
+  return wrappedDriver(await original<typeof import('../../src/sqlite/driver.js')>(), (sql, statement) => {
+    seen.prepared.add(sql)
+    return counted(sql, statement)
+  })
 })
 const { loadDriver } = await vi.importActual<typeof import('../../src/sqlite/driver.js')>('../../src/sqlite/driver.js')
 

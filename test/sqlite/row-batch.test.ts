@@ -3,7 +3,6 @@ import assert from 'node:assert/strict'
 import { BackgroundRunner, defineTask, type SubmitOptions, type TaskRecord } from 'background-runner'
 import { sqlite } from 'background-runner/sqlite'
 import { describe, it, vi } from 'vitest'
-import type { Database, Statement } from '../../src/sqlite/driver.js'
 import { connect } from './support/connection.js'
 import { place } from './support/place.js'
 
@@ -11,24 +10,14 @@ import { place } from './support/place.js'
 const seen = vi.hoisted(() => ({ ran: [] as string[] }))
 
 vi.mock('../../src/sqlite/driver.js', async (original) => {
-  const actual = await original<typeof import('../../src/sqlite/driver.js')>()
-  const noted = (sql: string, statement: Statement): Statement => ({
+  const { wrappedDriver } = await import('./support/wrapped-driver.js')
+  return wrappedDriver(await original<typeof import('../../src/sqlite/driver.js')>(), (sql, statement) => ({
     ...statement,
     run: (...values) => {
       seen.ran.push(sql)
       return statement.run(...values)
     },
-  })
-  return {
-    ...actual,
-    loadDriver: async () => {
-      const open = await actual.loadDriver()
-      return (path: string): Database => {
-        const database = open(path)
-        return { ...database, prepare: (sql) => noted(sql, database.prepare(sql)) }
-      }
-    },
-  }
+  }))
 })
 
 const at = place()
