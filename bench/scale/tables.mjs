@@ -24,16 +24,7 @@ wait, and a backlog of them, which is submitted by the thousand meanwhile:
 
 ${table(countsOf(sqlite.real), realRows(sqlite.real), 'on one file, processes')}
 
-${table(
-  countsOf(redis.real),
-  [
-    ...realRows(redis.real),
-    ['… CPU of Redis', (n) => time(redis.real[n].backlog.redisCpu)],
-    ['a task that arrives alone, scripts', (n) => plain(redis.real[n].few.scripts)],
-    ['… CPU of Redis', (n) => time(redis.real[n].few.redisCpu)],
-  ],
-  'on one Redis, processes',
-)}
+${table(countsOf(redis.real), realRows(redis.real, true), 'on one Redis, processes')}
 
 ${limits(sqlite, redis)}
 
@@ -89,20 +80,23 @@ function redisRows({ real, cores: count, slots }) {
   ]
 }
 
-function realRows(real) {
+function realRows(real, inRedis = false) {
   return [
     ['a backlog, claims a second', (n) => plain(1e6 / real[n].backlog.wall)],
     ['… CPU of all for a task', (n) => time(real[n].backlog.cpu)],
+    inRedis && ['… CPU of Redis', (n) => time(real[n].backlog.redisCpu)],
     ['a task that arrives alone, CPU of all', (n) => time(real[n].few.cpu)],
-  ]
+    inRedis && ['… CPU of Redis', (n) => time(real[n].few.redisCpu)],
+    inRedis && ['… scripts', (n) => plain(real[n].few.scripts)],
+  ].filter(Boolean)
 }
 
 function limits({ real, crowd }, redis) {
   const [least, most] = [countsOf(real)[0], countsOf(real).at(-1)]
   const { idle, held, backlog, connections, few } = ofMost(redis.real)
   return `- **A file** takes some ${round(1e6 / real[least].backlog.wall)} such tasks a second from ${many(least)}, and ${round(1e6 / real[most].backlog.wall)} from ${many(most)}: one writes at a time,
-  and all look what was written. Those that only wait take a core at about ${round(coreAt(MANY.map((n) => [n, n * crowd[n].idle])))} of them: what
-  is reckoned of claims beyond that is at best.
+  and all look what was written. Those that only wait take a core at about ${round(coreAt(MANY.map((n) => [n, n * crowd[n].idle])))} of them:
+  what is reckoned of claims beyond that is at best.
 - **A Redis** takes some ${round(1e6 / backlog.redisCpu)} such tasks a second, at ${time(backlog.redisCpu)} of its one core for each. Waiting alone takes half of that
   core at about ${round(500_000 / idle.redisCpu)} workers, keeping locks as well at ${round(500_000 / held.redisCpu)}; at ${round(MAX_CLIENTS / connections)} they have the ${spaced(MAX_CLIENTS)} connections
   that are its default (\`maxclients\`). Of tasks that come one by one, each after the end of the last, it takes some
