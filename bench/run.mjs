@@ -3,7 +3,8 @@
  *
  *   node bench/run.mjs [group or workload …] [--rounds 5] [--json file] [--readme] [--build]
  *
- * Without `--rounds` three of each workload, fewer of those that say so: all together stay below ten minutes.
+ * Without `--rounds` three of each workload, fewer of those that say so, and one of a case of which nothing is asked: all
+ * together stay below ten minutes.
  *
  * Prints two Markdown tables: what each case costs, and how that compares with the targets. All runs on the Node that runs
  * this: another one than that of the tables has places of its own, `sqlite on Node 24`.
@@ -18,7 +19,7 @@ import os from 'node:os'
 import { parseArgs } from 'node:util'
 import { NOISE } from './noise.mjs'
 import { placeOf, places, written } from './readmes.mjs'
-import { median, summary } from './statistics.mjs'
+import { median, sum, summary } from './statistics.mjs'
 import { tables } from './tables.mjs'
 
 const ROOT = new URL('..', import.meta.url)
@@ -49,6 +50,7 @@ for (let round = 0; round < rounds; round++) {
     // Every other round goes backwards: nobody is always measured after the same neighbour.
     try {
       for (const name of round % 2 === 0 ? names : names.reverse()) {
+        if (round > 0 && workload.once.includes(name)) continue
         workload.figures[name][round] = measure(workload, name)
         process.stderr.write('.')
       }
@@ -138,12 +140,19 @@ function load(chosen) {
         cases,
         targets,
         rounds: wantedRounds ?? rounds,
-        retries: 0,
+        once: wantedRounds === undefined ? unasked({ cases, targets }) : [],
+        retries: Object.fromEntries(Object.keys(cases).map((name) => [name, 0])),
         seconds: [],
         figures: Object.fromEntries(Object.keys(cases).map((name) => [name, []])),
       }
     }),
   )
+}
+
+/** The cases that no target is about. */
+function unasked({ cases, targets }) {
+  const asked = targets.filter(({ atLeast, atMost }) => atLeast !== undefined || atMost !== undefined)
+  return Object.keys(cases).filter((name) => !asked.some(({ ratio, value }) => value === name || ratio?.includes(name)))
 }
 
 /** @throws {Error} it failed, or the machine was too busy each time */
@@ -156,7 +165,7 @@ function measure(workload, name) {
       if (error.code === 'ETIMEDOUT') throw new Error(`${failed}: it was not over after ${TIMEOUT / 1_000} s`)
       if (error.status !== NOISE) throw new Error(`${failed}, with what stands above`)
       if (--left === 0) throw new Error(`${failed} ${TRIES} times, with what stands above`)
-      workload.retries++
+      workload.retries[name]++
       process.stderr.write(`${failed} and is tried again\n`)
     }
   }
@@ -171,10 +180,12 @@ function measureOnce(workload, name) {
 
 /** s that this run takes, as far as an earlier one has told. */
 function expected() {
-  return workloads.reduce((sum, { group, name, cases, rounds }) => {
-    const before = (known[placeOf(group)] ?? known[group])?.workloads.find((each) => each.name === name)
-    return sum + rounds * (before?.seconds ?? UNKNOWN * Object.keys(cases).length)
-  }, 0)
+  return sum(
+    workloads.map(({ group, name, cases, rounds }) => {
+      const before = (known[placeOf(group)] ?? known[group])?.workloads.find((each) => each.name === name)
+      return rounds * (before?.seconds ?? UNKNOWN * Object.keys(cases).length)
+    }),
+  )
 }
 
 /** Medians, spreads and targets of a workload whose rounds are over. */
@@ -186,11 +197,14 @@ function report({ group, name, title, unit, rounds, retries, seconds, figures, t
       name,
       on,
       durability,
+      rounds: figures.length,
+      retries: retries[name],
       ...Object.fromEntries(keys.map((key) => [key, summary(figures.map((each) => each[key]))])),
     }
   })
   const judged = targets.map((target) => ({ ...target, ...judge(target, figures) }))
-  return { group, name, title, unit, rounds, retries, seconds: Math.round(median(seconds)), cases, targets: judged }
+  const each = Math.round(sum(seconds) / rounds)
+  return { group, name, title, unit, rounds, seconds: each, cases, targets: judged }
 }
 
 /**
@@ -203,7 +217,10 @@ function judge({ ratio, value, by, atLeast = 0, atMost = Number.POSITIVE_INFINIT
     return { value: median_, met: median_ >= atLeast && median_ <= atMost }
   }
   const [over, under] = ratio.map((name) => rounds[name])
-  const of = (key) => (key in over[0] ? median(over.map((each, round) => each[key] / under[round][key])) : undefined)
+  const of = (key) =>
+    key in over[0]
+      ? median(over.filter((_, round) => round in under).map((each, round) => each[key] / under[round][key]))
+      : undefined
   const ratios = { cpu: of('cpu'), wall: by === 'value' ? of('value') : of('wall') }
   const judged = by === undefined ? [ratios.cpu, ratios.wall] : [ratios.wall]
   return { ...ratios, met: Math.min(...judged) >= atLeast && Math.max(...judged) <= atMost }

@@ -12,8 +12,8 @@ function environment(machine) {
 
 function costTable(workloads) {
   const lines = ['| workload | case | CPU | wall | unit | rounds | kept |', '|---|---|---|---|---|---|---|']
-  for (const { title, unit, rounds, retries = 0, cases } of workloads)
-    for (const { name, on, durability = '–', cpu, wall, value, most } of cases) {
+  for (const { title, unit, cases } of workloads)
+    for (const { name, on, durability = '–', rounds, retries, cpu, wall, value, most } of cases) {
       const named = on === undefined ? name : `${name} (${on})`
       const longest = most === undefined ? '' : `, longest ${digits(most.median)}`
       const figures = `${spread(cpu, rounds)} | ${spread(wall ?? value, rounds)}${longest}`

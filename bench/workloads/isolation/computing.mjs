@@ -1,7 +1,7 @@
 /** Tasks that do nothing but compute, in two workers and inline: what two processors are worth. */
 import { allAtOnce } from '../../in-workers.mjs'
 
-const TASKS = 100
+const TASKS = 60
 
 export const title = `${TASKS} tasks that compute for 50 ms, 2 workers`
 export const unit = 'µs/task'

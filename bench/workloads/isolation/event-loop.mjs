@@ -7,7 +7,7 @@ import { startChild } from '../../child.mjs'
 import { Noise } from '../../noise.mjs'
 import { percentile } from '../../statistics.mjs'
 
-const SECONDS = 5
+const SECONDS = 3
 /** ms between two requests. */
 const EVERY = 10
 

@@ -2,7 +2,7 @@
 import { withPostgres } from '../../postgres.mjs'
 import { stopwatch } from '../../stopwatch.mjs'
 
-const TASKS = 2_000
+const TASKS = 1_000
 const CHUNK = 500
 
 export const title = `${TASKS} no-op tasks worked off, that stood in PostgreSQL, concurrency 10`

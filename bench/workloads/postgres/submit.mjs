@@ -1,9 +1,9 @@
-/** From `submit` to its acknowledgement by PostgreSQL, one at a time, nobody works: the median of 500. */
+/** From `submit` to its acknowledgement by PostgreSQL, one at a time, nobody works: the median of 300. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { withPostgres } from '../../postgres.mjs'
 import { median } from '../../statistics.mjs'
 
-const SAMPLES = 500
+const SAMPLES = 300
 const WARM_UP = 100
 
 export const title = 'submit acknowledged by PostgreSQL, p50'

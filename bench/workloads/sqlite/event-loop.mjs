@@ -3,7 +3,7 @@ import { monitorEventLoopDelay } from 'node:perf_hooks'
 import * as library from '../../adapters/background-runner-sqlite.mjs'
 import { driverInUse, withFile } from '../../database.mjs'
 
-const TASKS = 100_000
+const TASKS = 50_000
 
 export const title = `event-loop delay while ${TASKS} no-op tasks are worked off`
 export const unit = 'ms'

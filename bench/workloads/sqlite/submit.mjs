@@ -9,6 +9,8 @@ const WARM_UP = 300
 
 export const title = 'submit acknowledged, idle, p50'
 export const unit = 'µs'
+/** Unless more are asked for: it takes long, and says much at once. */
+export const rounds = 1
 
 /** @param settle what is to end before the next sample, unmeasured */
 async function sample(submit, settle = () => {}) {
