@@ -3,7 +3,7 @@
  * SMTP server that takes 50 ms for each. All requests together stay below the example's `maxPending` (10 000).
  */
 import autocannon from 'autocannon'
-import { onlyAccepted, REQUEST, withServer } from '../../http-servers.mjs'
+import { durabilityOf, onlyAccepted, REQUEST, withServer } from '../../http-servers.mjs'
 
 const CONNECTIONS = 50
 const WARM_UP = 1_000
@@ -36,7 +36,8 @@ function asFastAsItGoes(name) {
     const start = performance.now()
     return load(url, REQUESTS, async () => {
       const wall = ((performance.now() - start) * 1_000) / REQUESTS
-      return { wall, cpu: ((await ask('cpu')) - cpu) / REQUESTS, mails: (await sink.ask('taken')) - taken }
+      const mails = (await sink.ask('taken')) - taken
+      return { wall, cpu: ((await ask('cpu')) - cpu) / REQUESTS, mails, durability: durabilityOf(name) }
     })
   })
 }

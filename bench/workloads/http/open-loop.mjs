@@ -7,7 +7,7 @@
  */
 import { Agent, request } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { onlyAccepted, REQUEST, withServer } from '../../http-servers.mjs'
+import { durabilityOf, onlyAccepted, REQUEST, withServer } from '../../http-servers.mjs'
 import { Noise } from '../../noise.mjs'
 import { percentile } from '../../statistics.mjs'
 
@@ -71,6 +71,7 @@ function atAFixedRate(name) {
       most: Math.max(...times),
       serverCpu,
       mailsPerSecond,
+      durability: durabilityOf(name),
     }
   })
 }

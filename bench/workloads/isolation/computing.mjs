@@ -11,8 +11,8 @@ export const rounds = 1
 /** The CPU of child processes is not counted in ours, so there is only the wall. */
 async function compute(isolation) {
   const options = { isolation, handler: 'burn', tasks: TASKS, warmUp: 4 }
-  const { wall } = await allAtOnce('background-runner-isolated', options)
-  return { wall }
+  const { wall, durability } = await allAtOnce('background-runner-isolated', options)
+  return { wall, durability }
 }
 
 export const cases = {

@@ -3,7 +3,7 @@ import { limited } from '../../limited.mjs'
 
 const WAITING = 30_000
 const KEYS = 3_000
-const TASKS = { memory: 30_000, sqlite: 10_000 }
+const TASKS = { memory: 90_000, sqlite: 10_000 }
 
 export const title = `no-op tasks, of ${WAITING} that wait over ${KEYS} keys`
 export const unit = 'µs/task'

@@ -23,7 +23,7 @@ function beIdle() {
     await sleep(MEASURED)
     const { cpu, wall } = read()
     await close()
-    return { value: (cpu / wall) * 100, on: `${driverInUse()}, NORMAL` }
+    return { value: (cpu / wall) * 100, durability: 'process', on: `${driverInUse()}, NORMAL` }
   })
 }
 
