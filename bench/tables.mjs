@@ -15,7 +15,7 @@ function costTable(workloads) {
   for (const { title, unit, cases } of workloads)
     for (const { name, on, durability = '–', rounds, retries, cpu, wall, value, most } of cases) {
       const named = on === undefined ? name : `${name} (${on})`
-      const longest = most === undefined ? '' : `, longest ${digits(most.median)}`
+      const longest = most === undefined ? '' : `, longest ${digits(most.most)}`
       const figures = `${spread(cpu, rounds)} | ${spread(wall ?? value, rounds)}${longest}`
       const times = retries === 0 ? rounds : `${rounds}, ${retries} repeated`
       lines.push(`| ${title} | ${named} | ${figures} | ${unit} | ${times} | ${durability} |`)
