@@ -3,8 +3,8 @@
  *
  *   node bench/run.mjs [group or workload …] [--rounds 5] [--json file] [--readme] [--build]
  *
- * Without `--rounds` three of each workload, fewer of those that say so, and one of a case of which nothing is asked: all
- * together stay below ten minutes.
+ * Without `--rounds` three of each workload, fewer of those that say so (`rounds`, and `once` for some cases), and one of a case
+ * of which nothing is asked: all together stay below ten minutes.
  *
  * Prints two Markdown tables: what each case costs, and how that compares with the targets. All runs on the Node that runs
  * this: another one than that of the tables has places of its own, `sqlite on Node 24`.
@@ -132,7 +132,7 @@ function find(names, readme) {
 function load(chosen) {
   return Promise.all(
     chosen.map(async (each) => {
-      const { title, unit, cases, targets, rounds = ROUNDS } = await import(each.file)
+      const { title, unit, cases, targets, rounds = ROUNDS, once = [] } = await import(each.file)
       return {
         ...each,
         title,
@@ -140,7 +140,7 @@ function load(chosen) {
         cases,
         targets,
         rounds: wantedRounds ?? rounds,
-        once: wantedRounds === undefined ? unasked({ cases, targets }) : [],
+        once: wantedRounds === undefined ? [...once, ...unasked({ cases, targets })] : [],
         retries: Object.fromEntries(Object.keys(cases).map((name) => [name, 0])),
         seconds: [],
         figures: Object.fromEntries(Object.keys(cases).map((name) => [name, []])),

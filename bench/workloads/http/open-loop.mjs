@@ -13,7 +13,7 @@ import { percentile } from '../../statistics.mjs'
 
 const RATE = 500
 const WARM_UP = RATE
-const REQUESTS = 5 * RATE
+const REQUESTS = 4 * RATE
 
 export const title = `POST /send_email, ${RATE} requests/s, p99`
 export const unit = 'µs'

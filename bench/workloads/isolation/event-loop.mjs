@@ -7,7 +7,7 @@ import { startChild } from '../../child.mjs'
 import { Noise } from '../../noise.mjs'
 import { percentile } from '../../statistics.mjs'
 
-const SECONDS = 3
+const SECONDS = 2
 /** ms between two requests. */
 const EVERY = 10
 

@@ -30,6 +30,9 @@ export const cases = Object.fromEntries(
   }),
 )
 
+/** Unless more are asked for: the group mails has memory beside Nodemailer. */
+export const once = Object.keys(SERVERS).map((server) => `memory, ${server}`)
+
 export const targets = Object.keys(SERVERS).flatMap((server) => [
   {
     say: `mails/s on sqlite over memory, ${server}`,

@@ -1,11 +1,11 @@
-/** From `submit` in another process to the first line of the handler in this one, which is idle: the median of 40. */
+/** From `submit` in another process to the first line of the handler in this one, which is idle: the median of 30. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createRunner } from '../../adapters/background-runner-sqlite.mjs'
 import { startChild } from '../../child.mjs'
 import { driverInUse, withFile } from '../../database.mjs'
 import { median, percentile } from '../../statistics.mjs'
 
-const SAMPLES = 40
+const SAMPLES = 30
 
 export const title = "pickup of another process's submit, idle, p50"
 export const unit = 'ms'

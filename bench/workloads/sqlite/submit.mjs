@@ -1,10 +1,10 @@
-/** From `submit` to its acknowledgement, one at a time on an idle runner: the median of 1 000. */
+/** From `submit` to its acknowledgement, one at a time on an idle runner: the median of 500. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import * as library from '../../adapters/background-runner-sqlite.mjs'
 import { driverInUse, openDatabase, withFile } from '../../database.mjs'
 import { median } from '../../statistics.mjs'
 
-const SAMPLES = 1_000
+const SAMPLES = 500
 const WARM_UP = 300
 
 export const title = 'submit acknowledged, idle, p50'
