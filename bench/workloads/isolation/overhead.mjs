@@ -9,8 +9,8 @@ export const rounds = 1
 const SIDES = { 'background-runner': 'background-runner-isolated', tinypool: 'tinypool' }
 const PLACES = { 'in threads': 'thread', 'in processes': 'process' }
 const WAYS = {
-  'one by one': { measure: oneByOne, tasks: 2_000 },
-  'all at once': { measure: allAtOnce, tasks: 10_000 },
+  'one by one': { measure: oneByOne, tasks: 3_000 },
+  'all at once': { measure: allAtOnce, tasks: 20_000 },
 }
 
 export const cases = {}
