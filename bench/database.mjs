@@ -60,6 +60,7 @@ export async function fill(path, rows) {
   database.exec(`
     PRAGMA journal_mode = WAL;
     PRAGMA synchronous = OFF;
+    PRAGMA cache_size = -400000;
     BEGIN;
     WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < ${rows})
     INSERT INTO tasks (id, name, state, priority, run_at, attempt, max_attempts, created_at, started_at, finished_at, input)

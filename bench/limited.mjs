@@ -71,5 +71,6 @@ async function measured(path, { limits, waiting, keys, tasks }) {
     await fill(round)
   }
   await runner.close({ deadline: 0 })
-  return path === undefined ? sum : { ...sum, on: `${driverInUse()}, ${SYNCHRONOUS.process}` }
+  if (path === undefined) return { ...sum, durability: 'none' }
+  return { ...sum, durability: 'process', on: `${driverInUse()}, ${SYNCHRONOUS.process}` }
 }

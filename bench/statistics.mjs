@@ -4,6 +4,10 @@ export function median(values) {
   return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2
 }
 
+export function sum(values) {
+  return values.reduce((sum, value) => sum + value, 0)
+}
+
 /** The median and the extremes. */
 export function summary(values) {
   return { median: median(values), least: Math.min(...values), most: Math.max(...values) }

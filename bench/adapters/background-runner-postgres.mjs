@@ -5,6 +5,8 @@ import { url } from '../postgres.mjs'
 const { BackgroundRunner, defineTask } = await import(library.href)
 const { bullmq } = await import(bullmqUrl.href)
 
+export const durability = 'PostgreSQL'
+
 export async function createRunner({ schema, concurrency = 10, handler = async () => {} }) {
   const make = (work) =>
     new BackgroundRunner({

@@ -2,6 +2,8 @@
 import bull from 'bullmq'
 import { url } from '../postgres.mjs'
 
+export const durability = 'PostgreSQL'
+
 export async function createRunner({ schema, concurrency = 10, handler }) {
   const options = { connection: { connectionString: url, schema, migrate: true } }
   const queue = new bull.Queue('task', options, bull.createPostgresBackend)

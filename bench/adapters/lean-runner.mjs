@@ -71,8 +71,8 @@ class LeanRunner extends EventEmitter {
 
 export const durability = 'none'
 
-export function createRunner({ handler = async () => {} } = {}) {
-  const runner = new LeanRunner(handler, 10)
+export function createRunner({ handler = async () => {}, concurrency = 10 } = {}) {
+  const runner = new LeanRunner(handler, concurrency)
   return {
     runner,
     submit: (input) => runner.submit(input),

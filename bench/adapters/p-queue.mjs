@@ -6,8 +6,8 @@ import PQueue from 'p-queue'
 
 export const durability = 'none'
 
-export function createRunner({ handler = async () => {} } = {}) {
-  const queue = new PQueue({ concurrency: 10 })
+export function createRunner({ handler = async () => {}, concurrency = 10 } = {}) {
+  const queue = new PQueue({ concurrency })
   return {
     queue,
     submit: (input, options) => void queue.add(() => handler(input), options),

@@ -7,6 +7,8 @@ const SIZE = 1_000
 
 export const title = `submitMany of ${SIZE}`
 export const unit = 'µs a task'
+/** Unless more are asked for: it takes long, and says much at once. */
+export const rounds = 1
 
 function batches(adapter, options) {
   return withRedis(async (prefix) => {

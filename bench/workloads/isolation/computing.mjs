@@ -1,7 +1,7 @@
 /** Tasks that do nothing but compute, in two workers and inline: what two processors are worth. */
 import { allAtOnce } from '../../in-workers.mjs'
 
-const TASKS = 100
+const TASKS = 60
 
 export const title = `${TASKS} tasks that compute for 50 ms, 2 workers`
 export const unit = 'µs/task'
@@ -11,8 +11,8 @@ export const rounds = 1
 /** The CPU of child processes is not counted in ours, so there is only the wall. */
 async function compute(isolation) {
   const options = { isolation, handler: 'burn', tasks: TASKS, warmUp: 4 }
-  const { wall } = await allAtOnce('background-runner-isolated', options)
-  return { wall }
+  const { wall, durability } = await allAtOnce('background-runner-isolated', options)
+  return { wall, durability }
 }
 
 export const cases = {

@@ -3,6 +3,8 @@ import { allAtOnce, oneByOne } from '../../in-workers.mjs'
 
 export const title = 'no-op tasks in 2 workers'
 export const unit = 'µs/task'
+/** Unless more are asked for: it takes long, and says much at once. */
+export const rounds = 1
 
 const SIDES = { 'background-runner': 'background-runner-isolated', tinypool: 'tinypool' }
 const PLACES = { 'in threads': 'thread', 'in processes': 'process' }

@@ -1,9 +1,9 @@
-/** What a task under limits costs beside one without, of 100 000 that wait over 10 000 keys. */
+/** What a task under limits costs beside one without, of 30 000 that wait over 3 000 keys. */
 import { limited } from '../../limited.mjs'
 
-const WAITING = 100_000
-const KEYS = 10_000
-const TASKS = { memory: 40_000, sqlite: 20_000 }
+const WAITING = 30_000
+const KEYS = 3_000
+const TASKS = { memory: 90_000, sqlite: 10_000 }
 
 export const title = `no-op tasks, of ${WAITING} that wait over ${KEYS} keys`
 export const unit = 'µs/task'

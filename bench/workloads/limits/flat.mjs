@@ -3,7 +3,7 @@ import { limited } from '../../limited.mjs'
 
 const FEW = 1_000
 const MANY = 100_000
-const TASKS = 20_000
+const TASKS = 10_000
 
 export const title = `${TASKS} no-op tasks under all limits, of those that wait`
 export const unit = 'µs/task'

@@ -5,8 +5,6 @@ const TASKS = 200_000
 
 export const title = `heap of ${TASKS} tasks with a small input`
 export const unit = 'B/task'
-/** Unless more are asked for: it takes long, and says much at once. */
-export const rounds = 1
 
 function heapUsed() {
   globalThis.gc()

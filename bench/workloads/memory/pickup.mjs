@@ -1,8 +1,8 @@
-/** From `submit` on an idle runner to the first line of the handler: the median of 1 000. */
+/** From `submit` on an idle runner to the first line of the handler: the median of 500. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { median } from '../../statistics.mjs'
 
-const SAMPLES = 1_000
+const SAMPLES = 500
 const WARM_UP = 500
 
 export const title = 'pickup from idle, p50'

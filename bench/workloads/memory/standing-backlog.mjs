@@ -9,8 +9,6 @@ const TASKS = 300_000
 
 export const title = `${TASKS} no-op tasks over a standing backlog`
 export const unit = 'µs/task'
-/** Unless more are asked for: it takes long, and says much at once. */
-export const rounds = 1
 
 async function over(backlog) {
   let ran = 0

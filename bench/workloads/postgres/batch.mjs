@@ -10,7 +10,7 @@ export const unit = 'µs a task'
 
 function batches(adapter, options) {
   return withPostgres(async (schema) => {
-    const { createRunner } = await import(`../../adapters/${adapter}.mjs`)
+    const { createRunner, durability } = await import(`../../adapters/${adapter}.mjs`)
     const { submitMany, close } = await createRunner({ schema })
     const samples = []
     for (let i = 0; i < BATCHES; i++) {
@@ -20,7 +20,7 @@ function batches(adapter, options) {
       samples.push(((performance.now() - start) * 1_000) / SIZE)
     }
     await close()
-    return { value: median(samples) }
+    return { value: median(samples), durability }
   })
 }
 

@@ -2,7 +2,7 @@
 import { withPostgres } from '../../postgres.mjs'
 import { stopwatch } from '../../stopwatch.mjs'
 
-const TASKS = 2_000
+const TASKS = 1_000
 const CHUNK = 500
 
 export const title = `${TASKS} no-op tasks worked off, that stood in PostgreSQL, concurrency 10`
@@ -10,7 +10,7 @@ export const unit = 'µs a task'
 
 function draining(adapter) {
   return withPostgres(async (schema) => {
-    const { createRunner } = await import(`../../adapters/${adapter}.mjs`)
+    const { createRunner, durability } = await import(`../../adapters/${adapter}.mjs`)
     let ran = 0
     const { submitMany, drain, close } = await createRunner({ schema, handler: async () => void ran++ })
     for (let i = 0; i < TASKS; i += CHUNK)
@@ -20,7 +20,7 @@ function draining(adapter) {
     const spent = read(TASKS)
     if (ran !== TASKS) throw new Error(`${adapter}: ${ran} of ${TASKS} ran`)
     await close()
-    return spent
+    return { ...spent, durability }
   })
 }
 

@@ -1,9 +1,9 @@
-/** From `submit` to its acknowledgement by PostgreSQL, one at a time, nobody works: the median of 500. */
+/** From `submit` to its acknowledgement by PostgreSQL, one at a time, nobody works: the median of 300. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { withPostgres } from '../../postgres.mjs'
 import { median } from '../../statistics.mjs'
 
-const SAMPLES = 500
+const SAMPLES = 300
 const WARM_UP = 100
 
 export const title = 'submit acknowledged by PostgreSQL, p50'
@@ -11,7 +11,7 @@ export const unit = 'µs'
 
 function sampled(adapter) {
   return withPostgres(async (schema) => {
-    const { createRunner } = await import(`../../adapters/${adapter}.mjs`)
+    const { createRunner, durability } = await import(`../../adapters/${adapter}.mjs`)
     const { submit, close } = await createRunner({ schema })
     const samples = []
     for (let i = 0; i < WARM_UP + SAMPLES; i++) {
@@ -21,7 +21,7 @@ function sampled(adapter) {
       if (i >= WARM_UP) samples.push((performance.now() - start) * 1_000)
     }
     await close()
-    return { value: median(samples) }
+    return { value: median(samples), durability }
   })
 }
 

@@ -11,7 +11,7 @@ const BUILT_IN = process.getBuiltinModule?.('node:sqlite') !== undefined
 /** An optional dependency: where it could not be built it is not there. */
 const isThere = (name) => !BUILT_IN && existsSync(new URL(`../../node_modules/${name}`, import.meta.url))
 
-export const title = `${TASKS} no-op tasks in one file`
+export const title = `${TASKS} no-op tasks in one file, concurrency 10`
 export const unit = 'µs/task'
 /** Unless more are asked for: it takes long, and says much at once. */
 export const rounds = 1

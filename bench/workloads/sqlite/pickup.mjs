@@ -1,16 +1,14 @@
-/** From `submit` in another process to the first line of the handler in this one, which is idle: the median of 100. */
+/** From `submit` in another process to the first line of the handler in this one, which is idle: the median of 30. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createRunner } from '../../adapters/background-runner-sqlite.mjs'
 import { startChild } from '../../child.mjs'
 import { driverInUse, withFile } from '../../database.mjs'
 import { median, percentile } from '../../statistics.mjs'
 
-const SAMPLES = 100
+const SAMPLES = 30
 
 export const title = "pickup of another process's submit, idle, p50"
 export const unit = 'ms'
-/** Unless more are asked for: it takes long, and says much at once. */
-export const rounds = 1
 
 function pickUp() {
   return withFile(async (path) => {

@@ -2,16 +2,23 @@
 import { wholeLife } from '../../whole-life.mjs'
 
 const TASKS = 5_000
-const SAFE = { tasks: TASKS, concurrency: 10, durability: 'power' }
 
-export const title = `${TASKS} no-op tasks in one file, safe from a power cut`
+export const title = `${TASKS} no-op tasks in one file, safe from a power cut, concurrency 10 and 100`
 export const unit = 'µs/task'
 
-export const cases = {
-  'background-runner': () => wholeLife('background-runner-sqlite', SAFE),
-  plainjob: () => wholeLife('plainjob', SAFE),
+const both = (concurrency) => {
+  const options = { tasks: TASKS, concurrency, durability: 'power' }
+  return {
+    [`background-runner, ${concurrency}`]: () => wholeLife('background-runner-sqlite', options),
+    [`plainjob, ${concurrency}`]: () => wholeLife('plainjob', options),
+  }
 }
 
-export const targets = [
-  { say: 'speed over plainjob', ratio: ['plainjob', 'background-runner'], by: 'wall', atLeast: 10 },
-]
+export const cases = { ...both(10), ...both(100) }
+
+export const targets = [{ concurrency: 10 }, { concurrency: 100, atLeast: 10 }].map(({ concurrency, atLeast }) => ({
+  say: `speed over plainjob, concurrency ${concurrency}`,
+  ratio: [`plainjob, ${concurrency}`, `background-runner, ${concurrency}`],
+  by: 'wall',
+  atLeast,
+}))

@@ -1,0 +1,1 @@
+export function written(results: Record<string, unknown>): Record<string, string>
