@@ -145,6 +145,8 @@ async function work(engine, path, ledger) {
   const began = performance.now()
   const elapsed = () => (performance.now() - began) / 1_000
   const sample = async (among) => {
+    // By then it is noted what has held the loop right before.
+    await sleep(10)
     const loop = { p99: delays.percentile(99) / 1e6, most: delays.max / 1e6 }
     globalThis.gc()
     const { heapUsed, rss } = process.memoryUsage()
