@@ -15,7 +15,7 @@ import { patiently, TIMEOUT } from './history.js'
 import { type Rules, Scheduler, type Waiting } from './limits-model.js'
 
 const CI = process.env['CI'] === 'true'
-const RUNS = Number(process.env['RUNS'] ?? (CI ? 1_000 : 200))
+const RUNS = Number(process.env['RUNS'] ?? (CI ? 1_000 : 100))
 const SEED = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31))
 console.log(`property seed: SEED=${SEED}`)
 

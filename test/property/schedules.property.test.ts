@@ -15,7 +15,7 @@ import { DAWN, VirtualClock } from '../../src/testing/virtual-clock.js'
 import { folderForMany } from '../support/folder.js'
 import { parameters, patiently, TIMEOUT } from './history.js'
 
-const RUNS = Number(process.env['RUNS'] ?? (process.env['CI'] === 'true' ? 1_000 : 200))
+const RUNS = Number(process.env['RUNS'] ?? (process.env['CI'] === 'true' ? 1_000 : 100))
 const PROCESSES = 3
 
 /** Commits of all processes: as long as anything is written, something may follow from it. */

@@ -98,6 +98,7 @@ class Round {
     let children = Array.from({ length: Math.min(workers, strikes.length) }, () => this.#start(strikes.shift()))
     for (; n < kills; n++) {
       const victim = this.#random.of(children)
+      if (n === kills - 1) await this.#hasSubmitted()
       await this.#killed(victim)
       await this.#check()
       children = children.filter((child) => child !== victim)
@@ -144,6 +145,14 @@ class Round {
     noteIn(this.#journal)('killing', child.pid ?? 0, Date.now())
     child.kill('SIGKILL')
     await exited(child)
+  }
+
+  /** Before the last kill there is something to lose, however busy the machine is. */
+  async #hasSubmitted(): Promise<void> {
+    for (let waited = 0; waited < PATIENCE; waited += 10) {
+      if (readJournal(this.#journal).some(([what]) => what === 'acknowledged')) return
+      await sleep(10)
+    }
   }
 
   async #check(): Promise<void> {
