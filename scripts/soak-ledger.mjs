@@ -120,7 +120,9 @@ export class Ledger {
     else if (runs > 0 && attempt !== runs)
       this.wrong(`${what} ran ${runs} times, and its record has ${attempt} attempts`)
     if (retries !== Math.max(0, runs - 1)) this.wrong(`${what} ran ${runs} times, but was told of ${retries} retries`)
-    const holder = key === undefined ? undefined : this.#holders.get(key)
-    if (holder?.id === id) holder.free = finishedAt + this.#kept
+    if (key === undefined || this.#holders.get(key)?.id !== id) return
+    // Nobody else asks for a key that has the task's own id in it.
+    if (key.endsWith(id)) this.#holders.delete(key)
+    else this.#holders.get(key).free = finishedAt + this.#kept
   }
 }
