@@ -138,7 +138,7 @@ export class Calls {
     this.#sql('DELETE FROM calls INDEXED BY calls_until WHERE until <= ?').run(now)
     this.#next = undefined
     const windows = new Map<string, { readonly name: number; readonly rate: string; n: number }>()
-    for (const { name, rate } of over as unknown as Window[])
+    for (const { name, rate } of over as { name: number; rate: string }[])
       getOrMake(windows, `${name} ${rate}`, () => ({ name, rate, n: 0 })).n++
     return windows.values()
   }
